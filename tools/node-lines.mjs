@@ -42,15 +42,25 @@ export function otherNode(version, { env = process.env, say = () => {} } = {}) {
   if (existsSync(binary) && nodeVersion(binary) === `v${version}`) return binary;
   say(`fetching Node ${version} (npm package ${name})`);
   rmSync(prefix, { recursive: true, force: true });
-  const flags = ["--no-save", "--no-package-lock", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
+  const flags = [
+    "--no-save",
+    "--no-package-lock",
+    "--ignore-scripts",
+    "--prefer-offline",
+    "--no-audit",
+    "--no-fund",
+  ];
   const npm = spawnSync("npm", ["install", "--prefix", prefix, ...flags, `${name}@${version}`], {
     env,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
   });
   if (npm.status !== 0) {
-    throw new Error(`cannot fetch ${name}@${version} from npm: ${npm.error?.message ?? npm.stderr.trim()}`);
+    throw new Error(
+      `cannot fetch ${name}@${version} from npm: ${npm.error?.message ?? npm.stderr.trim()}`,
+    );
   }
-  if (nodeVersion(binary) !== `v${version}`) throw new Error(`${name}@${version} does not start on this machine`);
+  if (nodeVersion(binary) !== `v${version}`)
+    throw new Error(`${name}@${version} does not start on this machine`);
   return binary;
 }

@@ -155,7 +155,9 @@ function peers() {
   const found = {
     kopia: describeProgram(env.KOPIA || onPath("kopia")),
     kubectl: describeProgram(onPath("kubectl")),
-    chromium: describeProgram(env.CHROMIUM || onPath("chromium", "chromium-browser", "google-chrome")),
+    chromium: describeProgram(
+      env.CHROMIUM || onPath("chromium", "chromium-browser", "google-chrome"),
+    ),
     root: process.getuid?.() === 0 ? "yes" : undefined,
   };
   return Object.entries(found)
@@ -247,7 +249,9 @@ function testNodes(extra) {
       // The workspace checks run the packed packages on the oldest Node by themselves.
       if (!scriptsOf(cwd).test || cwd.endsWith("checks")) continue;
       say(`testing ${relative(root, cwd)} with Node ${version}`);
-      status = run(binary, [join(cwd, "node_modules/vitest/vitest.mjs"), "run", ...extra], { cwd }) || status;
+      status =
+        run(binary, [join(cwd, "node_modules/vitest/vitest.mjs"), "run", ...extra], { cwd }) ||
+        status;
     }
     countTests(total);
   }
@@ -273,7 +277,12 @@ const tasks = {
   check: (extra) => run(node.binary, [join(root, "tools/check.mjs"), ...extra]),
   bench: (extra) => turbo("bench", ["--concurrency=1", "--output-logs=full", ...extra]),
   format: () =>
-    run(node.binary, [join(root, "node_modules/@biomejs/biome/bin/biome"), "check", "--write", "."]),
+    run(node.binary, [
+      join(root, "node_modules/@biomejs/biome/bin/biome"),
+      "check",
+      "--write",
+      ".",
+    ]),
   start,
 };
 
