@@ -5,7 +5,6 @@
  * @module
  */
 import {
-  AccessError,
   type Clock,
   ConflictError,
   equalBytes,
@@ -506,12 +505,5 @@ async function getIfPresent(
   } catch (error) {
     if (isDmError(error, "DM_BLOB_NOT_FOUND")) return undefined;
     throw error;
-  }
-}
-
-/** @throws {AccessError} `DM_STORE_READ_ONLY` */
-export function assertWritable(store: BlobStore): void {
-  if (store.readOnly) {
-    throw new AccessError("DM_STORE_READ_ONLY", `${store.displayName} is open for reading only`);
   }
 }
