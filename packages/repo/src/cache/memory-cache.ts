@@ -1,6 +1,6 @@
 /**
  * A cache in memory with a hard cap; what was not asked for the longest goes first.
- * Proof: test/memory-cache.test.ts.
+ * Proof: test/client-memory-cache.test.ts.
  * @module
  */
 import type { ContentCache } from "./content-cache.ts";
