@@ -155,9 +155,8 @@ function peers() {
   const found = {
     kopia: describeProgram(env.KOPIA || onPath("kopia")),
     kubectl: describeProgram(onPath("kubectl")),
-    chromium: describeProgram(
-      env.CHROMIUM || onPath("chromium", "chromium-browser", "google-chrome"),
-    ),
+    chromium: describeProgram(onPath("chromium", "chromium-browser", "google-chrome")),
+    s3: describeProgram(onPath("weed")),
     root: process.getuid?.() === 0 ? "yes" : undefined,
   };
   return Object.entries(found)

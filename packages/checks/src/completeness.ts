@@ -57,7 +57,8 @@ function readmeFaults({ manifest, folder }: Workspace): string[] {
 
 /** Conditions in the order in which they must stand; sub-paths for workers have no source condition. */
 function exportFaults({ manifest, folder }: Workspace): string[] {
-  const entries = manifest.exports ?? {};
+  const entries = manifest.exports;
+  if (!entries) return ["no exports"];
   const faults: string[] = [];
   if (entries["."] === undefined) faults.push("no main entry in exports");
   if (entries["./package.json"] !== "./package.json") faults.push("exports has no ./package.json");

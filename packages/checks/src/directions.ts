@@ -51,11 +51,15 @@ export function importFault(
   all: readonly Workspace[],
 ): string | undefined {
   const fault = (text: string): string => `${fromRoot(file)}:${line} imports ${specifier}: ${text}`;
-  const shipped = partOf(file, owner) === "src";
+  const shipped = owner.isPublic && partOf(file, owner) === "src";
   if (specifier.startsWith(".")) {
     const target = join(dirname(file), specifier);
     if (shipped && !target.startsWith(join(owner.folder, "src") + sep)) {
       return fault("shipped code stays inside its own src");
+    }
+    const settings = /^[^/]+\.base\.ts$/.test(fromRoot(target));
+    if (!target.startsWith(owner.folder + sep) && !settings && !seesAll.has(owner.shortName)) {
+      return fault("a package meets another one by its name");
     }
     return undefined;
   }

@@ -4,11 +4,12 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { mustRun, pnpm } from "./programs.ts";
+import { tarballOf } from "./tarball.ts";
 import { type Manifest, readManifest, type Workspace } from "./workspace.ts";
 
 export interface Packed {
@@ -78,17 +79,14 @@ function locate(name: string, from: string): string | undefined {
 }
 
 /** Packs installed third-party packages as they lie on the disk. */
-export async function packFolders(
-  folders: readonly string[],
-  destination: string,
-): Promise<Packed[]> {
-  if (folders.length === 0) return [];
-  const flags = ["--json", "--ignore-scripts", "--pack-destination", destination];
-  const { stdout } = await mustRun("npm", ["pack", ...flags, ...folders], { cwd: destination });
-  const list = JSON.parse(stdout) as { filename: string }[] | Record<string, { filename: string }>;
-  return Promise.all(
-    Object.values(list).map(({ filename }) => packedFrom(join(destination, filename))),
-  );
+export function packFolders(folders: readonly string[], destination: string): Packed[] {
+  return folders.map((folder) => {
+    const manifest = readManifest(folder);
+    const file = `${manifest.name.replace("@", "").replace("/", "-")}-${manifest.version}.tgz`;
+    const tarball = join(destination, file);
+    writeFileSync(tarball, tarballOf(folder));
+    return { manifest, tarball };
+  });
 }
 
 export interface Registry extends AsyncDisposable {

@@ -64,14 +64,19 @@ export function publicPackages(): Workspace[] {
   return workspaces().filter(({ isPublic }) => isPublic);
 }
 
-/** Files under `folder` (absolute paths) whose name passes `filter`; build output and dependencies are left out. */
-export function filesUnder(folder: string, filter: (path: string) => boolean): string[] {
+const notSources = ["node_modules", "dist", ".vitest", ".turbo"];
+
+/** Files under `folder` (absolute paths) whose path passes `filter`; build output and dependencies are left out. */
+export function filesUnder(
+  folder: string,
+  filter: (path: string) => boolean,
+  leftOut: readonly string[] = notSources,
+): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (["node_modules", "dist", ".vitest", ".turbo"].includes(entry.name)) return [];
-      return filesUnder(path, filter);
+      return leftOut.includes(entry.name) ? [] : filesUnder(path, filter, leftOut);
     }
     return filter(path) ? [path] : [];
   });

@@ -72,7 +72,8 @@ describe("packageFaults", () => {
       { "README.md": files["README.md"]?.replace("# @dm", "# @md") },
       "begin with",
     ],
-    ["exports", { exports: undefined }, {}, "no main entry"],
+    ["exports", { exports: undefined }, {}, "no exports"],
+    ["a main entry", { exports: { "./package.json": "./package.json" } }, {}, "no main entry"],
     [
       "types",
       { exports: { ...complete.exports, "./x": "./dist/x.js" } },

@@ -144,6 +144,12 @@ describe("the judge", () => {
     ],
     ["a test helper in shipped code", "core", "src/x.ts", 'import { a } from "../test/helper.ts";'],
     [
+      "a file of another package in a test",
+      "core",
+      "test/x.test.ts",
+      'import { a } from "../../hashing/src/index.ts";',
+    ],
+    [
       "a package of the workspace in fixtures",
       "fixtures",
       "test/x.test.ts",

@@ -26,11 +26,11 @@ let registry: Registry;
 beforeAll(async () => {
   const tarballs = join(base, "tarballs");
   mkdirSync(tarballs);
-  const thirdParty = packFolders(thirdPartyFolders(packages), tarballs);
   for (const workspace of packages) {
     packed.set(workspace.manifest.name, await packPackage(workspace, tarballs));
   }
-  registry = await serveRegistry([...packed.values(), ...(await thirdParty)]);
+  const thirdParty = packFolders(thirdPartyFolders(packages), tarballs);
+  registry = await serveRegistry([...packed.values(), ...thirdParty]);
 }, 120_000);
 
 afterAll(async () => {
@@ -50,7 +50,7 @@ async function project(folder: string, names: readonly string[]): Promise<string
     `--cache=${join(base, "npm-cache")}`,
   ];
   const args = ["install", `--registry=${registry.url}`, ...flags, ...names];
-  await mustRun("npm", args, { cwd, env: environmentFor(nodes().newest.binary) });
+  await mustRun("npm", args, { cwd, env: environmentFor(nodes().oldest.binary) });
   return cwd;
 }
 
