@@ -1,0 +1,26 @@
+/**
+ * Blob ids, and the classes of blobs that carry an object lock.
+ * Format: docs/format/blobs.md. Proof: test/sharding.test.ts.
+ * @module
+ */
+const pattern = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+const maxLength = 255;
+
+/**
+ * Refuses what cannot be a blob id, above all anything that could leave a directory. Kopia's own ids are `[a-z0-9._-]`;
+ * upper case occurs in blobs that other programs keep beside them.
+ * @throws {RangeError}
+ */
+export function checkBlobId(id: string): void {
+  if (!pattern.test(id) || id.length > maxLength) throw new RangeError(`not a blob id: ${JSON.stringify(id.slice(0, 100))}`);
+}
+
+/** Prefixes of blobs that get the repository's retention when it has one. */
+export const lockedPrefixes: readonly string[] = Object.freeze([
+  "n",
+  "x",
+  "kopia.repository",
+  "kopia.blobcfg",
+  "p",
+  "q",
+]);

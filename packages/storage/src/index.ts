@@ -1,0 +1,32 @@
+export { checkBlobId, lockedPrefixes } from "./blob-id.ts";
+export type {
+  BlobMetadata,
+  BlobStore,
+  BlobStoreFeatures,
+  CallOptions,
+  Capacity,
+  GetOptions,
+  PutOptions,
+  Retention,
+} from "./blob-store.ts";
+export { type MemoryStore, type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
+export {
+  blobExists,
+  blobNotFound,
+  checkPutOptions,
+  optionUnsupported,
+  rangeInvalid,
+  storeReadOnly,
+} from "./store-errors.ts";
+export { type ThrottlingLimits, throttled } from "./throttled.ts";
+export {
+  counting,
+  forward,
+  logging,
+  prefixed,
+  type RetryOptions,
+  readOnly,
+  retaining,
+  retrying,
+  type StoreCounts,
+} from "./wrappers.ts";

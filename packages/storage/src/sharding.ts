@@ -1,0 +1,68 @@
+/**
+ * How Kopia's filesystem provider spreads blobs over directories: `<shard dirs>/<rest of id>.f`.
+ * Format: docs/format/blobs.md. Proof: test/sharding.test.ts.
+ * @module
+ */
+import { FormatError } from "@dm/core";
+
+export interface Sharding {
+  readonly default: readonly number[];
+  /** Ids up to this length lie in the root. */
+  readonly maxNonShardedLength: number;
+  readonly overrides?: ReadonlyArray<{ readonly prefix: string; readonly shards: readonly number[] }>;
+}
+
+export const shardingFile = ".shards";
+export const blobSuffix = ".f";
+
+const maxNonShardedLength = 20;
+
+/** What `.shards` holds for given directory shards. */
+export function shardingFor(shards: readonly number[]): Sharding {
+  return { default: shards, maxNonShardedLength };
+}
+
+/** Directories and file name of a blob, relative to the root. */
+export function shardPath(id: string, sharding: Sharding): string[] {
+  if (id.length <= sharding.maxNonShardedLength) return [id + blobSuffix];
+  const override = sharding.overrides?.find(({ prefix }) => id.startsWith(prefix));
+  const parts: string[] = [];
+  let rest = id;
+  for (const length of override ? override.shards : sharding.default) {
+    if (rest.length <= length) break;
+    parts.push(rest.slice(0, length));
+    rest = rest.slice(length);
+  }
+  parts.push(rest + blobSuffix);
+  return parts;
+}
+
+export function encodeSharding(sharding: Sharding): string {
+  return `${JSON.stringify(sharding)}\n`;
+}
+
+const isLength = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value > 0;
+
+/** @throws {FormatError} `DM_SHARDS_INVALID` */
+export function decodeSharding(text: string, path: string): Sharding {
+  const invalid = (cause?: unknown): FormatError =>
+    new FormatError("DM_SHARDS_INVALID", `${path} does not describe how blobs are spread over directories`, { path }, { cause });
+  let parsed: Partial<Sharding> | null;
+  try {
+    parsed = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(cause);
+  }
+  const shards: unknown = parsed?.default ?? [];
+  const overrides: unknown = parsed?.overrides ?? [];
+  if (!Array.isArray(shards) || !shards.every(isLength) || !Array.isArray(overrides)) throw invalid();
+  for (const override of overrides) {
+    if (typeof override?.prefix !== "string") throw invalid();
+    if (!Array.isArray(override.shards ?? []) || !(override.shards ?? []).every(isLength)) throw invalid();
+  }
+  return {
+    default: shards,
+    maxNonShardedLength: typeof parsed?.maxNonShardedLength === "number" ? parsed.maxNonShardedLength : 0,
+    overrides: overrides.map(({ prefix, shards: own }) => ({ prefix, shards: own ?? [] })),
+  };
+}
