@@ -102,7 +102,10 @@ describe("tracked files", () => {
   // Written with classes of one character, so that this file does not name what it looks for.
   const forbidden = [
     ["machine path", /(?<![\w.@-])[/](?:work|root|home[/][a-z]+)[/][\w.-]+/],
-    ["registry host", /https?:[/][/][^\s"'`/]*(?:registry|artifactory|nexus|verdaccio|npmjs)|registry[.](?:npmjs|yarnpkg)[.]/],
+    [
+      "registry host",
+      /https?:[/][/][^\s"'`/]*(?:registry|artifactory|nexus|verdaccio|npmjs)|registry[.](?:npmjs|yarnpkg)[.]/,
+    ],
   ] as const;
 
   it.each(forbidden)("name no %s", (_what, expression) => {
