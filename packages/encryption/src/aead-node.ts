@@ -1,0 +1,65 @@
+/**
+ * Node's own OpenSSL, which uses the CPU's AES instructions.
+ * @module
+ */
+import type { CipherChaCha20Poly1305, CipherGCM, DecipherChaCha20Poly1305, DecipherGCM } from "node:crypto";
+import { nodeBuiltin } from "@dm/core";
+import type { Aead } from "./aead.ts";
+import { type Cipher, tagBytes } from "./registry.ts";
+
+/**
+ * Bytes handed to one update. Each result is memory of its own; beyond malloc's 128 KiB threshold that is a fresh
+ * mapping, whose page faults cost more than the cipher does.
+ */
+const pieceBytes = 64 << 10;
+
+type NodeCrypto = typeof import("node:crypto");
+
+/** Undefined where there is no Node. */
+export function nodeAead(): Aead | undefined {
+  const crypto = nodeBuiltin<NodeCrypto>("node:crypto");
+  if (!crypto?.createCipheriv) return undefined;
+  const options = { authTagLength: tagBytes };
+  const encryptor = (cipher: Cipher, key: Uint8Array, nonce: Uint8Array): CipherGCM | CipherChaCha20Poly1305 =>
+    cipher === "aes-256-gcm"
+      ? crypto.createCipheriv(cipher, key, nonce, options)
+      : crypto.createCipheriv(cipher, key, nonce, options);
+  const decryptor = (cipher: Cipher, key: Uint8Array, nonce: Uint8Array): DecipherGCM | DecipherChaCha20Poly1305 =>
+    cipher === "aes-256-gcm"
+      ? crypto.createDecipheriv(cipher, key, nonce, options)
+      : crypto.createDecipheriv(cipher, key, nonce, options);
+  return {
+    name: "node",
+    seal(cipher, key, nonce, plaintext, aad, output) {
+      const state = encryptor(cipher, key, nonce);
+      state.setAAD(aad, { plaintextLength: plaintext.length });
+      let at = 0;
+      while (at < plaintext.length) {
+        const piece = state.update(plaintext.subarray(at, at + pieceBytes));
+        output.set(piece, at);
+        at += piece.length;
+      }
+      state.final();
+      output.set(state.getAuthTag(), at);
+    },
+    open(cipher, key, nonce, sealed, aad) {
+      const length = sealed.length - tagBytes;
+      const state = decryptor(cipher, key, nonce);
+      state.setAAD(aad, { plaintextLength: length });
+      state.setAuthTag(sealed.subarray(length));
+      const plaintext = new Uint8Array(length);
+      for (let at = 0; at < length; at += pieceBytes) {
+        plaintext.set(state.update(sealed.subarray(at, Math.min(at + pieceBytes, length))), at);
+      }
+      try {
+        state.final();
+      } catch {
+        return undefined;
+      }
+      return plaintext;
+    },
+    hmacSha256(key, data) {
+      return Uint8Array.from(crypto.createHmac("sha256", key).update(data).digest());
+    },
+  };
+}
