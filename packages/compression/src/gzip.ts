@@ -4,12 +4,16 @@
  * Format: docs/format/compression.md. Proof: test/vectors.test.ts.
  * @module
  */
+import { isDmError } from "@dm/core";
 import type { Backend } from "./backend.ts";
-import { checksumMismatch, corrupt, trailing, truncated } from "./failures.ts";
+import { checksumMismatch, corrupt, tooLarge, trailing, truncated } from "./failures.ts";
 import { join } from "./growable.ts";
+import type { Inflated } from "./inflate.ts";
 
 const headerLength = 10;
 const trailerLength = 8;
+/** Deflate cannot do better than 258 bytes for two bits. */
+const maxDeflateRatio = 1032;
 const flagHeaderCrc = 2;
 const flagExtra = 4;
 const flagName = 8;
@@ -63,6 +67,24 @@ function skipHeader(source: Uint8Array, from: number, backend: Backend): number 
   return at;
 }
 
+/** The raw deflate stream at `body`; `total` of the `maxBytes` are used up by members before it. */
+function inflateMember(
+  source: Uint8Array,
+  body: number,
+  expectedBytes: number,
+  maxBytes: number,
+  total: number,
+  backend: Backend,
+): Inflated {
+  try {
+    const limit = maxBytes - total;
+    return backend.inflate(source, body, { family: "gzip", maxBytes: limit, expectedBytes });
+  } catch (error) {
+    // The caller knows its own limit, not what was left of it.
+    throw isDmError(error, "DM_DECOMPRESSED_TOO_LARGE") ? tooLarge(maxBytes, error) : error;
+  }
+}
+
 /** All members from `from` to the end of `source`, concatenated; at least one. */
 export function decodeGzip(
   source: Uint8Array,
@@ -76,15 +98,13 @@ export function decodeGzip(
   do {
     if (parts.length > 0 && source[at] !== 0x1f) throw trailing("gzip", at, source.length - at);
     const body = skipHeader(source, at, backend);
-    // The last four bytes are the length of the last member, nearly always of the only one: a good guess, no more.
+    // The last four bytes are the length of the last member, nearly always of the only one: a good guess, no more. Later
+    // members get none, or many tiny ones would each allocate what the end of the payload claims.
+    const room = source.length - body;
     const stated =
-      source.length - body >= trailerLength ? readUint32(source, source.length - 4) : 0;
-    const expectedBytes = Math.min(stated, (source.length - body) * 1032);
-    const { bytes, end } = backend.inflate(source, body, {
-      family: "gzip",
-      maxBytes: maxBytes - total,
-      expectedBytes,
-    });
+      parts.length === 0 && room >= trailerLength ? readUint32(source, source.length - 4) : 0;
+    const expectedBytes = Math.min(stated, room * maxDeflateRatio);
+    const { bytes, end } = inflateMember(source, body, expectedBytes, maxBytes, total, backend);
     if (end + trailerLength > source.length) throw truncated("gzip", source.length);
     if (readUint32(source, end) !== backend.crc32(bytes)) throw checksumMismatch("gzip", end);
     if (readUint32(source, end + 4) !== bytes.length)

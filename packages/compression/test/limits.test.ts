@@ -149,6 +149,27 @@ it("counts all members, frames and chunks together", () => {
   }
 });
 
+it("names the caller's limit, also when earlier members have used some of it", () => {
+  for (const backend of backendsOf("gzip")) {
+    const one = compress("gzip", prose(1000), { backend });
+    expect(() =>
+      decompress(Buffer.concat([one, one.subarray(4)]), { maxBytes: 1500, backend }),
+    ).toThrow(expect.objectContaining({ details: { maxBytes: 1500 } }));
+  }
+});
+
+it("many tiny members whose end claims a lot do not each allocate it", () => {
+  const member = compress("gzip", new Uint8Array(0)).subarray(4);
+  const last = member.slice();
+  last.set([0xff, 0xff, 0xff, 0x0f], last.length - 4);
+  const bytes = Buffer.concat([stored(0x1000), ...new Array<Uint8Array>(5000).fill(member), last]);
+  for (const backend of backendsOf("gzip")) {
+    const started = performance.now();
+    expect(outcome(bytes, 64 << 20, backend)).toBe("DM_COMPRESSED_CORRUPT");
+    expect(performance.now() - started).toBeLessThan(3000);
+  }
+});
+
 it("refuses a limit that is no length", () => {
   for (const bad of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => decompress(stored(compressors.zstd.headerId), { maxBytes: bad })).toThrow(
