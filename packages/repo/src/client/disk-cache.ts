@@ -120,15 +120,22 @@ class DiskCache implements ContentCache {
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
     const size = bytes.length + tagLength;
+    if (size > this.maxBytes) return;
     const { name, path } = this.#locate(key);
-    if (this.#closed || this.#writes.has(name) || !(await this.#reserve(size))) return;
-    if (this.#closed || this.#writes.has(name)) {
-      this.#usedBytes -= size;
-      return;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (this.#closed || this.#writes.has(name)) return;
+      const isDue = this.#bytesSinceScan > this.maxBytes * rescanShare;
+      if (!this.#sweep && (isDue || this.#usedBytes + size > this.maxBytes)) this.#startSweep(size);
+      await this.#sweep?.patience;
+      if (this.#sweep || this.#closed || this.#writes.has(name)) return;
+      if (this.#usedBytes + size > this.maxBytes) continue;
+      // No await from the check to here: a sweep must find either no reservation, or a write that it can wait for.
+      this.#usedBytes += size;
+      this.#bytesSinceScan += size;
+      const write = this.#write(name, path, bytes).finally(() => this.#writes.delete(name));
+      this.#writes.set(name, write);
+      return write;
     }
-    const write = this.#write(name, path, bytes).finally(() => this.#writes.delete(name));
-    this.#writes.set(name, write);
-    await write;
   }
 
   async close(): Promise<void> {
@@ -162,24 +169,6 @@ class DiskCache implements ContentCache {
     } finally {
       await file?.close();
     }
-  }
-
-  /** Takes `size` bytes of the cap, making room if need be; false when there is none to be had now. */
-  async #reserve(size: number): Promise<boolean> {
-    if (size > this.maxBytes) return false;
-    for (let attempt = 0; attempt < 2; attempt++) {
-      const isDue = this.#bytesSinceScan > this.maxBytes * rescanShare;
-      if (!this.#sweep && (isDue || this.#usedBytes + size > this.maxBytes)) this.#startSweep(size);
-      await this.#sweep?.patience;
-      if (this.#sweep) return false;
-      // No await between this check and the reservation.
-      if (this.#usedBytes + size <= this.maxBytes) {
-        this.#usedBytes += size;
-        this.#bytesSinceScan += size;
-        return true;
-      }
-    }
-    return false;
   }
 
   /** Reserved bytes become the file's, or are given back. */
