@@ -92,16 +92,15 @@ function install() {
     "--config.confirmModulesPurge=false",
   ];
   const local = join(root, "node_modules/pnpm/bin/pnpm.cjs");
-  if (existsSync(local)) return must(process.execPath, [local, ...flags]);
-  const pnpm = [
-    "exec",
-    "--yes",
-    "--prefer-offline",
-    `--package=${manifest.packageManager}`,
-    "--",
-    "pnpm",
-  ];
-  must("npm", [...pnpm, ...flags]);
+  if (existsSync(local)) {
+    const status = run(process.execPath, [local, ...flags]);
+    if (status === 0) return;
+    // With another store (another home directory) pnpm makes node_modules anew, and so removes itself.
+    if (existsSync(local)) process.exit(status);
+    say("installing dependencies again, with pnpm from npm");
+  }
+  const pnpm = ["exec", "--yes", "--prefer-offline", `--package=${manifest.packageManager}`];
+  must("npm", [...pnpm, "--", "pnpm", ...flags]);
 }
 
 const numbers = (version) => version.replace(/^v/, "").split(".").map(Number);
