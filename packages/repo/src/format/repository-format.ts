@@ -100,17 +100,17 @@ export const noEpochParameters: EpochParameters = {
   deleteParallelism: 0,
 };
 
-export const formatVersions: readonly FormatVersion[] = [1, 2, 3];
-export const indexVersions: readonly IndexVersion[] = [1, 2];
+const formatVersions: readonly FormatVersion[] = [1, 2, 3];
+const indexVersions: readonly IndexVersion[] = [1, 2];
 export const defaultFormatVersion: FormatVersion = 3;
 export const defaultMaxPackSizeBytes = 20 * mebibyte;
-export const minPackSizeBytes = 10 * mebibyte;
+const minPackSizeBytes = 10 * mebibyte;
 export const maxPackSizeBytes = 120 * mebibyte;
 /** The only error correction of the format. */
 export const defaultEccAlgorithm = "REED-SOLOMON-CRC32";
-export const eccAlgorithmNames: readonly string[] = [defaultEccAlgorithm];
+const eccAlgorithmNames: readonly string[] = [defaultEccAlgorithm];
 /** Names of `requiredFeatures` that this program understands. */
-export const knownFeatures: readonly string[] = ["index-v1", "index-v2"];
+const knownFeatures: readonly string[] = ["index-v1", "index-v2"];
 
 /** What is wrong with epoch parameters, one sentence each; nothing is checked while epochs are off. */
 export function epochParameterProblems(parameters: EpochParameters): string[] {

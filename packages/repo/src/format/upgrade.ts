@@ -24,7 +24,7 @@ import {
   upgradeTimes,
 } from "./upgrade-lock.ts";
 
-export const formatBackupPrefix = "kopia.repository.backup.";
+const formatBackupPrefix = "kopia.repository.backup.";
 
 /** An index blob that no client can decrypt: clients of version 1 that look for their indexes stop at it. */
 export const poisonBlobId =
@@ -64,7 +64,7 @@ export interface RollbackUpgradeOptions extends CallOptions {
 }
 
 const minuteMs = 60_000;
-export const upgradeDefaults = {
+const upgradeDefaults = {
   advanceNoticeDurationMs: 0,
   ioDrainTimeoutMs: 15 * minuteMs,
   statusPollIntervalMs: minuteMs,
