@@ -23,6 +23,10 @@ async function load(path: string): Promise<Response> {
   return response;
 }
 
+/**
+ * The server that the page came from.
+ * @public the bundle's entry is text in the test
+ */
 export const httpSource: Source = {
   json: async (path) => (await load(path)).json(),
   bytes: async (path) => new Uint8Array(await (await load(path)).arrayBuffer()),

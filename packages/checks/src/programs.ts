@@ -22,11 +22,7 @@ export interface RunOptions {
 }
 
 /** Runs a program without a terminal or input. Never rejects for its exit code; rejects when it cannot be started. */
-export function run(
-  command: string,
-  args: readonly string[],
-  options: RunOptions,
-): Promise<Finished> {
+function run(command: string, args: readonly string[], options: RunOptions): Promise<Finished> {
   const { cwd, env = process.env, timeoutMs = 120_000 } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
