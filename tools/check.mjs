@@ -4,7 +4,7 @@
  * Runs on the pinned Node, started by run.mjs.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packageFaults } from "../packages/checks/src/completeness.ts";
@@ -44,6 +44,10 @@ async function packed() {
   let good = true;
   try {
     for (const workspace of publicPackages()) {
+      if (!existsSync(join(workspace.folder, "dist"))) {
+        good = none([`${workspace.manifest.name} is not built`]);
+        continue;
+      }
       const { tarball, manifest } = await packPackage(workspace, folder);
       const { buffer } = new Uint8Array(readFileSync(tarball));
       const { messages, pkg } = await publint({ pack: { tarball: buffer }, strict: true });
