@@ -106,7 +106,12 @@ function changesets() {
 
 const steps = {
   "format and lint": () =>
-    passes(tool("@biomejs/biome", "biome"), ["ci", "--error-on-warnings", "."]),
+    passes(tool("@biomejs/biome", "biome"), [
+      "check",
+      "--error-on-warnings",
+      `--colors=${process.stdout.isTTY ? "force" : "off"}`,
+      ".",
+    ]),
   build: () => turbo("build"),
   types: () => turbo("types"),
   "unused code": () => passes(tool("knip"), ["--no-progress", "--no-config-hints"]),
