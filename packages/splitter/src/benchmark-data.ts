@@ -1,0 +1,1 @@
+export { type GoRandom, goRandom } from "./go-rand.ts";

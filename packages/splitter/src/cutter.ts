@@ -1,0 +1,24 @@
+/**
+ * What every splitter is below its name: it looks for the next cut and keeps what it must of the bytes before.
+ * @module
+ */
+export interface Cutter {
+  /** Offset in `bytes` just past the next cut at or after `from`, or -1 when the segment goes on. */
+  next(bytes: Uint8Array, from: number): number;
+  reset(): void;
+}
+
+/** Bytes that a rolling hash depends on. */
+export const windowBytes = 64;
+
+/**
+ * Slides the window (oldest byte first) over `bytes[from..to)`.
+ */
+export function slide(window: Uint8Array, bytes: Uint8Array, from: number, to: number): void {
+  const length = to - from;
+  if (length >= windowBytes) window.set(bytes.subarray(to - windowBytes, to));
+  else {
+    window.copyWithin(0, length);
+    window.set(bytes.subarray(from, to), windowBytes - length);
+  }
+}

@@ -1,0 +1,9 @@
+export {
+  defaultSplitterAlgorithm,
+  type SplitterAlgorithm,
+  type SplitterDescription,
+  type SplitterFamily,
+  splitterAlgorithms,
+  splitterDescription,
+} from "./registry.ts";
+export { createSplitter, type Splitter } from "./splitter.ts";

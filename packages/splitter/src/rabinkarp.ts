@@ -1,0 +1,116 @@
+/**
+ * Content-defined splitting by a Rabin-Karp hash over GF(2) with a polynomial of degree 53 and a 64-byte window
+ * (Kopia's `DYNAMIC-*-RABINKARP`). Cut rule as in buzhash.ts. The hash is two 32-bit halves; the mask tests the lower.
+ * Format: docs/format/splitting.md. Proof: test/vectors.test.ts.
+ * @module
+ */
+import { type Cutter, slide } from "./cutter.ts";
+
+// A constant of this module: an imported binding in the inner loop costs ten times as much under a test runner.
+const windowBytes = 64;
+
+const polynomial = 0x2e3e3e4a305605n;
+const degree = 53n;
+
+/** `value mod P` over GF(2). */
+function reduce(value: bigint): bigint {
+  let rest = value;
+  for (let length = BigInt(rest.toString(2).length); length > degree; length = BigInt(rest.toString(2).length)) {
+    rest ^= polynomial << (length - 1n - degree);
+  }
+  return rest;
+}
+
+export interface RabinKarpTables {
+  readonly outHigh: Int32Array;
+  readonly outLow: Int32Array;
+  readonly modHigh: Int32Array;
+  readonly modLow: Int32Array;
+}
+
+/** `out[b] = b·x^(8·63) mod P` and `mod[b] = (b·x^53 mod P) | b << 53`, in halves. */
+export function rabinKarpTables(): RabinKarpTables {
+  const tables = {
+    outHigh: new Int32Array(256),
+    outLow: new Int32Array(256),
+    modHigh: new Int32Array(256),
+    modLow: new Int32Array(256),
+  };
+  for (let byte = 0; byte < 256; byte++) {
+    const value = BigInt(byte);
+    let out = value;
+    for (let round = 1; round < windowBytes; round++) out = reduce(out << 8n);
+    const mod = reduce(value << degree) | (value << degree);
+    tables.outHigh[byte] = Number(BigInt.asIntN(32, out >> 32n));
+    tables.outLow[byte] = Number(BigInt.asIntN(32, out));
+    tables.modHigh[byte] = Number(BigInt.asIntN(32, mod >> 32n));
+    tables.modLow[byte] = Number(BigInt.asIntN(32, mod));
+  }
+  return tables;
+}
+
+let shared: RabinKarpTables | undefined;
+
+/** @param averageBytes a power of two, at least 128 */
+export function rabinKarpCutter(averageBytes: number): Cutter {
+  shared ??= rabinKarpTables();
+  const { modHigh, modLow, outHigh, outLow } = shared;
+  const mask = averageBytes - 1;
+  const minBytes = averageBytes / 2;
+  const maxBytes = averageBytes * 2;
+  const window = new Uint8Array(windowBytes);
+  let count = 0;
+
+  return {
+    next(bytes, from) {
+      const end = bytes.length;
+      let at = from + Math.max(minBytes - 1 - count, 0);
+      if (at >= end) {
+        count += end - from;
+        slide(window, bytes, from, end);
+        return -1;
+      }
+      const last = Math.min(end - 1, from + maxBytes - count - 1);
+      let high = 0;
+      let low = 0;
+      for (let index = at - windowBytes + 1; index <= at; index++) {
+        const byte = index >= from ? bytes[index]! : window[windowBytes + index - from]!;
+        const top = (high >>> 13) & 255;
+        high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
+        low = ((low << 8) | byte) ^ modLow[top]!;
+      }
+      const inside = Math.min(last, from + windowBytes - 1);
+      while ((low & mask) !== 0 && at < inside) {
+        at += 1;
+        const leaving = window[at - from]!;
+        high ^= outHigh[leaving]!;
+        low ^= outLow[leaving]!;
+        const top = (high >>> 13) & 255;
+        high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
+        low = ((low << 8) | bytes[at]!) ^ modLow[top]!;
+      }
+      while ((low & mask) !== 0 && at < last) {
+        at += 1;
+        const leaving = bytes[at - windowBytes]!;
+        high ^= outHigh[leaving]!;
+        low ^= outLow[leaving]!;
+        const top = (high >>> 13) & 255;
+        high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
+        low = ((low << 8) | bytes[at]!) ^ modLow[top]!;
+      }
+      const cut = at + 1;
+      if ((low & mask) === 0 || count + cut - from === maxBytes) {
+        count = 0;
+        slide(window, bytes, from, cut);
+        return cut;
+      }
+      count += end - from;
+      slide(window, bytes, from, end);
+      return -1;
+    },
+    reset() {
+      count = 0;
+      window.fill(0);
+    },
+  };
+}

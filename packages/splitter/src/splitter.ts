@@ -1,0 +1,58 @@
+/**
+ * Ready splitters by name.
+ * @module
+ */
+import { buzhashCutter } from "./buzhash.ts";
+import type { Cutter } from "./cutter.ts";
+import { fixedCutter } from "./fixed.ts";
+import { rabinKarpCutter } from "./rabinkarp.ts";
+import { type SplitterAlgorithm, type SplitterDescription, splitterDescription } from "./registry.ts";
+
+/** Finds the cuts of one object after the other; the result does not depend on how the bytes are sliced into calls. */
+export interface Splitter {
+  readonly algorithm: SplitterAlgorithm;
+  /** Longest segment, in bytes. */
+  readonly maxChunkBytes: number;
+  readonly backend: string;
+  /**
+   * Consumes bytes from `from` (0 by default) and answers the offset in `bytes` just past the next cut, or -1 when the
+   * segment goes on beyond the end. Keeps no reference. At the end of an object the rest is its last segment.
+   */
+  next(bytes: Uint8Array, from?: number): number;
+  /** Begins a new object. */
+  reset(): void;
+}
+
+function cutterFor({ averageBytes, family }: SplitterDescription): Cutter {
+  switch (family) {
+    case "fixed":
+      return fixedCutter(averageBytes);
+    case "buzhash":
+      return buzhashCutter(averageBytes);
+    case "rabinkarp":
+      return rabinKarpCutter(averageBytes);
+  }
+}
+
+/**
+ * Makes a splitter for a new object.
+ * @throws {UnsupportedError} `DM_SPLITTER_UNKNOWN`
+ * @example
+ * const splitter = createSplitter("DYNAMIC-4M-BUZHASH");
+ * for (let from = 0; from < bytes.length; ) {
+ *   const cut = splitter.next(bytes, from);
+ *   if (cut < 0) break;
+ *   from = cut;
+ * }
+ */
+export function createSplitter(algorithm: string): Splitter {
+  const description = splitterDescription(algorithm);
+  const cutter = cutterFor(description);
+  return {
+    algorithm: description.name,
+    maxChunkBytes: description.maxChunkBytes,
+    backend: "javascript",
+    next: (bytes, from = 0) => (from >= bytes.length ? -1 : cutter.next(bytes, from)),
+    reset: () => cutter.reset(),
+  };
+}
