@@ -1,0 +1,300 @@
+/**
+ * The epoch index manager: lists, writes and (for maintenance) compacts, advances and cleans up index blobs.
+ * Decisions are pure and live in epoch-state.ts. Format: docs/format/epochs.md. Proof: test/epoch.test.ts.
+ * @module
+ */
+import {
+  type Clock,
+  ConflictError,
+  mapConcurrent,
+  type RandomBytes,
+  toHex,
+  utf8Encode,
+} from "@dm/core";
+import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
+import { type Crypter, sealBlob } from "../crypto/crypter.ts";
+import type { EpochParameters } from "../format/repository-format.ts";
+import {
+  type EpochState,
+  epochStateOf,
+  epochToCompact,
+  isSettled,
+  planActive,
+  rangeToCompact,
+  shouldAdvance,
+  supersededEpochs,
+  supersededMarkers,
+  writeEpochOf,
+} from "./epoch-state.ts";
+import type { ActiveIndexSet, IndexManager } from "./index-manager.ts";
+
+const listConcurrency = 4;
+
+export interface EpochManagerOptions {
+  readonly store: BlobStore;
+  readonly crypter: Crypter;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly parameters: EpochParameters;
+}
+
+/** Merges the listed index blobs into encoded indexes (shards), deleted entries kept. */
+export type MergeIndexBlobs = (
+  blobIds: readonly string[],
+  options: CallOptions,
+) => Promise<Uint8Array[]>;
+
+export class EpochManager implements IndexManager {
+  readonly #options: EpochManagerOptions;
+  #state: EpochState | undefined;
+  #loadedAtNs = 0n;
+
+  constructor(options: EpochManagerOptions) {
+    this.#options = options;
+  }
+
+  get #validityNs(): bigint {
+    return BigInt(Math.round(this.#options.parameters.epochRefreshFrequencyMs)) * 1_000_000n;
+  }
+
+  /** Nanoseconds for which the loaded state may still be used. */
+  #remainingNs(): bigint {
+    if (!this.#state) return 0n;
+    return this.#loadedAtNs + this.#validityNs - this.#options.clock.nowNs();
+  }
+
+  /** The current state; listed anew when `fresh` is set or less than `minimumRemainingNs` of its validity is left. */
+  async state(
+    options: CallOptions & { readonly fresh?: boolean; readonly minimumRemainingNs?: bigint } = {},
+  ): Promise<EpochState> {
+    const { clock } = this.#options;
+    const minimum = options.minimumRemainingNs ?? 1n;
+    if (!options.fresh && this.#state && this.#remainingNs() >= minimum) return this.#state;
+    // A listing slower than its own validity proves nothing: try again, slower and slower.
+    let delayMs = 100;
+    for (;;) {
+      const startedNs = clock.nowNs();
+      const state = await this.#list(options);
+      if (clock.nowNs() - startedNs < this.#validityNs) {
+        this.#state = state;
+        this.#loadedAtNs = startedNs;
+        return state;
+      }
+      await clock.sleep(delayMs, { signal: options.signal });
+      delayMs = Math.min(delayMs * 1.5, 15_000);
+    }
+  }
+
+  /** Forgets what was listed; the next call lists again. */
+  invalidate(): void {
+    this.#state = undefined;
+  }
+
+  async #list(options: CallOptions): Promise<EpochState> {
+    const [markers, watermarks, singles, ranges] = await mapConcurrent(
+      ["xe", "xw", "xs", "xr"],
+      (prefix) => this.#listPrefix(prefix, options),
+      { concurrency: listConcurrency, signal: options.signal },
+    );
+    const writeEpoch = writeEpochOf(markers!);
+    const epochs = [writeEpoch - 1, writeEpoch, writeEpoch + 1].filter((epoch) => epoch >= 0);
+    const blobs = await mapConcurrent(epochs, (epoch) => this.#listPrefix(`xn${epoch}_`, options), {
+      concurrency: listConcurrency,
+      signal: options.signal,
+    });
+    const recent = new Map(epochs.map((epoch, index) => [epoch, blobs[index]!]));
+    return epochStateOf({
+      markers: markers!,
+      watermarks: watermarks!,
+      singles: singles!,
+      ranges: ranges!,
+      recent,
+    });
+  }
+
+  async #listPrefix(prefix: string, options: CallOptions): Promise<BlobMetadata[]> {
+    const blobs: BlobMetadata[] = [];
+    for await (const blob of this.#options.store.list(prefix, { signal: options.signal }))
+      blobs.push(blob);
+    return blobs;
+  }
+
+  async active(options: CallOptions & { readonly fresh?: boolean } = {}): Promise<ActiveIndexSet> {
+    for (;;) {
+      const state = await this.state(options);
+      const plan = planActive(state);
+      const listed = await mapConcurrent(
+        plan.epochsToList,
+        (epoch) => this.#listPrefix(`xn${epoch}_`, options),
+        {
+          concurrency: listConcurrency,
+          signal: options.signal,
+        },
+      );
+      // The answer must rest on a state that was valid to its end.
+      if (this.#remainingNs() <= 0n) {
+        this.invalidate();
+        continue;
+      }
+      return {
+        blobIds: [...plan.blobIds, ...listed.flat().map((blob) => blob.id)],
+        deletionWatermarkSeconds: state.deletionWatermarkSeconds,
+      };
+    }
+  }
+
+  async write(
+    indexes: readonly Uint8Array[],
+    options: CallOptions & { readonly sessionId: string },
+  ): Promise<string[]> {
+    const { store, crypter } = this.#options;
+    const { signal } = options;
+    const suffix = `${options.sessionId}-c${indexes.length}`;
+    restart: for (;;) {
+      const { writeEpoch } = await this.state({
+        signal,
+        minimumRemainingNs: (this.#validityNs * 3n) / 4n,
+      });
+      const written: string[] = [];
+      for (const index of indexes) {
+        if ((await this.state({ signal })).writeEpoch !== writeEpoch) {
+          for (const blobId of written) await store.delete(blobId, { signal });
+          this.invalidate();
+          continue restart;
+        }
+        const sealed = sealBlob(crypter, index, `xn${writeEpoch}_`, suffix);
+        await store.put(sealed.blobId, sealed.data, { signal });
+        written.push(sealed.blobId);
+      }
+      const after = await this.state({ signal, fresh: true });
+      if (after.writeEpoch >= writeEpoch + 2) {
+        for (const blobId of written) await store.delete(blobId, { signal });
+        throw new ConflictError(
+          "DM_INDEX_WRITE_TOO_SLOW",
+          `writing the index to epoch ${writeEpoch} took until epoch ${after.writeEpoch}: readers no longer look there`,
+          { writeEpoch, currentEpoch: after.writeEpoch },
+        );
+      }
+      return written;
+    }
+  }
+
+  /** Writes one compaction set under a new set id. */
+  async writeCompaction(
+    namePrefix: string,
+    indexes: readonly Uint8Array[],
+    options: CallOptions = {},
+  ): Promise<string[]> {
+    const { store, crypter, randomBytes } = this.#options;
+    const suffix = `s${toHex(randomBytes(8))}-c${indexes.length}`;
+    const written: string[] = [];
+    for (const index of indexes) {
+      const sealed = sealBlob(crypter, index, namePrefix, suffix);
+      await store.put(sealed.blobId, sealed.data, { signal: options.signal });
+      written.push(sealed.blobId);
+    }
+    this.invalidate();
+    return written;
+  }
+
+  /** Blobs that hold the index of one epoch: its complete compaction, else all its flushed blobs. */
+  async epochBlobs(epoch: number, options: CallOptions = {}): Promise<string[]> {
+    const state = await this.state(options);
+    const single = isSettled(epoch, state.writeEpoch) ? state.singles.get(epoch) : undefined;
+    return (single ?? (await this.#listPrefix(`xn${epoch}_`, options))).map((blob) => blob.id);
+  }
+
+  /** Compacts the oldest settled epoch that needs it; answers which, or undefined. */
+  async compactOneEpoch(
+    merge: MergeIndexBlobs,
+    options: CallOptions = {},
+  ): Promise<number | undefined> {
+    const epoch = epochToCompact(await this.state({ ...options, fresh: true }));
+    if (epoch === undefined) return undefined;
+    const blobs = (await this.#listPrefix(`xn${epoch}_`, options)).map((blob) => blob.id);
+    if (blobs.length === 0) return undefined;
+    await this.writeCompaction(`xs${epoch}_`, await merge(blobs, options), options);
+    return epoch;
+  }
+
+  /** Writes a range checkpoint when one is due; answers its range, or undefined. */
+  async compactRange(
+    merge: MergeIndexBlobs,
+    options: CallOptions = {},
+  ): Promise<{ readonly first: number; readonly last: number } | undefined> {
+    const range = rangeToCompact(
+      await this.state({ ...options, fresh: true }),
+      this.#options.parameters,
+    );
+    if (!range) return undefined;
+    const blobIds: string[] = [];
+    for (let epoch = range.first; epoch <= range.last; epoch++)
+      blobIds.push(...(await this.epochBlobs(epoch, options)));
+    if (blobIds.length === 0) return undefined;
+    await this.writeCompaction(
+      `xr${range.first}_${range.last}_`,
+      await merge(blobIds, options),
+      options,
+    );
+    return range;
+  }
+
+  /** Begins the next epoch when the present one is old and full enough; answers the new write epoch, or undefined. */
+  async advanceIfDue(options: CallOptions = {}): Promise<number | undefined> {
+    const state = await this.state({ ...options, fresh: true });
+    const blobs = state.recent.get(state.writeEpoch) ?? [];
+    if (!shouldAdvance(blobs, this.#options.parameters)) return undefined;
+    return this.advance(state.writeEpoch + 1, options);
+  }
+
+  async advance(epoch: number, options: CallOptions = {}): Promise<number> {
+    await this.#options.store.put(`xe${epoch}`, utf8Encode("epoch-marker"), {
+      signal: options.signal,
+    });
+    this.invalidate();
+    return epoch;
+  }
+
+  /** Removes epoch markers and watermarks that nothing needs; answers their ids. */
+  async cleanUpMarkers(options: CallOptions = {}): Promise<string[]> {
+    const doomed = supersededMarkers(
+      await this.state({ ...options, fresh: true }),
+      this.#options.parameters,
+    );
+    return this.#deleteAll(doomed, options);
+  }
+
+  /** Removes flushed index blobs that a compaction has replaced for long enough; answers their ids. */
+  async deleteSuperseded(options: CallOptions = {}): Promise<string[]> {
+    const epochs = supersededEpochs(
+      await this.state({ ...options, fresh: true }),
+      this.#options.parameters,
+    );
+    const doomed: string[] = [];
+    for (const epoch of epochs) {
+      for (const blob of await this.#listPrefix(`xn${epoch}_`, options)) doomed.push(blob.id);
+    }
+    return this.#deleteAll(doomed, options);
+  }
+
+  /** Moves the deletion watermark forward; a smaller or equal value changes nothing. */
+  async setDeletionWatermark(seconds: number, options: CallOptions = {}): Promise<boolean> {
+    const state = await this.state({ ...options, fresh: true });
+    if (seconds <= state.deletionWatermarkSeconds) return false;
+    await this.#options.store.put(`xw${seconds}`, utf8Encode("deletion-watermark"), {
+      signal: options.signal,
+    });
+    this.invalidate();
+    return true;
+  }
+
+  async #deleteAll(blobIds: readonly string[], options: CallOptions): Promise<string[]> {
+    const { store, parameters } = this.#options;
+    await mapConcurrent(blobIds, (blobId) => store.delete(blobId, { signal: options.signal }), {
+      concurrency: Math.max(1, parameters.deleteParallelism),
+      signal: options.signal,
+    });
+    if (blobIds.length > 0) this.invalidate();
+    return [...blobIds];
+  }
+}

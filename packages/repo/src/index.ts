@@ -1,0 +1,95 @@
+export type { ContentCache } from "./cache/content-cache.ts";
+export { memoryCache } from "./cache/memory-cache.ts";
+export type { DamagedIndexBlob } from "./content/committed-index.ts";
+export type { ContentReader } from "./content/content-reader.ts";
+export type { WriteContentOptions } from "./content/content-writer.ts";
+export {
+  decodeSessionMarker,
+  type SessionMarker,
+  sessionIdOfPack,
+} from "./content/session-marker.ts";
+export {
+  type ContentId,
+  contentIdFromHash,
+  contentIdHash,
+  contentIdPrefix,
+  parseContentId,
+} from "./content-id.ts";
+export { type CreateRepositoryOptions, createRepository } from "./create.ts";
+export { type Crypter, openBlob, sealBlob } from "./crypto/crypter.ts";
+export type { BlobConfig } from "./format/blob-config.ts";
+export { type ChangeFormatOptions, changePassword, setParameters } from "./format/change-format.ts";
+export { FormatMonitor } from "./format/format-monitor.ts";
+export {
+  type CreateFormatOptions,
+  createRepositoryFormat,
+  type DeriveKey,
+  type NewFormatSettings,
+  type OpenedFormat,
+  type OpenFormatOptions,
+  openRepositoryFormat,
+  previousBlobConfigId,
+} from "./format/format-store.ts";
+export { deriveRepositoryKey } from "./format/keys.ts";
+export {
+  defaultEpochParameters,
+  type EpochParameters,
+  type RepositoryFormat,
+} from "./format/repository-format.ts";
+export { beginUpgradeLock, poisonBlobId, rollbackUpgrade } from "./format/upgrade.ts";
+export type { IndexEntry } from "./index-blob/entry.ts";
+export { openIndex, type PackIndex } from "./index-blob/open.ts";
+export { EpochManager } from "./index-manager/epoch-manager.ts";
+export type { EpochState } from "./index-manager/epoch-state.ts";
+export { V0Manager } from "./index-manager/v0-manager.ts";
+export {
+  compareUtf8,
+  formatDuration,
+  formatTime,
+  goJsonString,
+  goJsonStringMap,
+  parseTime,
+} from "./json/go-json.ts";
+export {
+  defaultMaintenanceParameters,
+  type MaintenanceParameters,
+  readMaintenanceParameters,
+  writeMaintenanceParameters,
+} from "./maintenance/parameters.ts";
+export {
+  type MaintenanceOptions,
+  type MaintenanceReport,
+  type MaintenanceTaskReport,
+  runMaintenance,
+} from "./maintenance/run.ts";
+export {
+  type MaintenanceRun,
+  type MaintenanceSchedule,
+  type MaintenanceTask,
+  pauseMaintenance,
+  readSchedule,
+} from "./maintenance/schedule.ts";
+export type { ManifestEntry } from "./manifest/manifest-codec.ts";
+export type { LabelSelector } from "./manifest/manifest-set.ts";
+export type { IndirectEntry } from "./object/indirect-codec.ts";
+export { isDirectoryObject, type ObjectId, objectId, parseObjectId } from "./object/object-id.ts";
+export type { ObjectReader, ReadRangeOptions } from "./object/object-reader.ts";
+export type { ObjectWriter, ObjectWriterOptions } from "./object/object-writer.ts";
+export { type RecoverIndexOptions, type RecoverIndexReport, recoverIndex } from "./recover.ts";
+export {
+  type ListContentsOptions,
+  type OpenRepositoryOptions,
+  openRepository,
+  Repository,
+  type RepositoryCaches,
+  type WriteSessionOptions,
+} from "./repository.ts";
+export { finishRepositoryUpgrade, upgradeRepository } from "./upgrade-repository.ts";
+export {
+  type VerifyFinding,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verifyRepository,
+} from "./verify.ts";
+export type { WriteSession } from "./write-session.ts";

@@ -1,0 +1,40 @@
+/**
+ * Merges index blobs into one (or, for very large ones, several) for compaction.
+ * Proof: test/maintenance.test.ts.
+ * @module
+ */
+import { concatBytes, mapConcurrent } from "@dm/core";
+import type { CallOptions } from "@dm/storage";
+import { openBlob } from "../crypto/crypter.ts";
+import { buildIndex, shardIndexEntries } from "../index-blob/build.ts";
+import { MergedIndex } from "../index-blob/merged.ts";
+import { openIndex } from "../index-blob/open.ts";
+import { indexSuffixBytes } from "../pack/pack-builder.ts";
+import type { Repository } from "../repository.ts";
+
+const fetchConcurrency = 5;
+
+/**
+ * Encoded indexes with every entry of the given blobs, the winning one where several name one content. Tombstones stay.
+ * @param options.unique appends random bytes, as the old index manager wants it
+ */
+export async function mergeIndexBlobs(
+  repository: Repository,
+  blobIds: readonly string[],
+  options: CallOptions & { readonly unique?: boolean } = {},
+): Promise<Uint8Array[]> {
+  const { crypter, format, randomBytes, store } = repository;
+  const indexes = await mapConcurrent(
+    blobIds,
+    async (blobId) =>
+      openIndex(openBlob(crypter, blobId, await store.get(blobId, { signal: options.signal })), {
+        overheadBytes: crypter.overheadBytes,
+      }),
+    { concurrency: fetchConcurrency, signal: options.signal },
+  );
+  const entries = [...new MergedIndex(indexes).entries()];
+  return shardIndexEntries(entries).map((shard) => {
+    const index = buildIndex(shard, { version: format.indexVersion });
+    return options.unique ? concatBytes(index, randomBytes(indexSuffixBytes)) : index;
+  });
+}

@@ -1,0 +1,235 @@
+/**
+ * One maintenance run: which tasks, in which order, recorded in the schedule blob after each.
+ * Snapshot garbage collection belongs to the layer above; without it no deleted content is dropped here.
+ * Format: docs/format/maintenance.md. Proof: test/maintenance.test.ts, test/kill.test.ts.
+ * @module
+ */
+import { AccessError, ConflictError } from "@dm/core";
+import type { CallOptions } from "@dm/storage";
+import { EpochManager } from "../index-manager/epoch-manager.ts";
+import { v0CompactionCandidates } from "../index-manager/v0-log.ts";
+import type { V0Manager } from "../index-manager/v0-manager.ts";
+import type { Repository } from "../repository.ts";
+import { cleanUpLogs } from "./clean-up-logs.ts";
+import { deleteOrphanPacks } from "./delete-orphans.ts";
+import { extendRetention } from "./extend-retention.ts";
+import { mergeIndexBlobs } from "./merge-indexes.ts";
+import { type MaintenanceParameters, readMaintenanceParameters } from "./parameters.ts";
+import { rewriteShortPacks } from "./rewrite-short-packs.ts";
+import { mayDeleteOrphans, mayRewrite, safetyParameters } from "./safety.ts";
+import {
+  type MaintenanceSchedule,
+  type MaintenanceTask,
+  readSchedule,
+  recordRun,
+  scheduleBlobId,
+  writeSchedule,
+} from "./schedule.ts";
+
+export interface MaintenanceOptions extends CallOptions {
+  /** `auto` (the default) runs what is due: full, else quick, else nothing. */
+  readonly mode?: "auto" | "quick" | "full" | undefined;
+  readonly safety?: "full" | "none" | undefined;
+  /** Runs although another client is the owner. */
+  readonly force?: boolean | undefined;
+  readonly onTask?: ((task: MaintenanceTask) => void) | undefined;
+}
+
+export interface MaintenanceTaskReport {
+  readonly task: MaintenanceTask;
+  /** What the task did, in figures; empty when it was skipped. */
+  readonly figures: Readonly<Record<string, number>>;
+  /** Why it did nothing. */
+  readonly skipped?: string | undefined;
+}
+
+export interface MaintenanceReport {
+  readonly mode: "none" | "quick" | "full";
+  readonly tasks: readonly MaintenanceTaskReport[];
+}
+
+const maxClockSkewNs = 300_000_000_000n;
+
+/**
+ * Runs maintenance.
+ * @throws {AccessError} `DM_MAINTENANCE_NOT_OWNER` unless `force`; `DM_REPOSITORY_READ_ONLY`
+ * @throws {ConflictError} `DM_CLOCK_SKEW` when this clock and the store's differ by more than five minutes
+ */
+export async function runMaintenance(
+  repository: Repository,
+  options: MaintenanceOptions = {},
+): Promise<MaintenanceReport> {
+  const { clock, clientName, openedFormat, randomBytes, store } = repository;
+  const { force = false, mode: wanted = "auto", signal } = options;
+  if (repository.readOnly)
+    throw new AccessError("DM_REPOSITORY_READ_ONLY", "the repository is open for reading only");
+  const parameters = await readMaintenanceParameters(repository, { signal });
+  if (!force && parameters.owner !== clientName) {
+    throw new AccessError(
+      "DM_MAINTENANCE_NOT_OWNER",
+      `maintenance must be run by designated user: ${parameters.owner}`,
+      { owner: parameters.owner, client: clientName },
+    );
+  }
+  let schedule = await readSchedule(store, openedFormat, { signal });
+  const now = clock.nowNs();
+  const mode = wanted === "auto" ? dueMode(schedule, parameters, now) : wanted;
+  if (mode === "none") return { mode, tasks: [] };
+
+  // The next times are set before any work, so that a crash does not make the next client begin at once.
+  schedule = {
+    ...schedule,
+    nextQuickNs: now + BigInt(Math.round(parameters.quick.interval)),
+    nextFullNs:
+      mode === "full" ? now + BigInt(Math.round(parameters.full.interval)) : schedule.nextFullNs,
+  };
+  const save = (): Promise<void> =>
+    writeSchedule(store, openedFormat, schedule, { randomBytes, signal });
+  await save();
+  // From here the store's clock counts: the time that it gave the schedule just written.
+  const { timestampNs: startedAtNs } = await store.stat(scheduleBlobId, { signal });
+  const skew = startedAtNs - clock.nowNs();
+  if (skew > maxClockSkewNs || skew < -maxClockSkewNs) {
+    throw new ConflictError(
+      "DM_CLOCK_SKEW",
+      `the clock of the store and of this machine differ by ${skew / 1_000_000_000n} s; set them before maintenance`,
+      { skewSeconds: Number(skew / 1_000_000_000n) },
+    );
+  }
+  await repository.refresh({ signal });
+
+  const reports: MaintenanceTaskReport[] = [];
+  const skip = (task: MaintenanceTask, skipped: string): void => {
+    reports.push({ task, figures: {}, skipped });
+  };
+  const run = async (
+    task: MaintenanceTask,
+    work: () => Promise<object | undefined>,
+  ): Promise<void> => {
+    signal?.throwIfAborted();
+    options.onTask?.(task);
+    const startNs = clock.nowNs();
+    try {
+      const figures = await work();
+      schedule = recordRun(schedule, task, { startNs, endNs: clock.nowNs(), success: true });
+      reports.push({ task, figures: { ...figures } as Record<string, number> });
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      schedule = recordRun(schedule, task, {
+        startNs,
+        endNs: clock.nowNs(),
+        success: false,
+        error: text,
+      });
+      if (!signal?.aborted) await save();
+      throw error;
+    }
+    await save();
+  };
+
+  const safety = safetyParameters[options.safety ?? "full"];
+  const manager = repository.indexManager;
+  const common = { safety, signal, startedAtNs };
+  const packs = async (prefixes: readonly string[], kind: "quick" | "full"): Promise<void> => {
+    if (mayRewrite(schedule, kind)) {
+      await run(`${kind}-rewrite-contents`, () =>
+        rewriteShortPacks(repository, { ...common, prefixes }),
+      );
+    } else
+      skip(
+        `${kind}-rewrite-contents`,
+        "packs orphaned by the last rewrite have not been deleted yet",
+      );
+    if (mayDeleteOrphans(schedule, clock.nowNs(), safety)) {
+      await run(`${kind}-delete-blobs`, () =>
+        deleteOrphanPacks(repository, { ...common, prefixes }),
+      );
+    } else skip(`${kind}-delete-blobs`, "the last rewrite ended less than an hour ago");
+  };
+
+  if (mode === "full") {
+    await packs(["p", "q"], "full");
+    if (parameters.extendObjectLocks) {
+      await run("extend-blob-retention-time", () =>
+        extendRetention(repository, parameters, { signal }),
+      );
+    }
+  } else if (!(manager instanceof EpochManager)) await packs(["q"], "quick");
+  if (manager instanceof EpochManager) await epochTasks(repository, manager, mode, run, options);
+  else await run("index-compaction", () => compactV0(repository, manager, options));
+  if (mode === "full" || !(manager instanceof EpochManager)) {
+    await run("cleanup-logs", () => cleanUpLogs(repository, parameters, { signal }));
+  }
+  await repository.refresh({ signal });
+  return { mode, tasks: reports };
+}
+
+function dueMode(
+  schedule: MaintenanceSchedule,
+  parameters: MaintenanceParameters,
+  now: bigint,
+): "none" | "quick" | "full" {
+  if (parameters.full.enabled && now >= schedule.nextFullNs) return "full";
+  if (parameters.quick.enabled && now >= schedule.nextQuickNs) return "quick";
+  return "none";
+}
+
+type RunTask = (task: MaintenanceTask, work: () => Promise<object | undefined>) => Promise<void>;
+
+async function epochTasks(
+  repository: Repository,
+  manager: EpochManager,
+  mode: "quick" | "full",
+  run: RunTask,
+  options: CallOptions,
+): Promise<void> {
+  const merge = (blobIds: readonly string[], call: CallOptions): Promise<Uint8Array[]> =>
+    mergeIndexBlobs(repository, blobIds, call);
+  const call = { signal: options.signal };
+  await run("compact-single-epoch", async () =>
+    counted("epochsCompacted", await manager.compactOneEpoch(merge, call)),
+  );
+  await run("advance-epoch", async () =>
+    counted("epochsAdvanced", await manager.advanceIfDue(call)),
+  );
+  if (mode === "quick") return;
+  await run("generate-epoch-range-index", async () =>
+    counted("rangesCompacted", await manager.compactRange(merge, call)),
+  );
+  await run("cleanup-epoch-markers", async () => ({
+    blobsDeleted: (await manager.cleanUpMarkers(call)).length,
+  }));
+  await run("delete-superseded-epoch-indexes", async () => ({
+    blobsDeleted: (await manager.deleteSuperseded(call)).length,
+  }));
+}
+
+const counted = (name: string, result: unknown): Record<string, number> => ({
+  [name]: result === undefined ? 0 : 1,
+});
+
+async function compactV0(
+  repository: Repository,
+  manager: V0Manager,
+  options: CallOptions,
+): Promise<Record<string, number>> {
+  const { signal } = options;
+  const { maxPackSizeBytes } = repository.format;
+  const candidates = v0CompactionCandidates(await manager.activeBlobs({ signal }), {
+    maxPackSizeBytes,
+  });
+  if (candidates.length > 0) {
+    const blobIds = candidates.map((blob) => blob.id);
+    await manager.replace(
+      candidates,
+      await mergeIndexBlobs(repository, blobIds, { signal, unique: true }),
+      { signal },
+    );
+  }
+  const removed = await manager.cleanUp({ signal });
+  return {
+    indexesCompacted: candidates.length,
+    indexesDeleted: removed.indexes.length,
+    logsDeleted: removed.logs.length,
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * The margins that keep maintenance from harming other clients, and the pure rules over past runs that use them.
+ * Format: docs/format/maintenance.md. Proof: test/maintenance.test.ts.
+ * @module
+ */
+import type { MaintenanceSchedule, MaintenanceTask } from "./schedule.ts";
+
+export interface SafetyParameters {
+  /** Age below which an unreferenced pack stays. */
+  readonly packDeleteMinAgeMs: number;
+  /** Age below which a content is not rewritten. */
+  readonly rewriteMinAgeMs: number;
+  /** Age of a session marker's checkpoint up to which its packs stay. */
+  readonly sessionExpirationMs: number;
+  /** Time between the end of a rewrite and the deletion of what it orphaned. */
+  readonly rewriteToOrphanDeletionDelayMs: number;
+}
+
+const hourMs = 3_600_000;
+
+/** `full` is Kopia's default; `none` is for repositories that nobody else uses at that moment. */
+export const safetyParameters: Readonly<Record<"full" | "none", SafetyParameters>> = Object.freeze({
+  full: {
+    packDeleteMinAgeMs: 24 * hourMs,
+    rewriteMinAgeMs: 2 * hourMs,
+    sessionExpirationMs: 96 * hourMs,
+    rewriteToOrphanDeletionDelayMs: hourMs,
+  },
+  none: {
+    packDeleteMinAgeMs: 0,
+    rewriteMinAgeMs: 0,
+    sessionExpirationMs: 0,
+    rewriteToOrphanDeletionDelayMs: 0,
+  },
+});
+
+export const msToNs = (ms: number): bigint => BigInt(Math.round(ms)) * 1_000_000n;
+
+const rewriteTasks: readonly MaintenanceTask[] = [
+  "quick-rewrite-contents",
+  "full-rewrite-contents",
+];
+const deleteTasks: readonly MaintenanceTask[] = ["quick-delete-blobs", "full-delete-blobs"];
+
+/** End of the newest successful run of any of the tasks; undefined when there was none. */
+export function lastSuccessNs(
+  schedule: MaintenanceSchedule,
+  tasks: readonly MaintenanceTask[],
+): bigint | undefined {
+  let newest: bigint | undefined;
+  for (const task of tasks) {
+    for (const run of schedule.runs.get(task) ?? []) {
+      if (run.success && (newest === undefined || run.endNs > newest)) newest = run.endNs;
+    }
+  }
+  return newest;
+}
+
+/** Rewriting may begin when it never ran, or when what the last rewrite orphaned has been deleted since. */
+export function mayRewrite(schedule: MaintenanceSchedule, mode: "quick" | "full"): boolean {
+  const rewritten = lastSuccessNs(
+    schedule,
+    mode === "quick" ? rewriteTasks : ["full-rewrite-contents"],
+  );
+  if (rewritten === undefined) return true;
+  const deleted = lastSuccessNs(schedule, deleteTasks);
+  return deleted !== undefined && deleted > rewritten;
+}
+
+/** Orphans may be deleted when the last rewrite ended long enough ago for every reader to have seen its index. */
+export function mayDeleteOrphans(
+  schedule: MaintenanceSchedule,
+  nowNs: bigint,
+  safety: SafetyParameters,
+): boolean {
+  const rewritten = lastSuccessNs(schedule, rewriteTasks);
+  return (
+    rewritten === undefined || nowNs >= rewritten + msToNs(safety.rewriteToOrphanDeletionDelayMs)
+  );
+}

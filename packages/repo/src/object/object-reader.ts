@@ -1,0 +1,202 @@
+/**
+ * Reads an object of any size by range or as a stream. Memory: one part, and the entries of the indexes above it.
+ * Format: docs/format/objects.md. Proof: test/object.test.ts, test/golden.test.ts.
+ * @module
+ */
+import { decompress } from "@dm/compression";
+import { FormatError, NotFoundError } from "@dm/core";
+import type { CallOptions } from "@dm/storage";
+import { maxContentBytes } from "../content/content-reader.ts";
+import type { ContentId } from "../content-id.ts";
+import { decodeIndirect, type IndirectEntry } from "./indirect-codec.ts";
+import { type ObjectId, type ParsedObjectId, parseObjectId } from "./object-id.ts";
+
+/** What an object reader needs of the layer below. */
+export interface ContentSource {
+  read(id: ContentId, options?: CallOptions): Promise<Uint8Array>;
+}
+
+/** Longest index object that is read: entries for about 10 TiB at the smallest splitter, 300 TiB at the default. */
+const maxIndexBytes = 512 << 20;
+
+export interface ReadRangeOptions extends CallOptions {
+  /** First byte; 0 by default. */
+  readonly offset?: number | undefined;
+  /** How many bytes; everything to the end by default. */
+  readonly length?: number | undefined;
+}
+
+export interface ObjectReader {
+  readonly id: string;
+  /** Bytes of the whole object. */
+  readonly length: number;
+  /**
+   * Bytes of a range, which must lie inside the object. Allocates `length` bytes.
+   * @throws {RangeError} when the range does not lie inside the object
+   */
+  read(options?: ReadRangeOptions): Promise<Uint8Array>;
+  /** The same range in pieces, each at most one part of the object; the next is fetched when it is asked for. */
+  stream(options?: ReadRangeOptions): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Opens an object; reads its index when it has one, and for a plain object its only content.
+ * @throws {FormatError} `DM_OBJECT_ID_INVALID`, `DM_INDIRECT_INVALID`, `DM_OBJECT_PART_LENGTH_MISMATCH`
+ */
+export async function openObject(
+  source: ContentSource,
+  text: string,
+  options: CallOptions = {},
+): Promise<ObjectReader> {
+  const id = parseObjectId(text);
+  if (id.contentId === undefined) {
+    throw new NotFoundError(
+      "DM_OBJECT_EMPTY_ID",
+      `object id ${JSON.stringify(text)} names no content`,
+      { objectId: text },
+    );
+  }
+  if (id.indirection === 0) {
+    const bytes = await readPlain(source, id, text, options);
+    return plainObject(text, bytes);
+  }
+  const index = await openObject(source, text.slice(1), options);
+  if (index.length > maxIndexBytes) {
+    throw new FormatError(
+      "DM_INDIRECT_INVALID",
+      `index of object ${text} has ${index.length} bytes, more than ${maxIndexBytes}`,
+      {
+        objectId: text,
+        length: index.length,
+      },
+    );
+  }
+  const entries = decodeIndirect(await index.read(options), text);
+  return partedObject(source, text, entries);
+}
+
+async function readPlain(
+  source: ContentSource,
+  id: ParsedObjectId,
+  text: string,
+  options: CallOptions,
+): Promise<Uint8Array> {
+  if (id.contentId === undefined) return new Uint8Array(0);
+  const stored = await source.read(id.contentId, options);
+  if (!id.compressed) return stored;
+  if (stored.length < 4) {
+    throw new FormatError(
+      "DM_OBJECT_COMPRESSION_INVALID",
+      `compressed object ${text} has ${stored.length} bytes`,
+      { objectId: text },
+    );
+  }
+  return decompress(stored, { maxBytes: maxContentBytes });
+}
+
+function checkRange(total: number, options: ReadRangeOptions): { offset: number; end: number } {
+  const offset = options.offset ?? 0;
+  const end = options.length === undefined ? total : offset + options.length;
+  if (!(offset >= 0 && end >= offset && end <= total)) {
+    throw new RangeError(`range ${offset}..${end} lies outside the object's ${total} bytes`);
+  }
+  return { offset, end };
+}
+
+function plainObject(id: string, bytes: Uint8Array): ObjectReader {
+  return {
+    id,
+    length: bytes.length,
+    async read(options = {}) {
+      const { offset, end } = checkRange(bytes.length, options);
+      return bytes.slice(offset, end);
+    },
+    async *stream(options = {}) {
+      const { offset, end } = checkRange(bytes.length, options);
+      if (end > offset) yield bytes.slice(offset, end);
+    },
+  };
+}
+
+function partedObject(
+  source: ContentSource,
+  id: string,
+  entries: readonly IndirectEntry[],
+): ObjectReader {
+  const last = entries.at(-1);
+  const length = last ? last.start + last.length : 0;
+
+  async function* stream(options: ReadRangeOptions = {}): AsyncGenerator<Uint8Array> {
+    const { offset, end } = checkRange(length, options);
+    for (let index = firstEntryAt(entries, offset); index < entries.length; index++) {
+      const entry = entries[index]!;
+      if (entry.start >= end) return;
+      if (entry.length === 0) continue;
+      const part = await openObject(source, entry.objectId, options);
+      if (part.length !== entry.length) {
+        throw new FormatError(
+          "DM_OBJECT_PART_LENGTH_MISMATCH",
+          `part ${entry.objectId} of object ${id} has ${part.length} bytes, its index promises ${entry.length}`,
+          {
+            objectId: id,
+            part: entry.objectId,
+            offset: entry.start,
+            length: part.length,
+            expected: entry.length,
+          },
+        );
+      }
+      const from = Math.max(0, offset - entry.start);
+      const to = Math.min(entry.length, end - entry.start);
+      yield* part.stream({ offset: from, length: to - from, signal: options.signal });
+    }
+  }
+
+  return {
+    id,
+    length,
+    stream,
+    async read(options = {}) {
+      const { offset, end } = checkRange(length, options);
+      const bytes = new Uint8Array(end - offset);
+      let at = 0;
+      for await (const piece of stream(options)) {
+        bytes.set(piece, at);
+        at += piece.length;
+      }
+      return bytes;
+    },
+  };
+}
+
+/** Position of the entry that holds byte `offset`. */
+function firstEntryAt(entries: readonly IndirectEntry[], offset: number): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const entry = entries[middle]!;
+    if (entry.start + entry.length <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Ids of all contents that an object consists of, index contents included. */
+export async function* objectContents(
+  source: ContentSource,
+  text: string,
+  options: CallOptions = {},
+): AsyncGenerator<ContentId> {
+  const id = parseObjectId(text);
+  if (id.contentId === undefined) return;
+  if (id.indirection === 0) {
+    yield id.contentId;
+    return;
+  }
+  yield* objectContents(source, text.slice(1), options);
+  const index = await openObject(source, text.slice(1), options);
+  for (const entry of decodeIndirect(await index.read(options), text)) {
+    yield* objectContents(source, entry.objectId as ObjectId, options);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * Writes an object: split, store each part as a content, and for several parts an index object above them.
+ * Memory: one part of at most the splitter's longest, whatever the object's size, plus about 100 bytes for each part.
+ * Format: docs/format/objects.md. Proof: test/object.test.ts.
+ * @module
+ */
+import { type CompressorName, compress } from "@dm/compression";
+import { createSplitter, type Splitter } from "@dm/splitter";
+import type { CallOptions } from "@dm/storage";
+import type { WriteContentOptions } from "../content/content-writer.ts";
+import type { ContentId } from "../content-id.ts";
+import { encodeIndirect, type IndirectEntry } from "./indirect-codec.ts";
+import type { ObjectId } from "./object-id.ts";
+
+/** What an object writer needs of the layer below. */
+export interface ContentSink {
+  write(data: Uint8Array, options?: WriteContentOptions): Promise<ContentId>;
+}
+
+export interface ObjectWriterOptions extends CallOptions {
+  /** Prefix of the contents: none for data, `k` for directories. */
+  readonly prefix?: string | undefined;
+  readonly compressor?: CompressorName | undefined;
+  /** Compressor of the index object above several parts; zstd-fastest by default, none for `null`. */
+  readonly metadataCompressor?: CompressorName | null | undefined;
+  /** Splitter of this object; the repository's by default. */
+  readonly splitter?: string | undefined;
+}
+
+export interface ObjectFormat {
+  readonly splitter: string;
+  readonly indexVersion: 1 | 2;
+}
+
+export class ObjectWriter {
+  readonly #sink: ContentSink;
+  readonly #format: ObjectFormat;
+  readonly #options: ObjectWriterOptions;
+  readonly #splitter: Splitter;
+  readonly #entries: IndirectEntry[] = [];
+  #buffer: Uint8Array = new Uint8Array(0);
+  #buffered = 0;
+  #flushedBytes = 0;
+
+  constructor(sink: ContentSink, format: ObjectFormat, options: ObjectWriterOptions = {}) {
+    this.#sink = sink;
+    this.#format = format;
+    this.#options = options;
+    this.#splitter = createSplitter(options.splitter ?? format.splitter);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#flushedBytes + this.#buffered;
+  }
+
+  /** Appends bytes, which are borrowed until the promise settles. Calls must not overlap. */
+  async write(bytes: Uint8Array): Promise<void> {
+    let from = 0;
+    while (from < bytes.length) {
+      const cut = this.#splitter.next(bytes, from);
+      if (cut < 0) {
+        this.#keep(bytes.subarray(from));
+        return;
+      }
+      const piece = bytes.subarray(from, cut);
+      if (this.#buffered === 0) await this.#flushPart(piece);
+      else {
+        this.#keep(piece);
+        await this.#flushPart(this.#buffer.subarray(0, this.#buffered));
+      }
+      from = cut;
+    }
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const needed = this.#buffered + bytes.length;
+    if (needed > this.#buffer.length) {
+      const limit = Math.max(needed, this.#splitter.maxChunkBytes);
+      const grown = new Uint8Array(
+        Math.min(limit, Math.max(needed, this.#buffer.length * 2, 64 << 10)),
+      );
+      grown.set(this.#buffer.subarray(0, this.#buffered));
+      this.#buffer = grown;
+    }
+    this.#buffer.set(bytes, this.#buffered);
+    this.#buffered = needed;
+  }
+
+  async #flushPart(bytes: Uint8Array): Promise<void> {
+    this.#buffered = 0;
+    const objectId = await this.#writePart(bytes);
+    this.#entries.push({ start: this.#flushedBytes, length: bytes.length, objectId });
+    this.#flushedBytes += bytes.length;
+  }
+
+  async #writePart(bytes: Uint8Array): Promise<string> {
+    const { compressor, prefix, signal } = this.#options;
+    // Index v1 knows no compressed contents: there the object carries the mark, and never one with a prefix.
+    if (this.#format.indexVersion === 1) {
+      if (compressor && !prefix && bytes.length > 0) {
+        const compressed = compress(compressor, bytes);
+        if (compressed.length < bytes.length)
+          return `Z${await this.#sink.write(compressed, { signal })}`;
+      }
+      return this.#sink.write(bytes, { prefix, signal });
+    }
+    return this.#sink.write(bytes, { prefix, compressor, signal });
+  }
+
+  /** The id over the parts that are stored already; the empty id before the first. */
+  async checkpoint(): Promise<ObjectId> {
+    if (this.#entries.length === 0) return "" as ObjectId;
+    return this.#index();
+  }
+
+  /** Stores the rest and answers the object's id. The writer is finished then. */
+  async result(): Promise<ObjectId> {
+    if (this.#buffered > 0 || this.#entries.length === 0) {
+      await this.#flushPart(this.#buffer.subarray(0, this.#buffered));
+    }
+    return this.#index();
+  }
+
+  async #index(): Promise<ObjectId> {
+    if (this.#entries.length === 1) return this.#entries[0]!.objectId as ObjectId;
+    return writeIndirect(this.#sink, this.#format, this.#entries, this.#options);
+  }
+}
+
+/** Writes the index object over `entries` with the repository's splitter; answers `I` and the index object's id. */
+export async function writeIndirect(
+  sink: ContentSink,
+  format: ObjectFormat,
+  entries: readonly IndirectEntry[],
+  options: ObjectWriterOptions = {},
+): Promise<ObjectId> {
+  const { metadataCompressor = "zstd-fastest", prefix, signal } = options;
+  const writer = new ObjectWriter(sink, format, {
+    prefix: prefix ? prefix : "x",
+    compressor: metadataCompressor ?? undefined,
+    metadataCompressor,
+    signal,
+  });
+  await writer.write(encodeIndirect(entries));
+  return `I${await writer.result()}` as ObjectId;
+}

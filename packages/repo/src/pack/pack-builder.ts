@@ -1,0 +1,139 @@
+/**
+ * Builds one pack blob in memory:
+ * `[format copy] preamble(32 random) contents… padding to 4096 local-index postamble`.
+ * Contents are encrypted straight into the pack's buffer. Format: docs/format/packs.md. Proof: test/pack.test.ts.
+ * @module
+ */
+import { concatBytes, type RandomBytes, toHex } from "@dm/core";
+import type { ContentId } from "../content-id.ts";
+import { contentIdHash } from "../content-id.ts";
+import { type Crypter, contentIv } from "../crypto/crypter.ts";
+import { buildIndex } from "../index-blob/build.ts";
+import type { IndexEntry } from "../index-blob/entry.ts";
+import { encodePostamble } from "./postamble.ts";
+
+const preambleBytes = 32;
+const paddingUnit = 4096;
+/** Random bytes after the data of an index that must not be equal to another's. */
+export const indexSuffixBytes = 32;
+const initialBytes = 64 << 10;
+
+export type PackPrefix = "p" | "q";
+
+export interface PackBuilderOptions {
+  readonly prefix: PackPrefix;
+  readonly sessionId: string;
+  readonly crypter: Crypter;
+  readonly randomBytes: RandomBytes;
+  readonly indexVersion: 1 | 2;
+  /** Copy of the format blob that repositories without password change carry in every pack; empty otherwise. */
+  readonly formatCopy: Uint8Array;
+}
+
+/** What a content is, beside its bytes. */
+export interface PackedContent {
+  readonly contentId: ContentId;
+  /** What is encrypted: the plaintext, or its compressed form. */
+  readonly payload: Uint8Array;
+  readonly originalLength: number;
+  readonly compressionHeaderId: number;
+  readonly formatVersion: number;
+  readonly timestampSeconds: number;
+  readonly deleted?: boolean;
+}
+
+export class PackBuilder {
+  readonly blobId: string;
+  readonly prefix: PackPrefix;
+  readonly #options: PackBuilderOptions;
+  #buffer: Uint8Array;
+  #length = 0;
+  readonly #entries: IndexEntry[] = [];
+
+  constructor(options: PackBuilderOptions) {
+    this.#options = options;
+    this.prefix = options.prefix;
+    this.blobId = `${options.prefix}${toHex(options.randomBytes(16))}-${options.sessionId}`;
+    this.#buffer = new Uint8Array(initialBytes);
+    this.#append(options.formatCopy);
+    this.#append(options.randomBytes(preambleBytes));
+  }
+
+  /** Bytes so far, without padding and index. */
+  get length(): number {
+    return this.#length;
+  }
+
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  get entries(): readonly IndexEntry[] {
+    return this.#entries;
+  }
+
+  /** Encrypts the content to the end of the pack and returns its index entry. */
+  add(content: PackedContent): IndexEntry {
+    const { crypter } = this.#options;
+    const iv = contentIv(contentIdHash(content.contentId));
+    const room = crypter.storedLength(content.payload.length);
+    this.#reserve(room);
+    const sealed = crypter.seal(
+      content.payload,
+      iv,
+      this.#buffer.subarray(this.#length, this.#length + room),
+    );
+    const entry: IndexEntry = {
+      contentId: content.contentId,
+      timestampSeconds: content.timestampSeconds,
+      packBlobId: this.blobId,
+      packOffset: this.#length,
+      packedLength: sealed.length,
+      originalLength: content.originalLength,
+      compressionHeaderId: content.compressionHeaderId,
+      formatVersion: content.formatVersion,
+      encryptionKeyId: 0,
+      deleted: content.deleted ?? false,
+    };
+    this.#length += sealed.length;
+    this.#entries.push(entry);
+    return entry;
+  }
+
+  /** Stored bytes of a content in this pack; a view, valid until the next `add`. */
+  packed(entry: IndexEntry): Uint8Array {
+    return this.#buffer.subarray(entry.packOffset, entry.packOffset + entry.packedLength);
+  }
+
+  /** Adds padding, local index and postamble; the result is a view of the builder's own buffer. */
+  finish(): Uint8Array {
+    const { crypter, indexVersion, randomBytes } = this.#options;
+    this.#append(randomBytes(paddingUnit - (this.#length % paddingUnit)));
+    const localIndex = concatBytes(
+      buildIndex(this.#entries, { version: indexVersion }),
+      randomBytes(indexSuffixBytes),
+    );
+    const localIndexIv = crypter.hash.digest(localIndex);
+    const sealed = crypter.seal(localIndex, localIndexIv);
+    const localIndexOffset = this.#length;
+    this.#append(sealed);
+    this.#append(
+      encodePostamble({ localIndexIv, localIndexOffset, localIndexLength: sealed.length }),
+    );
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #reserve(length: number): void {
+    const needed = this.#length + length;
+    if (needed <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Rebuilds lost index blobs from the local indexes at the ends of the packs.
+ * Format: docs/format/packs.md. Proof: test/recover.test.ts.
+ * @module
+ */
+import { AccessError, isDmError, mapConcurrent } from "@dm/core";
+import type { CallOptions } from "@dm/storage";
+import { newSessionId } from "./content/session-marker.ts";
+import type { ContentId } from "./content-id.ts";
+import { buildIndex, shardIndexEntries } from "./index-blob/build.ts";
+import { type IndexEntry, preferEntry } from "./index-blob/entry.ts";
+import { readPackIndex } from "./pack/pack-index.ts";
+import type { Repository } from "./repository.ts";
+
+export interface RecoverIndexOptions extends CallOptions {
+  /** Packs to read; all by default. */
+  readonly packBlobIds?: readonly string[] | undefined;
+  /** Store what was found as new index blobs; off by default, which only reports. */
+  readonly commit?: boolean | undefined;
+  readonly concurrency?: number | undefined;
+  readonly onProgress?:
+    | ((progress: { readonly packsDone: number; readonly entriesFound: number }) => void)
+    | undefined;
+}
+
+export interface RecoverIndexReport {
+  readonly packsRead: number;
+  readonly entriesFound: number;
+  /** Packs whose local index is gone or damaged. */
+  readonly failures: readonly { readonly blobId: string; readonly error: Error }[];
+  /** Ids of the new index blobs; empty without `commit`. */
+  readonly indexBlobIds: readonly string[];
+}
+
+/**
+ * Reads local indexes, without any index blob. Deletions are not in packs: contents deleted before come back to life and
+ * are removed again by the next garbage collection.
+ * @throws {AccessError} `DM_REPOSITORY_READ_ONLY` with `commit`
+ */
+export async function recoverIndex(
+  repository: Repository,
+  options: RecoverIndexOptions = {},
+): Promise<RecoverIndexReport> {
+  const { commit = false, concurrency = 4, onProgress, signal } = options;
+  if (commit && repository.readOnly) {
+    throw new AccessError("DM_REPOSITORY_READ_ONLY", "the repository is open for reading only");
+  }
+  const packBlobIds = options.packBlobIds ?? (await listPacks(repository, options));
+  const entries = new Map<ContentId, IndexEntry>();
+  const failures: { blobId: string; error: Error }[] = [];
+  let packsDone = 0;
+  await mapConcurrent(
+    packBlobIds,
+    async (blobId) => {
+      try {
+        const index = await readPackIndex(repository.store, repository.crypter, blobId, { signal });
+        for (const entry of index.entries()) {
+          const known = entries.get(entry.contentId);
+          entries.set(entry.contentId, known ? preferEntry(known, entry) : entry);
+        }
+      } catch (error) {
+        if (!isDmError(error)) throw error;
+        failures.push({ blobId, error });
+      }
+      packsDone += 1;
+      onProgress?.({ packsDone, entriesFound: entries.size });
+    },
+    { concurrency, signal },
+  );
+  let indexBlobIds: readonly string[] = [];
+  if (commit && entries.size > 0) {
+    const version = repository.format.indexVersion;
+    const indexes = shardIndexEntries([...entries.values()]).map((shard) =>
+      buildIndex(shard, { version }),
+    );
+    const sessionId = newSessionId(repository.randomBytes, repository.clock.nowNs());
+    indexBlobIds = await repository.indexManager.write(indexes, { sessionId, signal });
+  }
+  return { packsRead: packsDone, entriesFound: entries.size, failures, indexBlobIds };
+}
+
+async function listPacks(repository: Repository, options: CallOptions): Promise<string[]> {
+  const packs: string[] = [];
+  for (const prefix of ["p", "q"]) {
+    for await (const blob of repository.store.list(prefix, { signal: options.signal }))
+      packs.push(blob.id);
+  }
+  return packs.sort();
+}
