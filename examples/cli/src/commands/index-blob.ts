@@ -1,0 +1,170 @@
+/** `dm index inspect|list|recover`. */
+import { type IndexEntry, openBlob, openIndex, recoverIndex } from "@dm/repo";
+import type { BlobMetadata } from "@dm/storage";
+import type { Command } from "commander";
+import type { Session } from "../session.ts";
+import { say, UsageError } from "../io.ts";
+import { Progress } from "../progress.ts";
+import { formatTime, formatTimestamp, JsonList, parseCount } from "../text.ts";
+
+const indexPrefixes = ["n", "xn", "xs", "xr"];
+
+async function activeBlobs(session: Session, superseded = false): Promise<BlobMetadata[]> {
+  const repository = await session.repository();
+  const { signal } = session;
+  const { blobIds } = await repository.indexManager.active({ signal });
+  const wanted = new Set(blobIds);
+  const blobs: BlobMetadata[] = [];
+  for (const prefix of indexPrefixes) {
+    for await (const blob of repository.store.list(prefix, { signal })) {
+      if (superseded || wanted.has(blob.id)) blobs.push(blob);
+    }
+  }
+  return blobs;
+}
+
+export function indexCommands(parent: Command, session: Session): void {
+  const index = parent.command("index").description("Commands to inspect and recover the index");
+  listCommand(index, session);
+  inspectCommand(index, session);
+  recoverCommand(index, session);
+}
+
+interface ListOptions {
+  readonly summary?: boolean;
+  readonly superseded?: boolean;
+  readonly sort: string;
+  readonly json?: boolean;
+}
+
+function listCommand(index: Command, session: Session): void {
+  index
+    .command("list")
+    .alias("ls")
+    .description("List index blobs")
+    .option("--summary", "add a total")
+    .option("--superseded", "include index blobs that a compaction has replaced")
+    .option("--sort <key>", "time, size or name", "time")
+    .option("--json", "output as JSON")
+    .action(async (options: ListOptions) => {
+      const blobs = await activeBlobs(session, options.superseded);
+      blobs.sort(ordering(options.sort));
+      const json = options.json ? new JsonList(session.io) : undefined;
+      for (const blob of blobs) {
+        if (json) {
+          await json.add({ id: blob.id, length: blob.length, timestamp: formatTime(blob.timestampNs), Superseded: null });
+          continue;
+        }
+        const time = formatTimestamp(blob.timestampNs, { milliseconds: true });
+        await session.io.out(`${blob.id.padEnd(60)} ${String(blob.length).padStart(10)} ${time} []\n`);
+      }
+      await json?.end();
+      if (options.summary && !json) await session.io.out(`total ${blobs.length} indexes\n`);
+    });
+}
+
+function ordering(key: string): (a: BlobMetadata, b: BlobMetadata) => number {
+  if (key === "time") return (a, b) => Number(a.timestampNs - b.timestampNs);
+  if (key === "size") return (a, b) => a.length - b.length;
+  if (key === "name") return (a, b) => (a.id < b.id ? -1 : 1);
+  throw new UsageError(`--sort takes time, size or name, not ${key}`);
+}
+
+interface InspectOptions {
+  readonly all?: boolean;
+  readonly active?: boolean;
+  readonly contentId?: readonly string[];
+}
+
+function inspectCommand(index: Command, session: Session): void {
+  index
+    .command("inspect")
+    .description("Show the entries of index blobs")
+    .argument("[blobs...]", "names of index blobs")
+    .option("--all", "all index blobs, also inactive ones")
+    .option("--active", "all active index blobs")
+    .option("--content-id <id...>", "only entries of these contents")
+    .option("--parallel <count>", "accepted for compatibility", parseCount)
+    .action(async (names: readonly string[], options: InspectOptions) => {
+      const repository = await session.repository();
+      const { signal } = session;
+      const blobs: BlobMetadata[] =
+        options.all || options.active
+          ? await activeBlobs(session, options.all)
+          : await Promise.all(names.map((name) => repository.store.stat(name, { signal })));
+      if (blobs.length === 0) throw new UsageError("name index blobs, or say --active or --all");
+      for (const blob of blobs) {
+        const stored = await repository.store.get(blob.id, { signal });
+        const entries = openIndex(openBlob(repository.crypter, blob.id, stored), {
+          overheadBytes: repository.crypter.overheadBytes,
+        }).entries();
+        for (const entry of entries) {
+          if (options.contentId && !options.contentId.includes(entry.contentId)) continue;
+          await session.io.out(`${inspected(blob, entry)}\n`);
+        }
+      }
+    });
+}
+
+function inspected(blob: BlobMetadata, entry: IndexEntry): string {
+  const written = formatTimestamp(blob.timestampNs, { milliseconds: true });
+  const time = formatTimestamp(BigInt(entry.timestampSeconds) * 1_000_000_000n, { milliseconds: true });
+  const state = entry.deleted ? "deleted" : "created";
+  const place = `${entry.packBlobId} ${entry.packOffset} ${entry.packedLength}`;
+  return `${written} ${blob.id} ${entry.contentId} ${state} ${time} ${place}`;
+}
+
+interface RecoverOptions {
+  readonly blobs?: readonly string[];
+  readonly blobPrefixes?: readonly string[];
+  readonly parallel: number;
+  readonly ignoreErrors?: boolean;
+  readonly deleteIndexes?: boolean;
+  readonly commit?: boolean;
+}
+
+function recoverCommand(index: Command, session: Session): void {
+  index
+    .command("recover")
+    .description("Rebuild the index from the packs; reports only, unless --commit is given")
+    .option("--blob-prefixes <prefix...>", "prefixes of packs to read")
+    .option("--blobs <id...>", "packs to read")
+    .option("--parallel <count>", "packs read at once", parseCount, 4)
+    .option("--ignore-errors", "go on when a pack has no readable index of its own")
+    .option("--delete-indexes", "with --commit: delete all present index blobs once the new ones are stored")
+    .option("--commit", "store what was found")
+    .action(async (options: RecoverOptions) => {
+      const repository = await session.repository();
+      const { signal } = session;
+      const packBlobIds = options.blobs ?? (await packsWithPrefixes(session, options.blobPrefixes ?? ["p", "q"]));
+      const before = options.deleteIndexes && options.commit ? await activeBlobs(session, true) : [];
+      const progress = new Progress(session, "packs");
+      const look = { packBlobIds, concurrency: options.parallel, signal };
+      let report = await recoverIndex(repository, {
+        ...look,
+        onProgress: ({ packsDone }) => progress.update(packsDone, packBlobIds.length),
+      });
+      progress.end();
+      for (const { error } of report.failures) say(session.io, `error: ${error.message}`);
+      if (report.failures.length > 0 && !options.ignoreErrors) {
+        throw new Error(`${report.failures.length} packs have no readable index (--ignore-errors goes on without them)`);
+      }
+      say(session.io, `Found ${report.entriesFound} contents in ${report.packsRead} packs.`);
+      if (!options.commit) {
+        say(session.io, "Nothing was stored; use --commit to store the recovered index.");
+        return;
+      }
+      report = await recoverIndex(repository, { ...look, commit: true });
+      for (const blob of before) await repository.store.delete(blob.id, { signal });
+      say(session.io, `Stored ${report.indexBlobIds.length} index blobs.`);
+    });
+}
+
+async function packsWithPrefixes(session: Session, prefixes: readonly string[]): Promise<string[]> {
+  const repository = await session.repository();
+  const ids: string[] = [];
+  for (const prefix of prefixes) {
+    for await (const blob of repository.store.list(prefix, { signal: session.signal })) ids.push(blob.id);
+  }
+  return ids;
+}

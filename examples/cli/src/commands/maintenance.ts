@@ -1,0 +1,194 @@
+/** `dm maintenance info|run|set`. */
+import {
+  formatDuration,
+  type MaintenanceParameters,
+  type MaintenanceRun,
+  type MaintenanceSchedule,
+  readMaintenanceParameters,
+  readSchedule,
+  runMaintenance,
+  setMaintenancePause,
+  writeMaintenanceParameters,
+} from "@dm/repo";
+import { type Command, Option } from "commander";
+import type { Session } from "../session.ts";
+import { say, UsageError } from "../io.ts";
+import { formatBytes, formatTime, formatTimestamp, parseCount, parseDuration } from "../text.ts";
+
+const nsOf = (ms: number): number => Math.round(ms * 1e6);
+
+export function maintenanceCommands(parent: Command, session: Session): void {
+  const maintenance = parent.command("maintenance").description("Maintenance commands");
+  infoCommand(maintenance, session);
+  runCommand(maintenance, session);
+  setCommand(maintenance, session);
+}
+
+function infoCommand(maintenance: Command, session: Session): void {
+  maintenance
+    .command("info")
+    .description("Show the parameters and past runs")
+    .option("--json", "output as JSON")
+    .action(async (options: { readonly json?: boolean }) => {
+      const repository = await session.repository();
+      const { signal } = session;
+      const parameters = await readMaintenanceParameters(repository, { signal });
+      const schedule = await readSchedule(repository.store, repository.openedFormat, { signal });
+      if (options.json) await session.io.out(`${JSON.stringify({ ...parameters, schedule: jsonSchedule(schedule) })}\n`);
+      else await session.io.out(infoText(session, parameters, schedule));
+    });
+}
+
+function jsonSchedule(schedule: MaintenanceSchedule): unknown {
+  const runs = Object.fromEntries(
+    [...schedule.runs].map(([task, list]) => [
+      task,
+      list.map(({ startNs, endNs, ...rest }) => ({ start: formatTime(startNs), end: formatTime(endNs), ...rest })),
+    ]),
+  );
+  return {
+    nextFullMaintenance: formatTime(schedule.nextFullNs),
+    nextQuickMaintenance: formatTime(schedule.nextQuickNs),
+    runs,
+  };
+}
+
+function infoText(session: Session, parameters: MaintenanceParameters, schedule: MaintenanceSchedule): string {
+  const lines = [`Owner: ${parameters.owner}`];
+  const cycle = (title: string, cycleOf: MaintenanceParameters["quick"], nextNs: bigint): void => {
+    lines.push(`${title} Cycle:`, `  scheduled: ${cycleOf.enabled}`, `  interval: ${formatDuration(BigInt(Math.round(cycleOf.interval)))}`);
+    if (!cycleOf.enabled) return;
+    const leftNs = nextNs - session.clock.nowNs();
+    const rounded = (leftNs / 1_000_000_000n) * 1_000_000_000n;
+    lines.push(`  next run: ${leftNs <= 0n ? "now" : `${formatTimestamp(nextNs)} (in ${formatDuration(rounded)})`}`);
+  };
+  cycle("Quick", parameters.quick, schedule.nextQuickNs);
+  cycle("Full", parameters.full, schedule.nextFullNs);
+  const { maxAge, maxCount, maxTotalSize } = parameters.logRetention;
+  lines.push(
+    "Log Retention:",
+    `  max count:       ${maxCount}`,
+    `  max age of logs: ${formatDuration(BigInt(Math.round(maxAge)))}`,
+    `  max total size:  ${formatBytes(session.io, maxTotalSize)}`,
+    `Object Lock Extension: ${parameters.extendObjectLocks ? "enabled" : "disabled"}`,
+    "Recent Maintenance Runs:",
+  );
+  for (const task of [...schedule.runs.keys()].sort()) {
+    lines.push(`  ${task}:`, ...schedule.runs.get(task)!.map(runText));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function runText(run: MaintenanceRun): string {
+  const seconds = ((run.endNs - run.startNs) / 1_000_000_000n) * 1_000_000_000n;
+  return `    ${formatTimestamp(run.startNs)} (${formatDuration(seconds)}) ${run.success ? "SUCCESS" : `ERROR: ${run.error ?? ""}`}`;
+}
+
+function runCommand(maintenance: Command, session: Session): void {
+  maintenance
+    .command("run")
+    .description("Run maintenance now")
+    .option("--full", "full maintenance; quick otherwise")
+    .addOption(new Option("--safety <level>", "safety level").choices(["full", "none"]).default("full"))
+    .option("--force", "run although another client is the owner")
+    .action(async (options: { readonly full?: boolean; readonly safety: "full" | "none"; readonly force?: boolean }) => {
+      const repository = await session.repository();
+      const mode = options.full ? "full" : "quick";
+      await using lock = await session.maintenanceLock();
+      void lock;
+      say(session.io, `Running ${mode} maintenance...`);
+      const report = await runMaintenance(repository, {
+        mode,
+        safety: options.safety,
+        force: options.force,
+        signal: session.signal,
+      });
+      for (const { task, figures, skipped } of report.tasks) {
+        const numbers = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
+        say(session.io, skipped ? `  ${task}: skipped, ${skipped}` : `  ${task}: ${numbers.join(", ") || "done"}`);
+      }
+      say(session.io, `Finished ${mode} maintenance.`);
+    });
+}
+
+interface SetOptions {
+  readonly owner?: string;
+  readonly enableQuick?: boolean;
+  readonly enableFull?: boolean;
+  readonly quickInterval?: number;
+  readonly fullInterval?: number;
+  readonly pauseQuick?: number;
+  readonly pauseFull?: number;
+  readonly maxRetainedLogCount?: number;
+  readonly maxRetainedLogAge?: number;
+  readonly maxRetainedLogSizeMb?: number;
+  readonly extendObjectLocks?: boolean;
+  readonly listParallelism?: number;
+}
+
+function parseSwitch(text: string): boolean {
+  if (/^(true|1|t)$/i.test(text)) return true;
+  if (/^(false|0|f)$/i.test(text)) return false;
+  throw new UsageError(`takes true or false, not ${text}`);
+}
+
+function setCommand(maintenance: Command, session: Session): void {
+  maintenance
+    .command("set")
+    .description("Set maintenance parameters")
+    .option("--owner <user@host>", "who runs maintenance; `me` for this client")
+    .option("--enable-quick <switch>", "true or false", parseSwitch)
+    .option("--enable-full <switch>", "true or false", parseSwitch)
+    .option("--quick-interval <duration>", "time between quick runs", parseDuration)
+    .option("--full-interval <duration>", "time between full runs", parseDuration)
+    .option("--pause-quick <duration>", "no quick run for this long", parseDuration)
+    .option("--pause-full <duration>", "no full run for this long", parseDuration)
+    .option("--max-retained-log-count <count>", "log blobs to keep", parseCount)
+    .option("--max-retained-log-age <duration>", "age up to which logs are kept", parseDuration)
+    .option("--max-retained-log-size-mb <size>", "total size of logs", parseCount)
+    .option("--extend-object-locks <switch>", "prolong object locks in full maintenance", parseSwitch)
+    .option("--list-parallelism <count>", "parallel listing", parseCount)
+    .action(async (options: SetOptions) => {
+      const repository = await session.repository();
+      const { signal } = session;
+      const before = await readMaintenanceParameters(repository, { signal });
+      const after = changed(before, options, repository.clientName);
+      if (JSON.stringify(before) !== JSON.stringify(after)) {
+        await using write = await repository.openWriteSession({ signal });
+        await writeMaintenanceParameters(write, after, { signal });
+        await write.commit({ signal });
+        say(session.io, "Maintenance parameters changed.");
+      }
+      if (options.pauseQuick !== undefined || options.pauseFull !== undefined) {
+        await setMaintenancePause(repository, { quickMs: options.pauseQuick, fullMs: options.pauseFull, signal });
+        say(session.io, "Maintenance paused.");
+      }
+    });
+}
+
+function changed(before: MaintenanceParameters, options: SetOptions, clientName: string): MaintenanceParameters {
+  const { logRetention } = before;
+  return {
+    ...before,
+    owner: options.owner === "me" ? clientName : (options.owner ?? before.owner),
+    quick: {
+      ...before.quick,
+      enabled: options.enableQuick ?? before.quick.enabled,
+      interval: options.quickInterval === undefined ? before.quick.interval : nsOf(options.quickInterval),
+    },
+    full: {
+      ...before.full,
+      enabled: options.enableFull ?? before.full.enabled,
+      interval: options.fullInterval === undefined ? before.full.interval : nsOf(options.fullInterval),
+    },
+    logRetention: {
+      ...logRetention,
+      maxCount: options.maxRetainedLogCount ?? logRetention.maxCount,
+      maxAge: options.maxRetainedLogAge === undefined ? logRetention.maxAge : nsOf(options.maxRetainedLogAge),
+      maxTotalSize:
+        options.maxRetainedLogSizeMb === undefined ? logRetention.maxTotalSize : options.maxRetainedLogSizeMb * 2 ** 20,
+    },
+    extendObjectLocks: options.extendObjectLocks ?? before.extendObjectLocks,
+    listParallelism: options.listParallelism ?? before.listParallelism,
+  };
+}
