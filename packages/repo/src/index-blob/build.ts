@@ -60,7 +60,8 @@ class PackNames {
     const number = this.names.length;
     this.#numbers.set(name, number);
     this.names.push(bytes);
-    this.offsets.push(this.byteLength);
+    // Kopia notes no place for the empty name.
+    this.offsets.push(bytes.length === 0 ? 0 : this.byteLength);
     this.byteLength += bytes.length;
     return number;
   }
