@@ -9,15 +9,17 @@ import type { CallOptions } from "@dm/storage";
 import { maxContentBytes } from "../content/content-reader.ts";
 import type { ContentId } from "../content-id.ts";
 import { decodeIndirect, type IndirectEntry } from "./indirect-codec.ts";
-import { type ObjectId, type ParsedObjectId, parseObjectId } from "./object-id.ts";
+import { type ParsedObjectId, parseObjectId } from "./object-id.ts";
 
 /** What an object reader needs of the layer below. */
 export interface ContentSource {
   read(id: ContentId, options?: CallOptions): Promise<Uint8Array>;
 }
 
-/** Longest index object that is read: entries for about 10 TiB at the smallest splitter, 300 TiB at the default. */
-const maxIndexBytes = 512 << 20;
+/** Longest index object that is read, about 7 million entries: 28 TiB at the default splitter. Also what a string can hold. */
+const maxIndexBytes = 500 << 20;
+/** Indexes within indexes; only an object that contains itself has more. */
+const maxNesting = 20;
 
 export interface ReadRangeOptions extends CallOptions {
   /** First byte; 0 by default. */
@@ -48,6 +50,15 @@ export async function openObject(
   text: string,
   options: CallOptions = {},
 ): Promise<ObjectReader> {
+  return openNested(source, text, options, 0);
+}
+
+async function openNested(
+  source: ContentSource,
+  text: string,
+  options: CallOptions,
+  nesting: number,
+): Promise<ObjectReader> {
   const id = parseObjectId(text);
   if (id.contentId === undefined) {
     throw new NotFoundError(
@@ -60,7 +71,8 @@ export async function openObject(
     const bytes = await readPlain(source, id, text, options);
     return plainObject(text, bytes);
   }
-  const index = await openObject(source, text.slice(1), options);
+  checkNesting(text, nesting);
+  const index = await openNested(source, text.slice(1), options, nesting + 1);
   if (index.length > maxIndexBytes) {
     throw new FormatError(
       "DM_INDIRECT_INVALID",
@@ -72,7 +84,16 @@ export async function openObject(
     );
   }
   const entries = decodeIndirect(await index.read(options), text);
-  return partedObject(source, text, entries);
+  return partedObject(source, text, entries, nesting);
+}
+
+function checkNesting(text: string, nesting: number): void {
+  if (nesting < maxNesting) return;
+  throw new FormatError(
+    "DM_INDIRECT_INVALID",
+    `index of object ${text}: more than ${maxNesting} indexes within each other`,
+    { objectId: text },
+  );
 }
 
 async function readPlain(
@@ -122,6 +143,7 @@ function partedObject(
   source: ContentSource,
   id: string,
   entries: readonly IndirectEntry[],
+  nesting: number,
 ): ObjectReader {
   const last = entries.at(-1);
   const length = last ? last.start + last.length : 0;
@@ -132,7 +154,7 @@ function partedObject(
       const entry = entries[index]!;
       if (entry.start >= end) return;
       if (entry.length === 0) continue;
-      const part = await openObject(source, entry.objectId, options);
+      const part = await openNested(source, entry.objectId, options, nesting + 1);
       if (part.length !== entry.length) {
         throw new FormatError(
           "DM_OBJECT_PART_LENGTH_MISMATCH",
@@ -182,11 +204,20 @@ function firstEntryAt(entries: readonly IndirectEntry[], offset: number): number
   return low;
 }
 
-/** Ids of all contents that an object consists of, index contents included. */
-export async function* objectContents(
+/** Ids of all contents that an object consists of, index contents included. Errors as {@link openObject}. */
+export function objectContents(
   source: ContentSource,
   text: string,
   options: CallOptions = {},
+): AsyncGenerator<ContentId> {
+  return nestedContents(source, text, options, 0);
+}
+
+async function* nestedContents(
+  source: ContentSource,
+  text: string,
+  options: CallOptions,
+  nesting: number,
 ): AsyncGenerator<ContentId> {
   const id = parseObjectId(text);
   if (id.contentId === undefined) return;
@@ -194,9 +225,10 @@ export async function* objectContents(
     yield id.contentId;
     return;
   }
-  yield* objectContents(source, text.slice(1), options);
-  const index = await openObject(source, text.slice(1), options);
+  checkNesting(text, nesting);
+  yield* nestedContents(source, text.slice(1), options, nesting + 1);
+  const index = await openNested(source, text.slice(1), options, nesting + 1);
   for (const entry of decodeIndirect(await index.read(options), text)) {
-    yield* objectContents(source, entry.objectId as ObjectId, options);
+    yield* nestedContents(source, entry.objectId, options, nesting + 1);
   }
 }
