@@ -4,7 +4,8 @@
  */
 import { FormatError } from "./errors.ts";
 
-const hexDigits = "0123456789abcdef";
+/** Two digits for each byte. */
+const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -12,10 +13,7 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
   let text = "";
-  for (let index = 0; index < bytes.length; index++) {
-    const byte = bytes[index]!;
-    text += hexDigits[byte >> 4]! + hexDigits[byte & 15]!;
-  }
+  for (let index = 0; index < bytes.length; index++) text += hexPairs[bytes[index]!]!;
   return text;
 }
 
@@ -31,7 +29,8 @@ function hexValue(code: number): number {
  * @throws {FormatError} `DM_HEX_INVALID`
  */
 export function fromHex(text: string): Uint8Array {
-  if (text.length % 2 !== 0) throw new FormatError("DM_HEX_INVALID", `hexadecimal text of odd length ${text.length}`);
+  if (text.length % 2 !== 0)
+    throw new FormatError("DM_HEX_INVALID", `hexadecimal text of odd length ${text.length}`);
   const bytes = new Uint8Array(text.length / 2);
   for (let index = 0; index < bytes.length; index++) {
     const high = hexValue(text.charCodeAt(index * 2));

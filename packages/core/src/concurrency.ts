@@ -6,11 +6,16 @@
 /** A counting semaphore; waiting is first come, first served. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: Array<{ resolve: () => void; reject: (reason: unknown) => void; cleanUp: () => void }> = [];
+  readonly #waiting: Array<{
+    resolve: () => void;
+    reject: (reason: unknown) => void;
+    cleanUp: () => void;
+  }> = [];
 
   /** @param permits how many holders there may be at once, at least 1 */
   constructor(permits: number) {
-    if (!Number.isInteger(permits) || permits < 1) throw new RangeError(`permits must be at least 1, not ${permits}`);
+    if (!Number.isInteger(permits) || permits < 1)
+      throw new RangeError(`permits must be at least 1, not ${permits}`);
     this.#free = permits;
   }
 
@@ -26,7 +31,11 @@ export class Semaphore {
           if (index >= 0) this.#waiting.splice(index, 1);
           reject(signal?.reason);
         };
-        const entry = { resolve, reject, cleanUp: () => signal?.removeEventListener("abort", onAbort) };
+        const entry = {
+          resolve,
+          reject,
+          cleanUp: () => signal?.removeEventListener("abort", onAbort),
+        };
         this.#waiting.push(entry);
         signal?.addEventListener("abort", onAbort, { once: true });
       });
@@ -65,7 +74,8 @@ export async function mapConcurrent<Item, Result>(
     throw new RangeError(`concurrency must be at least 1, not ${concurrency}`);
   }
   const results: Result[] = [];
-  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+  const iterator =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { readonly reason: unknown } | undefined;
   let nextIndex = 0;
   let done = false;

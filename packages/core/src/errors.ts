@@ -18,7 +18,12 @@ export class DmError extends Error {
   readonly code: string;
   readonly details: ErrorDetails;
 
-  constructor(code: string, message: string, details: ErrorDetails = {}, options: DmErrorOptions = {}) {
+  constructor(
+    code: string,
+    message: string,
+    details: ErrorDetails = {},
+    options: DmErrorOptions = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = details;
@@ -64,7 +69,12 @@ export class StorageError extends DmError {
   override readonly name = "StorageError";
   readonly retryable: boolean;
 
-  constructor(code: string, message: string, details: ErrorDetails = {}, options: StorageErrorOptions = {}) {
+  constructor(
+    code: string,
+    message: string,
+    details: ErrorDetails = {},
+    options: StorageErrorOptions = {},
+  ) {
     super(code, message, details, options);
     this.retryable = options.retryable ?? false;
   }

@@ -14,4 +14,9 @@ export interface Logger {
 const nothing = (): void => {};
 
 /** The default: says nothing. */
-export const silentLogger: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+export const silentLogger: Logger = {
+  debug: nothing,
+  info: nothing,
+  warn: nothing,
+  error: nothing,
+};
