@@ -10,11 +10,27 @@ import type { HashDescription } from "./registry.ts";
 interface NativeHasher {
   update(data: Uint8Array): NativeHasher;
   digestBuffer(): Uint8Array;
+}
+
+interface NativeBlake3 extends NativeHasher {
   reset(): NativeHasher;
 }
 
+interface NativeParameters {
+  key(key: Uint8Array): void;
+  hashLength(bytes: number): void;
+}
+
+interface NativeBlake2 {
+  withParams(parameters: NativeParameters): NativeHasher;
+}
+
 interface NativePackage {
-  readonly Blake3Hasher: { newKeyed(key: Uint8Array): NativeHasher };
+  readonly Blake3Hasher: { newKeyed(key: Uint8Array): NativeBlake3 };
+  readonly Blake2BHasher: NativeBlake2;
+  readonly Blake2BParam: new () => NativeParameters;
+  readonly Blake2SHasher: NativeBlake2;
+  readonly Blake2SParam: new () => NativeParameters;
 }
 
 function loadPackage(): NativePackage | undefined {
@@ -34,9 +50,21 @@ export function nativeBackend(): HashBackend | undefined {
   if (!native?.Blake3Hasher) return undefined;
   return {
     name: "native",
-    families: ["blake3"],
-    prepare: (_description: HashDescription, key: Uint8Array) => ({ hash: blake3(native, key) }),
+    families: ["blake2b", "blake2s", "blake3"],
+    prepare: (description: HashDescription, key: Uint8Array) => ({
+      hash:
+        description.family === "blake3" ? blake3(native, key) : blake2(native, description, key),
+    }),
   };
+}
+
+function blake2(native: NativePackage, description: HashDescription, key: Uint8Array): KeyedHash {
+  const { family, fullLength } = description;
+  const parameters = family === "blake2b" ? new native.Blake2BParam() : new native.Blake2SParam();
+  const hashers = family === "blake2b" ? native.Blake2BHasher : native.Blake2SHasher;
+  parameters.hashLength(fullLength);
+  if (key.length > 0) parameters.key(key);
+  return (data) => Uint8Array.from(hashers.withParams(parameters).update(data).digestBuffer());
 }
 
 function blake3(native: NativePackage, key: Uint8Array): KeyedHash {

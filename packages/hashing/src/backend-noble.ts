@@ -32,6 +32,14 @@ function keyedHash({ family, fullLength: dkLen }: HashDescription, key: Uint8Arr
 
 export const nobleBackend: HashBackend = {
   name: "noble",
-  families: ["blake2b", "blake2s", "blake3", "hmac-sha224", "hmac-sha256", "hmac-sha3-224", "hmac-sha3-256"],
+  families: [
+    "blake2b",
+    "blake2s",
+    "blake3",
+    "hmac-sha224",
+    "hmac-sha256",
+    "hmac-sha3-224",
+    "hmac-sha3-256",
+  ],
   prepare: (description, key) => ({ hash: keyedHash(description, key) }),
 };

@@ -18,7 +18,9 @@ export function nodeBackend(): HashBackend | undefined {
   const crypto = nodeBuiltin<typeof import("node:crypto")>("node:crypto");
   if (!crypto?.createHmac) return undefined;
   const available = new Set(crypto.getHashes());
-  const families = (Object.keys(digests) as HashFamily[]).filter((family) => available.has(digests[family]!));
+  const families = (Object.keys(digests) as HashFamily[]).filter((family) =>
+    available.has(digests[family]!),
+  );
   return {
     name: "node",
     families,

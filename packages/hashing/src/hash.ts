@@ -8,7 +8,12 @@ import { nativeBackend } from "./backend-native.ts";
 import { nobleBackend } from "./backend-noble.ts";
 import { nodeBackend } from "./backend-node.ts";
 import { hashKey } from "./key.ts";
-import { type HashAlgorithm, type HashDescription, hashAlgorithms, hashDescription } from "./registry.ts";
+import {
+  type HashAlgorithm,
+  type HashDescription,
+  hashAlgorithms,
+  hashDescription,
+} from "./registry.ts";
 
 /** One algorithm with one key. */
 export interface ContentHash {
@@ -32,7 +37,9 @@ let known: readonly HashBackend[] | undefined;
 
 /** Back-ends that work here, fastest first. */
 function backends(): readonly HashBackend[] {
-  known ??= [nativeBackend(), nodeBackend(), nobleBackend].filter((backend) => backend !== undefined);
+  known ??= [nativeBackend(), nodeBackend(), nobleBackend].filter(
+    (backend) => backend !== undefined,
+  );
   return known;
 }
 
@@ -45,11 +52,18 @@ const backendsFor = ({ family }: HashDescription): HashBackend[] =>
  * @throws {RangeError} for a key length that the algorithm refuses
  * @example const digest = createHash("BLAKE2B-256-128", secret).digest(bytes);
  */
-export function createHash(algorithm: string, secret: Uint8Array, options: CreateHashOptions = {}): ContentHash {
+export function createHash(
+  algorithm: string,
+  secret: Uint8Array,
+  options: CreateHashOptions = {},
+): ContentHash {
   const description = hashDescription(algorithm);
   const key = hashKey(description, secret);
   const candidates = backendsFor(description);
-  const chosen = options.backend === undefined ? candidates[0] : candidates.find(({ name }) => name === options.backend);
+  const chosen =
+    options.backend === undefined
+      ? candidates[0]
+      : candidates.find(({ name }) => name === options.backend);
   if (!chosen) {
     const names = candidates.map(({ name }) => name).join(", ");
     throw new UnsupportedError(
@@ -60,7 +74,8 @@ export function createHash(algorithm: string, secret: Uint8Array, options: Creat
   }
   const { digestLength, fullLength, name } = description;
   const { hash, hashMany } = chosen.prepare(description, key);
-  const cut = (full: Uint8Array): Uint8Array => (digestLength === fullLength ? full : full.slice(0, digestLength));
+  const cut = (full: Uint8Array): Uint8Array =>
+    digestLength === fullLength ? full : full.slice(0, digestLength);
   return {
     algorithm: name,
     digestLength,

@@ -14,7 +14,9 @@ const blake3KeyBytes = 32;
 export function hashKey(description: HashDescription, secret: Uint8Array): Uint8Array {
   const { family, maxKeyBytes, minKeyBytes, name } = description;
   if (secret.length < minKeyBytes || (maxKeyBytes !== undefined && secret.length > maxKeyBytes)) {
-    throw new RangeError(`${name} takes a key of ${minKeyBytes} to ${maxKeyBytes} bytes, not ${secret.length}`);
+    throw new RangeError(
+      `${name} takes a key of ${minKeyBytes} to ${maxKeyBytes} bytes, not ${secret.length}`,
+    );
   }
   if (family !== "blake3") return secret.slice();
   if (secret.length >= blake3KeyBytes) return secret.slice(0, blake3KeyBytes);

@@ -19,7 +19,14 @@ export type HashAlgorithm =
   | "HMAC-SHA3-256";
 
 /** The primitive below an algorithm; algorithms of one family and `fullLength` differ in truncation only. */
-export type HashFamily = "blake2b" | "blake2s" | "blake3" | "hmac-sha224" | "hmac-sha256" | "hmac-sha3-224" | "hmac-sha3-256";
+export type HashFamily =
+  | "blake2b"
+  | "blake2s"
+  | "blake3"
+  | "hmac-sha224"
+  | "hmac-sha256"
+  | "hmac-sha3-224"
+  | "hmac-sha3-256";
 
 export interface HashDescription {
   readonly name: HashAlgorithm;
@@ -42,7 +49,10 @@ function describeAlgorithm(
   maxKeyBytes?: number,
   minKeyBytes = 0,
 ): readonly [HashAlgorithm, HashDescription] {
-  return [name, Object.freeze({ name, family, fullLength, digestLength, maxKeyBytes, minKeyBytes })];
+  return [
+    name,
+    Object.freeze({ name, family, fullLength, digestLength, maxKeyBytes, minKeyBytes }),
+  ];
 }
 
 /** By Kopia's name, in the order of the names. */
@@ -69,5 +79,9 @@ export const defaultHashAlgorithm: HashAlgorithm = "BLAKE2B-256-128";
 export function hashDescription(name: string): HashDescription {
   if (Object.hasOwn(hashAlgorithms, name)) return hashAlgorithms[name as HashAlgorithm];
   const known = Object.keys(hashAlgorithms).join(", ");
-  throw new UnsupportedError("DM_HASH_UNKNOWN", `hash ${JSON.stringify(name)} is not known; known: ${known}`, { name });
+  throw new UnsupportedError(
+    "DM_HASH_UNKNOWN",
+    `hash ${JSON.stringify(name)} is not known; known: ${known}`,
+    { name },
+  );
 }

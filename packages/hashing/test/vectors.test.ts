@@ -15,21 +15,24 @@ it("knows exactly the recorded algorithms", () => {
 
 describe.each(describeHashing())("$algorithm", ({ algorithm, available }) => {
   describe.each(available)("%s", (backend) => {
-    it.each(vectors.algorithms[algorithm].cases as Array<Record<string, never>>)("key $key", (recorded) => {
-      const { createError, digests, key } = recorded as unknown as {
-        key: string;
-        digests?: Record<string, string>;
-        createError?: string;
-      };
-      if (createError) {
-        expect(() => createHash(algorithm, fromHex(key), { backend })).toThrow(RangeError);
-        return;
-      }
-      const hash = createHash(algorithm, fromHex(key), { backend });
-      for (const [length, digest] of Object.entries(digests!)) {
-        if (backend === "noble" && Number(length) > longestForNoble) continue;
-        expect(toHex(hash.digest(input.subarray(0, Number(length)))), length).toBe(digest);
-      }
-    });
+    it.each(vectors.algorithms[algorithm].cases as Array<Record<string, never>>)(
+      "key $key",
+      (recorded) => {
+        const { createError, digests, key } = recorded as unknown as {
+          key: string;
+          digests?: Record<string, string>;
+          createError?: string;
+        };
+        if (createError) {
+          expect(() => createHash(algorithm, fromHex(key), { backend })).toThrow(RangeError);
+          return;
+        }
+        const hash = createHash(algorithm, fromHex(key), { backend });
+        for (const [length, digest] of Object.entries(digests!)) {
+          if (backend === "noble" && Number(length) > longestForNoble) continue;
+          expect(toHex(hash.digest(input.subarray(0, Number(length)))), length).toBe(digest);
+        }
+      },
+    );
   });
 });
