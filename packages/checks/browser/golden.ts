@@ -49,7 +49,8 @@ export async function check(source: Source): Promise<Outcome> {
 
   const lengths = new Map<string, number>();
   const hash = createHash(expected.format.hash, fromHex(expected.format.hmacSecret));
-  for await (const { contentId, originalLength } of repository.listContents()) {
+  const all = { includeDeleted: true };
+  for await (const { contentId, originalLength } of repository.listContents(all)) {
     lengths.set(contentId, originalLength);
     await report.accepts(async () => {
       const bytes = await repository.readContent(contentId);
