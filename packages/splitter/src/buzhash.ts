@@ -18,54 +18,64 @@ export function buzhashTable(): Int32Array {
   return Int32Array.from({ length: 256 }, (_, index) => view.getInt32(index * 4));
 }
 
-/** @param averageBytes a power of two, at least 128 */
+/** @param averageBytes a power of two */
 export function buzhashCutter(averageBytes: number): Cutter {
   const table = buzhashTable();
   const mask = averageBytes - 1;
   const minBytes = averageBytes / 2;
   const maxBytes = averageBytes * 2;
+  /** The last bytes before the present call. */
   const window = new Uint8Array(windowBytes);
+  /** Bytes of the segment before the present call. */
   let count = 0;
+  /** Of the window, unless bytes have been skipped since. */
+  let hash = 0;
+  let isCurrent = false;
 
   return {
     next(bytes, from) {
       const end = bytes.length;
-      // Index of the first byte after which a cut is possible.
-      let at = from + Math.max(minBytes - 1 - count, 0);
+      const skipped = Math.max(minBytes - 1 - count, 0);
+      let at = from + skipped;
       if (at >= end) {
+        isCurrent = false;
         count += end - from;
         slide(window, bytes, from, end);
         return -1;
       }
-      const last = Math.min(end - 1, from + maxBytes - count - 1);
-      let hash = 0;
-      for (let index = at - windowBytes + 1; index <= at; index++) {
-        const byte = index >= from ? bytes[index]! : window[windowBytes + index - from]!;
-        hash = ((hash << 1) | (hash >>> 31)) ^ table[byte]!;
+      let h = hash;
+      if (!isCurrent || skipped > 0) {
+        h = 0;
+        for (let index = at - windowBytes; index < at; index++) {
+          const byte = index >= from ? bytes[index]! : window[windowBytes + index - from]!;
+          h = ((h << 1) | (h >>> 31)) ^ table[byte]!;
+        }
       }
+      const last = Math.min(end, from + maxBytes - count);
       // The leaving byte still lies in the window of earlier calls.
-      const inside = Math.min(last, from + windowBytes - 1);
-      while ((hash & mask) !== 0 && at < inside) {
+      const inside = Math.min(last, from + windowBytes);
+      let found = false;
+      while (at < inside && !found) {
+        h = ((h << 1) | (h >>> 31)) ^ table[window[at - from]!]! ^ table[bytes[at]!]!;
         at += 1;
-        const leaving = window[at - from]!;
-        hash = ((hash << 1) | (hash >>> 31)) ^ table[leaving]! ^ table[bytes[at]!]!;
+        found = (h & mask) === 0;
       }
-      while ((hash & mask) !== 0 && at < last) {
+      while (at < last && !found) {
+        h = ((h << 1) | (h >>> 31)) ^ table[bytes[at - windowBytes]!]! ^ table[bytes[at]!]!;
         at += 1;
-        hash = ((hash << 1) | (hash >>> 31)) ^ table[bytes[at - windowBytes]!]! ^ table[bytes[at]!]!;
+        found = (h & mask) === 0;
       }
-      const cut = at + 1;
-      if ((hash & mask) === 0 || count + cut - from === maxBytes) {
-        count = 0;
-        slide(window, bytes, from, cut);
-        return cut;
-      }
-      count += end - from;
-      slide(window, bytes, from, end);
-      return -1;
+      slide(window, bytes, from, at);
+      hash = h;
+      isCurrent = true;
+      count += at - from;
+      if (!found && count < maxBytes) return -1;
+      count = 0;
+      return at;
     },
     reset() {
       count = 0;
+      isCurrent = false;
       window.fill(0);
     },
   };

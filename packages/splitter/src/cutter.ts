@@ -8,17 +8,15 @@ export interface Cutter {
   reset(): void;
 }
 
-/** Bytes that a rolling hash depends on. */
-export const windowBytes = 64;
-
-/**
- * Slides the window (oldest byte first) over `bytes[from..to)`.
- */
+/** Slides the window (oldest byte first) over `bytes[from..to)`. */
 export function slide(window: Uint8Array, bytes: Uint8Array, from: number, to: number): void {
   const length = to - from;
-  if (length >= windowBytes) window.set(bytes.subarray(to - windowBytes, to));
-  else {
-    window.copyWithin(0, length);
-    window.set(bytes.subarray(from, to), windowBytes - length);
+  const windowBytes = window.length;
+  if (length >= windowBytes) {
+    window.set(bytes.subarray(to - windowBytes, to));
+    return;
   }
+  window.copyWithin(0, length);
+  // A loop: for a handful of bytes, making a view costs more than copying.
+  for (let index = from; index < to; index++) window[windowBytes + index - to] = bytes[index]!;
 }

@@ -15,7 +15,11 @@ const degree = 53n;
 /** `value mod P` over GF(2). */
 function reduce(value: bigint): bigint {
   let rest = value;
-  for (let length = BigInt(rest.toString(2).length); length > degree; length = BigInt(rest.toString(2).length)) {
+  for (
+    let length = BigInt(rest.toString(2).length);
+    length > degree;
+    length = BigInt(rest.toString(2).length)
+  ) {
     rest ^= polynomial << (length - 1n - degree);
   }
   return rest;
@@ -51,65 +55,81 @@ export function rabinKarpTables(): RabinKarpTables {
 
 let shared: RabinKarpTables | undefined;
 
-/** @param averageBytes a power of two, at least 128 */
+/** @param averageBytes a power of two */
 export function rabinKarpCutter(averageBytes: number): Cutter {
   shared ??= rabinKarpTables();
   const { modHigh, modLow, outHigh, outLow } = shared;
   const mask = averageBytes - 1;
   const minBytes = averageBytes / 2;
   const maxBytes = averageBytes * 2;
+  /** The last bytes before the present call. */
   const window = new Uint8Array(windowBytes);
+  /** Bytes of the segment before the present call. */
   let count = 0;
+  /** Of the window, unless bytes have been skipped since. */
+  let hashHigh = 0;
+  let hashLow = 0;
+  let isCurrent = false;
 
   return {
     next(bytes, from) {
       const end = bytes.length;
-      let at = from + Math.max(minBytes - 1 - count, 0);
+      const skipped = Math.max(minBytes - 1 - count, 0);
+      let at = from + skipped;
       if (at >= end) {
+        isCurrent = false;
         count += end - from;
         slide(window, bytes, from, end);
         return -1;
       }
-      const last = Math.min(end - 1, from + maxBytes - count - 1);
-      let high = 0;
-      let low = 0;
-      for (let index = at - windowBytes + 1; index <= at; index++) {
-        const byte = index >= from ? bytes[index]! : window[windowBytes + index - from]!;
-        const top = (high >>> 13) & 255;
-        high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
-        low = ((low << 8) | byte) ^ modLow[top]!;
+      let high = hashHigh;
+      let low = hashLow;
+      if (!isCurrent || skipped > 0) {
+        high = 0;
+        low = 0;
+        for (let index = at - windowBytes; index < at; index++) {
+          const byte = index >= from ? bytes[index]! : window[windowBytes + index - from]!;
+          const top = (high >>> 13) & 255;
+          high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
+          low = ((low << 8) | byte) ^ modLow[top]!;
+        }
       }
-      const inside = Math.min(last, from + windowBytes - 1);
-      while ((low & mask) !== 0 && at < inside) {
-        at += 1;
+      const last = Math.min(end, from + maxBytes - count);
+      // The leaving byte still lies in the window of earlier calls.
+      const inside = Math.min(last, from + windowBytes);
+      let found = false;
+      while (at < inside && !found) {
         const leaving = window[at - from]!;
         high ^= outHigh[leaving]!;
         low ^= outLow[leaving]!;
         const top = (high >>> 13) & 255;
         high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
         low = ((low << 8) | bytes[at]!) ^ modLow[top]!;
-      }
-      while ((low & mask) !== 0 && at < last) {
         at += 1;
+        found = (low & mask) === 0;
+      }
+      while (at < last && !found) {
         const leaving = bytes[at - windowBytes]!;
         high ^= outHigh[leaving]!;
         low ^= outLow[leaving]!;
         const top = (high >>> 13) & 255;
         high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
         low = ((low << 8) | bytes[at]!) ^ modLow[top]!;
+        at += 1;
+        found = (low & mask) === 0;
       }
-      const cut = at + 1;
-      if ((low & mask) === 0 || count + cut - from === maxBytes) {
-        count = 0;
-        slide(window, bytes, from, cut);
-        return cut;
-      }
-      count += end - from;
-      slide(window, bytes, from, end);
-      return -1;
+      slide(window, bytes, from, at);
+      hashHigh = high;
+      hashLow = low;
+      isCurrent = true;
+      count += at - from;
+      if (!found && count < maxBytes) return -1;
+      count = 0;
+      return at;
     },
     reset() {
       count = 0;
+      isCurrent = false;
       window.fill(0);
     },
   };

@@ -44,8 +44,18 @@ function describeAll(): Record<SplitterAlgorithm, SplitterDescription> {
   };
   for (const [size, bytes] of sizes) {
     add({ name: `FIXED-${size}`, family: "fixed", averageBytes: bytes, maxChunkBytes: bytes });
-    add({ name: `DYNAMIC-${size}-BUZHASH`, family: "buzhash", averageBytes: bytes, maxChunkBytes: 2 * bytes });
-    add({ name: `DYNAMIC-${size}-RABINKARP`, family: "rabinkarp", averageBytes: bytes, maxChunkBytes: 2 * bytes });
+    add({
+      name: `DYNAMIC-${size}-BUZHASH`,
+      family: "buzhash",
+      averageBytes: bytes,
+      maxChunkBytes: 2 * bytes,
+    });
+    add({
+      name: `DYNAMIC-${size}-RABINKARP`,
+      family: "rabinkarp",
+      averageBytes: bytes,
+      maxChunkBytes: 2 * bytes,
+    });
   }
   add({ ...all["FIXED-4M"]!, name: "FIXED", aliasOf: "FIXED-4M" });
   add({ ...all["DYNAMIC-4M-BUZHASH"]!, name: "DYNAMIC", aliasOf: "DYNAMIC-4M-BUZHASH" });
@@ -53,7 +63,8 @@ function describeAll(): Record<SplitterAlgorithm, SplitterDescription> {
 }
 
 /** By Kopia's name. */
-export const splitterAlgorithms: Readonly<Record<SplitterAlgorithm, SplitterDescription>> = Object.freeze(describeAll());
+export const splitterAlgorithms: Readonly<Record<SplitterAlgorithm, SplitterDescription>> =
+  Object.freeze(describeAll());
 
 /** What Kopia gives a new repository. */
 export const defaultSplitterAlgorithm: SplitterAlgorithm = "DYNAMIC-4M-BUZHASH";
@@ -62,5 +73,9 @@ export const defaultSplitterAlgorithm: SplitterAlgorithm = "DYNAMIC-4M-BUZHASH";
 export function splitterDescription(name: string): SplitterDescription {
   if (Object.hasOwn(splitterAlgorithms, name)) return splitterAlgorithms[name as SplitterAlgorithm];
   const known = Object.keys(splitterAlgorithms).sort().join(", ");
-  throw new UnsupportedError("DM_SPLITTER_UNKNOWN", `splitter ${JSON.stringify(name)} is not known; known: ${known}`, { name });
+  throw new UnsupportedError(
+    "DM_SPLITTER_UNKNOWN",
+    `splitter ${JSON.stringify(name)} is not known; known: ${known}`,
+    { name },
+  );
 }

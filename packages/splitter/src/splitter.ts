@@ -6,7 +6,11 @@ import { buzhashCutter } from "./buzhash.ts";
 import type { Cutter } from "./cutter.ts";
 import { fixedCutter } from "./fixed.ts";
 import { rabinKarpCutter } from "./rabinkarp.ts";
-import { type SplitterAlgorithm, type SplitterDescription, splitterDescription } from "./registry.ts";
+import {
+  type SplitterAlgorithm,
+  type SplitterDescription,
+  splitterDescription,
+} from "./registry.ts";
 
 /** Finds the cuts of one object after the other; the result does not depend on how the bytes are sliced into calls. */
 export interface Splitter {

@@ -13,7 +13,9 @@ it("derives the buzhash table from Go's generator", () => {
   const seen = new Set<number>();
   while (seen.size < 256) seen.add(Number(BigInt.asIntN(32, random.int63())));
   expect([...buzhashTable()]).toEqual([...seen]);
-  expect([...buzhashTable()].map((word) => hex(word))).toEqual(loadVectors("buzhash32-table").table);
+  expect([...buzhashTable()].map((word) => hex(word))).toEqual(
+    loadVectors("buzhash32-table").table,
+  );
 });
 
 it("derives the Rabin-Karp tables from the polynomial", () => {

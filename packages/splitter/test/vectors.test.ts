@@ -17,11 +17,17 @@ interface Cuts {
   readonly sha256LE32: string;
 }
 
-function segmentLengths(splitter: Pick<Cutter, "next">, bytes: Uint8Array, pieceLength = bytes.length): number[] {
+function segmentLengths(
+  splitter: Pick<Cutter, "next">,
+  bytes: Uint8Array,
+  pieceLength = bytes.length,
+): number[] {
   const lengths: number[] = [];
   let start = 0;
-  for (let piece = 0; piece < bytes.length; piece += pieceLength) {
-    const view = bytes.subarray(piece, piece + pieceLength);
+  // 0 in a vector means: all at once.
+  const step = pieceLength || bytes.length;
+  for (let piece = 0; piece < bytes.length; piece += step) {
+    const view = bytes.subarray(piece, piece + step);
     for (let from = 0; from < view.length; ) {
       const cut = splitter.next(view, from);
       if (cut < 0) break;
@@ -34,7 +40,11 @@ function segmentLengths(splitter: Pick<Cutter, "next">, bytes: Uint8Array, piece
   return lengths;
 }
 
-function expectCuts(lengths: readonly number[], cuts: Cuts | readonly number[], message: string): void {
+function expectCuts(
+  lengths: readonly number[],
+  cuts: Cuts | readonly number[],
+  message: string,
+): void {
   if (Array.isArray(cuts)) {
     expect(lengths, message).toEqual(cuts);
     return;
@@ -73,7 +83,8 @@ for (const [index, { cuts, data }] of (vectors.sets as RecordedSet[]).entries())
 
 it.each(vectors.small as RecordedSet[])("small: $data.len bytes", ({ cuts, data }) => {
   const bytes = generate(data);
-  for (const [name, expected] of Object.entries(cuts)) expectCuts(segmentLengths(createSplitter(name), bytes), expected, name);
+  for (const [name, expected] of Object.entries(cuts))
+    expectCuts(segmentLengths(createSplitter(name), bytes), expected, name);
 });
 
 it.each(vectors.pieces as Array<RecordedSet & { readonly pieceLength: number }>)(
@@ -90,8 +101,17 @@ it("agrees with kopia's own stability cases for small averages", () => {
   const { bytes: length, cuts } = loadVectors("splitter-vectors").seed5;
   const bytes = new Uint8Array(length);
   goRandom(5).fill(bytes);
-  for (const recorded of cuts as Array<{ splitter: string; average: number; cuts: number; min: number; max: number }>) {
-    const cutter = recorded.splitter === "buzhash" ? buzhashCutter(recorded.average) : rabinKarpCutter(recorded.average);
+  for (const recorded of cuts as Array<{
+    splitter: string;
+    average: number;
+    cuts: number;
+    min: number;
+    max: number;
+  }>) {
+    const cutter =
+      recorded.splitter === "buzhash"
+        ? buzhashCutter(recorded.average)
+        : rabinKarpCutter(recorded.average);
     // Averages below 128 test before the window has been filled: the registered names have none such.
     if (recorded.average < 128) continue;
     const lengths = segmentLengths(cutter, bytes);
@@ -105,6 +125,8 @@ it("agrees with the first segments of kopia's benchmark", () => {
   const block = new Uint8Array(blockSize);
   goRandom(seed).fill(block);
   for (const [name, lengths] of Object.entries(firstLengths as Record<string, number[]>)) {
-    expect(segmentLengths(createSplitter(name), block).slice(0, lengths.length), name).toEqual(lengths);
+    expect(segmentLengths(createSplitter(name), block).slice(0, lengths.length), name).toEqual(
+      lengths,
+    );
   }
 });
