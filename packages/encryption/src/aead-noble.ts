@@ -9,7 +9,12 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import type { Aead } from "./aead.ts";
 import type { Cipher } from "./registry.ts";
 
-const make = (cipher: Cipher, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array): ReturnType<typeof gcm> =>
+const make = (
+  cipher: Cipher,
+  key: Uint8Array,
+  nonce: Uint8Array,
+  aad: Uint8Array,
+): ReturnType<typeof gcm> =>
   cipher === "aes-256-gcm" ? gcm(key, nonce, aad) : chacha20poly1305(key, nonce, aad);
 
 export const nobleAead: Aead = {

@@ -2,7 +2,12 @@
  * Node's own OpenSSL, which uses the CPU's AES instructions.
  * @module
  */
-import type { CipherChaCha20Poly1305, CipherGCM, DecipherChaCha20Poly1305, DecipherGCM } from "node:crypto";
+import type {
+  CipherChaCha20Poly1305,
+  CipherGCM,
+  DecipherChaCha20Poly1305,
+  DecipherGCM,
+} from "node:crypto";
 import { nodeBuiltin } from "@dm/core";
 import type { Aead } from "./aead.ts";
 import { type Cipher, tagBytes } from "./registry.ts";
@@ -20,11 +25,19 @@ export function nodeAead(): Aead | undefined {
   const crypto = nodeBuiltin<NodeCrypto>("node:crypto");
   if (!crypto?.createCipheriv) return undefined;
   const options = { authTagLength: tagBytes };
-  const encryptor = (cipher: Cipher, key: Uint8Array, nonce: Uint8Array): CipherGCM | CipherChaCha20Poly1305 =>
+  const encryptor = (
+    cipher: Cipher,
+    key: Uint8Array,
+    nonce: Uint8Array,
+  ): CipherGCM | CipherChaCha20Poly1305 =>
     cipher === "aes-256-gcm"
       ? crypto.createCipheriv(cipher, key, nonce, options)
       : crypto.createCipheriv(cipher, key, nonce, options);
-  const decryptor = (cipher: Cipher, key: Uint8Array, nonce: Uint8Array): DecipherGCM | DecipherChaCha20Poly1305 =>
+  const decryptor = (
+    cipher: Cipher,
+    key: Uint8Array,
+    nonce: Uint8Array,
+  ): DecipherGCM | DecipherChaCha20Poly1305 =>
     cipher === "aes-256-gcm"
       ? crypto.createDecipheriv(cipher, key, nonce, options)
       : crypto.createDecipheriv(cipher, key, nonce, options);

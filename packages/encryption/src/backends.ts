@@ -16,7 +16,10 @@ export function aeadBackends(): readonly Aead[] {
 
 /** @throws {UnsupportedError} `DM_ENCRYPTION_BACKEND_UNKNOWN` */
 export function aeadBackend(name?: string): Aead {
-  const found = name === undefined ? aeadBackends()[0] : aeadBackends().find((backend) => backend.name === name);
+  const found =
+    name === undefined
+      ? aeadBackends()[0]
+      : aeadBackends().find((backend) => backend.name === name);
   if (found) return found;
   const names = aeadBackends().map((backend) => backend.name);
   throw new UnsupportedError(

@@ -4,11 +4,22 @@
  * Format: docs/format/encryption.md. Proof: test/vectors.test.ts.
  * @module
  */
-import { FormatError, IntegrityError, type RandomBytes, systemRandomBytes, utf8Encode } from "@dm/core";
+import {
+  FormatError,
+  IntegrityError,
+  type RandomBytes,
+  systemRandomBytes,
+  utf8Encode,
+} from "@dm/core";
 import { aeadBackend, aeadBackends } from "./backends.ts";
 import { hkdfSha256 } from "./key-derivation.ts";
 import { noncePool } from "./nonce-pool.ts";
-import { type EncryptionAlgorithm, encryptionAlgorithms, encryptionDescription, nonceBytes } from "./registry.ts";
+import {
+  type EncryptionAlgorithm,
+  encryptionAlgorithms,
+  encryptionDescription,
+  nonceBytes,
+} from "./registry.ts";
 
 export interface EncryptOptions {
   /** 12 bytes. For tests: a nonce must never be used twice with one iv. Random by default. */
@@ -68,10 +79,19 @@ export function createEncryption(
   const encrypt = (plaintext: Uint8Array, iv: Uint8Array, how: EncryptOptions = {}): Uint8Array => {
     const length = plaintext.length + overheadBytes;
     const { output = new Uint8Array(length), nonce = nextNonce() } = how;
-    if (output.length < length) throw new RangeError(`output of ${output.length} bytes, ${length} are needed`);
-    if (nonce.length !== nonceBytes) throw new RangeError(`nonce of ${nonce.length} bytes, ${nonceBytes} are needed`);
+    if (output.length < length)
+      throw new RangeError(`output of ${output.length} bytes, ${length} are needed`);
+    if (nonce.length !== nonceBytes)
+      throw new RangeError(`nonce of ${nonce.length} bytes, ${nonceBytes} are needed`);
     output.set(nonce);
-    backend.seal(cipher, backend.hmacSha256(secret, iv), nonce, plaintext, iv, output.subarray(nonceBytes, length));
+    backend.seal(
+      cipher,
+      backend.hmacSha256(secret, iv),
+      nonce,
+      plaintext,
+      iv,
+      output.subarray(nonceBytes, length),
+    );
     return output.subarray(0, length);
   };
 
@@ -99,7 +119,11 @@ export function createEncryption(
 }
 
 export function decryptFailed(length: number): IntegrityError {
-  return new IntegrityError("DM_DECRYPT_FAILED", `authentication of ${length} encrypted bytes failed`, { length });
+  return new IntegrityError(
+    "DM_DECRYPT_FAILED",
+    `authentication of ${length} encrypted bytes failed`,
+    { length },
+  );
 }
 
 export interface EncryptionBackends {
@@ -113,5 +137,9 @@ export interface EncryptionBackends {
 /** Which back-end each algorithm uses on this machine. */
 export function describeEncryption(): EncryptionBackends[] {
   const available = aeadBackends().map((backend) => backend.name);
-  return Object.values(encryptionAlgorithms).map(({ name }) => ({ algorithm: name, backend: available[0]!, available }));
+  return Object.values(encryptionAlgorithms).map(({ name }) => ({
+    algorithm: name,
+    backend: available[0]!,
+    available,
+  }));
 }

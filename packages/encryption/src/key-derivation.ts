@@ -19,7 +19,9 @@ export interface KeyDerivationDescription {
 }
 
 /** By Kopia's name. */
-export const keyDerivationAlgorithms: Readonly<Record<KeyDerivationAlgorithm, KeyDerivationDescription>> = Object.freeze({
+export const keyDerivationAlgorithms: Readonly<
+  Record<KeyDerivationAlgorithm, KeyDerivationDescription>
+> = Object.freeze({
   "scrypt-65536-8-1": Object.freeze({ name: "scrypt-65536-8-1", keyBytes: 32 }),
   "pbkdf2-sha256-600000": Object.freeze({ name: "pbkdf2-sha256-600000", keyBytes: 32 }),
 });
@@ -48,7 +50,10 @@ export interface DerivePasswordKeyOptions {
  * @throws {FormatError} `DM_SALT_TOO_SHORT`
  * @example const key = await derivePasswordKey(password, { algorithm: "scrypt-65536-8-1", salt: uniqueId });
  */
-export async function derivePasswordKey(password: string, options: DerivePasswordKeyOptions): Promise<Uint8Array> {
+export async function derivePasswordKey(
+  password: string,
+  options: DerivePasswordKeyOptions,
+): Promise<Uint8Array> {
   const { algorithm, backend, salt, signal } = options;
   if (!Object.hasOwn(keyDerivationAlgorithms, algorithm)) {
     const known = Object.keys(keyDerivationAlgorithms).join(", ");
@@ -59,13 +64,18 @@ export async function derivePasswordKey(password: string, options: DerivePasswor
     );
   }
   if (salt.length < minSaltBytes) {
-    throw new FormatError("DM_SALT_TOO_SHORT", `salt of ${salt.length} bytes, at least ${minSaltBytes} are needed`, {
-      length: salt.length,
-    });
+    throw new FormatError(
+      "DM_SALT_TOO_SHORT",
+      `salt of ${salt.length} bytes, at least ${minSaltBytes} are needed`,
+      {
+        length: salt.length,
+      },
+    );
   }
   signal?.throwIfAborted();
   const bytes = utf8Encode(password);
-  const node = backend === "noble" ? undefined : nodeBuiltin<typeof import("node:crypto")>("node:crypto");
+  const node =
+    backend === "noble" ? undefined : nodeBuiltin<typeof import("node:crypto")>("node:crypto");
   const derive = algorithm === "scrypt-65536-8-1" ? scrypt : pbkdf2;
   const key = await derive(node, bytes, salt);
   signal?.throwIfAborted();
@@ -74,18 +84,38 @@ export async function derivePasswordKey(password: string, options: DerivePasswor
 
 type NodeCrypto = typeof import("node:crypto");
 
-function scrypt(node: NodeCrypto | undefined, password: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
-  if (!node?.scrypt) return scryptAsync(password, salt, { ...scryptCost, dkLen: keyBytes, maxmem: scryptMemoryBytes });
-  return new Promise((resolve, reject) => {
-    node.scrypt(password, salt, keyBytes, { ...scryptCost, maxmem: scryptMemoryBytes }, (error, key) => {
-      if (error) reject(error);
-      else resolve(Uint8Array.from(key));
+function scrypt(
+  node: NodeCrypto | undefined,
+  password: Uint8Array,
+  salt: Uint8Array,
+): Promise<Uint8Array> {
+  if (!node?.scrypt)
+    return scryptAsync(password, salt, {
+      ...scryptCost,
+      dkLen: keyBytes,
+      maxmem: scryptMemoryBytes,
     });
+  return new Promise((resolve, reject) => {
+    node.scrypt(
+      password,
+      salt,
+      keyBytes,
+      { ...scryptCost, maxmem: scryptMemoryBytes },
+      (error, key) => {
+        if (error) reject(error);
+        else resolve(Uint8Array.from(key));
+      },
+    );
   });
 }
 
-function pbkdf2(node: NodeCrypto | undefined, password: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
-  if (!node?.pbkdf2) return pbkdf2Async(sha256, password, salt, { c: pbkdf2Iterations, dkLen: keyBytes });
+function pbkdf2(
+  node: NodeCrypto | undefined,
+  password: Uint8Array,
+  salt: Uint8Array,
+): Promise<Uint8Array> {
+  if (!node?.pbkdf2)
+    return pbkdf2Async(sha256, password, salt, { c: pbkdf2Iterations, dkLen: keyBytes });
   return new Promise((resolve, reject) => {
     node.pbkdf2(password, salt, pbkdf2Iterations, keyBytes, "sha256", (error, key) => {
       if (error) reject(error);
@@ -109,7 +139,8 @@ export interface HkdfOptions {
 /** HKDF (RFC 5869) with SHA-256: extract, then expand. */
 export function hkdfSha256(inputKey: Uint8Array, options: HkdfOptions): Uint8Array {
   const { info, length, salt } = options;
-  if (length > 255 * 32) throw new RangeError(`HKDF-SHA-256 gives at most ${255 * 32} bytes, not ${length}`);
+  if (length > 255 * 32)
+    throw new RangeError(`HKDF-SHA-256 gives at most ${255 * 32} bytes, not ${length}`);
   const pseudoRandomKey = hmacSha256(salt.length === 0 ? new Uint8Array(32) : salt, inputKey);
   const output = new Uint8Array(length);
   let block = new Uint8Array(0);
@@ -148,13 +179,21 @@ export function aes256GcmOpen(
   associatedData: Uint8Array,
 ): Uint8Array {
   if (sealed.length < tagBytes || nonce.length !== 12) {
-    throw new FormatError("DM_CIPHERTEXT_TRUNCATED", `sealed text of ${sealed.length} bytes with a nonce of ${nonce.length}`, {
-      length: sealed.length,
-    });
+    throw new FormatError(
+      "DM_CIPHERTEXT_TRUNCATED",
+      `sealed text of ${sealed.length} bytes with a nonce of ${nonce.length}`,
+      {
+        length: sealed.length,
+      },
+    );
   }
   const plaintext = aeadBackend().open("aes-256-gcm", key, nonce, sealed, associatedData);
   if (plaintext) return plaintext;
-  throw new IntegrityError("DM_DECRYPT_FAILED", `authentication of ${sealed.length} encrypted bytes failed`, {
-    length: sealed.length,
-  });
+  throw new IntegrityError(
+    "DM_DECRYPT_FAILED",
+    `authentication of ${sealed.length} encrypted bytes failed`,
+    {
+      length: sealed.length,
+    },
+  );
 }

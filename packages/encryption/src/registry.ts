@@ -21,14 +21,19 @@ export const tagBytes = 16;
 const overheadBytes = nonceBytes + tagBytes;
 
 /** By Kopia's name. */
-export const encryptionAlgorithms: Readonly<Record<EncryptionAlgorithm, EncryptionDescription>> = Object.freeze({
-  "AES256-GCM-HMAC-SHA256": Object.freeze({ name: "AES256-GCM-HMAC-SHA256", cipher: "aes-256-gcm", overheadBytes }),
-  "CHACHA20-POLY1305-HMAC-SHA256": Object.freeze({
-    name: "CHACHA20-POLY1305-HMAC-SHA256",
-    cipher: "chacha20-poly1305",
-    overheadBytes,
-  }),
-});
+export const encryptionAlgorithms: Readonly<Record<EncryptionAlgorithm, EncryptionDescription>> =
+  Object.freeze({
+    "AES256-GCM-HMAC-SHA256": Object.freeze({
+      name: "AES256-GCM-HMAC-SHA256",
+      cipher: "aes-256-gcm",
+      overheadBytes,
+    }),
+    "CHACHA20-POLY1305-HMAC-SHA256": Object.freeze({
+      name: "CHACHA20-POLY1305-HMAC-SHA256",
+      cipher: "chacha20-poly1305",
+      overheadBytes,
+    }),
+  });
 
 /** What Kopia gives a new repository. */
 export const defaultEncryptionAlgorithm: EncryptionAlgorithm = "AES256-GCM-HMAC-SHA256";
@@ -49,8 +54,13 @@ const historic: ReadonlySet<string> = new Set([
 
 /** @throws {UnsupportedError} `DM_ENCRYPTION_UNKNOWN` listing the known names */
 export function encryptionDescription(name: string): EncryptionDescription {
-  if (Object.hasOwn(encryptionAlgorithms, name)) return encryptionAlgorithms[name as EncryptionAlgorithm];
+  if (Object.hasOwn(encryptionAlgorithms, name))
+    return encryptionAlgorithms[name as EncryptionAlgorithm];
   const known = Object.keys(encryptionAlgorithms).join(", ");
   const what = historic.has(name) ? "was dropped from the format long ago" : "is not known";
-  throw new UnsupportedError("DM_ENCRYPTION_UNKNOWN", `encryption ${JSON.stringify(name)} ${what}; known: ${known}`, { name });
+  throw new UnsupportedError(
+    "DM_ENCRYPTION_UNKNOWN",
+    `encryption ${JSON.stringify(name)} ${what}; known: ${known}`,
+    { name },
+  );
 }

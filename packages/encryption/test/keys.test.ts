@@ -17,33 +17,53 @@ describe("password to key", () => {
     readonly kopiaError?: string;
   }
 
-  it.each(vectors.kdf as Recorded[])("$algorithm of $password", async ({ algorithm, password, uniqueID, ...expected }) => {
-    const salt = fromHex(uniqueID);
-    if (expected.kopiaError) {
-      await expect(derivePasswordKey(password, { algorithm, salt })).rejects.toMatchObject({ code: "DM_SALT_TOO_SHORT" });
-      return;
-    }
-    const key = await derivePasswordKey(password, { algorithm, salt });
-    expect(toHex(key)).toBe(expected.formatEncryptionKey);
-    expect(toHex(hkdfSha256(key, { salt, info: utf8Encode("AES"), length: 32 }))).toBe(expected.aesKey);
-    expect(toHex(hkdfSha256(key, { salt, info: utf8Encode("CHECKSUM"), length: 32 }))).toBe(expected.additionalData);
-  });
+  it.each(vectors.kdf as Recorded[])(
+    "$algorithm of $password",
+    async ({ algorithm, password, uniqueID, ...expected }) => {
+      const salt = fromHex(uniqueID);
+      if (expected.kopiaError) {
+        await expect(derivePasswordKey(password, { algorithm, salt })).rejects.toMatchObject({
+          code: "DM_SALT_TOO_SHORT",
+        });
+        return;
+      }
+      const key = await derivePasswordKey(password, { algorithm, salt });
+      expect(toHex(key)).toBe(expected.formatEncryptionKey);
+      expect(toHex(hkdfSha256(key, { salt, info: utf8Encode("AES"), length: 32 }))).toBe(
+        expected.aesKey,
+      );
+      expect(toHex(hkdfSha256(key, { salt, info: utf8Encode("CHECKSUM"), length: 32 }))).toBe(
+        expected.additionalData,
+      );
+    },
+  );
 
   it("gives the same without Node's own", async () => {
     const salt = fromHex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
-    const key = await derivePasswordKey("p4ssw0rd", { algorithm: "scrypt-65536-8-1", salt, backend: "noble" });
+    const key = await derivePasswordKey("p4ssw0rd", {
+      algorithm: "scrypt-65536-8-1",
+      salt,
+      backend: "noble",
+    });
     expect(toHex(key)).toBe("2b0693f92d5a26c700b6254b2dbe9823875c0c1b3839d00e8d22e61e84146190");
   });
 
   it("refuses unknown names and short salts", async () => {
-    await expect(derivePasswordKey("x", { algorithm: "md5", salt: new Uint8Array(32) })).rejects.toThrow(UnsupportedError);
-    const short = derivePasswordKey("x", { algorithm: "scrypt-65536-8-1", salt: new Uint8Array(15) });
+    await expect(
+      derivePasswordKey("x", { algorithm: "md5", salt: new Uint8Array(32) }),
+    ).rejects.toThrow(UnsupportedError);
+    const short = derivePasswordKey("x", {
+      algorithm: "scrypt-65536-8-1",
+      salt: new Uint8Array(15),
+    });
     await expect(short).rejects.toMatchObject({ code: "DM_SALT_TOO_SHORT" });
   });
 
   it("ends with the reason of an abort", async () => {
     const signal = AbortSignal.abort(new Error("enough"));
-    await expect(derivePasswordKey("x", { algorithm: "scrypt-65536-8-1", salt: new Uint8Array(32), signal })).rejects.toThrow("enough");
+    await expect(
+      derivePasswordKey("x", { algorithm: "scrypt-65536-8-1", salt: new Uint8Array(32), signal }),
+    ).rejects.toThrow("enough");
   });
 });
 
@@ -55,6 +75,13 @@ interface RecordedHkdf {
   readonly key: string;
 }
 
-it.each(vectors.hkdf as RecordedHkdf[])("hkdf for $info, $length bytes", ({ info, key, length, masterKey, salt }) => {
-  expect(toHex(hkdfSha256(fromHex(masterKey), { salt: fromHex(salt), info: utf8Encode(info), length }))).toBe(key);
-});
+it.each(vectors.hkdf as RecordedHkdf[])(
+  "hkdf for $info, $length bytes",
+  ({ info, key, length, masterKey, salt }) => {
+    expect(
+      toHex(
+        hkdfSha256(fromHex(masterKey), { salt: fromHex(salt), info: utf8Encode(info), length }),
+      ),
+    ).toBe(key);
+  },
+);
