@@ -26,7 +26,7 @@ export interface CallOptions {
 export interface GetOptions extends CallOptions {
   /** First byte wanted; 0 by default. */
   readonly offset?: number | undefined;
-  /** How many bytes; by default everything from `offset` to the end. 0 only checks that the blob exists. */
+  /** How many bytes; by default all from `offset`, which may be the end. 0 only checks that the blob exists. */
   readonly length?: number | undefined;
 }
 
@@ -51,12 +51,14 @@ export interface Capacity {
 }
 
 /**
- * A flat map from blob id to bytes. Ids are non-empty and consist of `[a-z0-9._-]`.
+ * A flat map from blob id to bytes. `checkBlobId` says what an id is; a call with anything else rejects with a `RangeError`.
  *
- * - `put` is atomic: no reader ever sees a part of a blob, and a failed put leaves the old bytes or none.
- * - Read-after-write and list-after-write hold for one client.
+ * - `put` is atomic: no reader ever sees a part of a blob. A put that failed has left the old state or the new one, whole:
+ *   an answer can be lost after the work was done.
+ * - What a call has resolved holds for every later get, stat and list, also of other clients.
+ * - Timestamps of one blob do not run backwards, except where a put sets its own.
  * - Bytes passed in are borrowed until the promise settles; bytes returned are the caller's.
- * - Every call honours its `signal` and rejects with `signal.reason`.
+ * - A call whose `signal` is aborted rejects with `signal.reason`; aborted before it began, it does nothing.
  */
 export interface BlobStore {
   /** Kopia's name of the storage type: `filesystem`, `s3`, … */
@@ -83,7 +85,10 @@ export interface BlobStore {
   /** Deleting a blob that is not there is success. */
   delete(id: string, options?: CallOptions): Promise<void>;
 
-  /** Every blob whose id starts with `prefix`, in any order, each once. */
+  /**
+   * Every blob whose id starts with `prefix`, in any order, each once. Pulled page by page: what is put or deleted in the
+   * meantime may appear or not. Leaving the loop early is allowed.
+   */
   list(prefix: string, options?: CallOptions): AsyncIterable<BlobMetadata>;
 
   /** @throws {NotFoundError} `DM_BLOB_NOT_FOUND` */
@@ -91,12 +96,14 @@ export interface BlobStore {
 
   /**
    * Prolongs the retention of one blob to now + period.
-   * @throws {UnsupportedError} `DM_STORE_OPTION_UNSUPPORTED`
+   * @throws {NotFoundError} `DM_BLOB_NOT_FOUND`
+   * @throws {UnsupportedError} `DM_STORE_OPTION_UNSUPPORTED` where `features` denies retention
    */
   extendRetention(id: string, retention: Retention, options?: CallOptions): Promise<void>;
 
   /** Size of the volume behind the store; undefined when it has no bound. */
   capacity(options?: CallOptions): Promise<Capacity | undefined>;
 
+  /** Lets go of connections and handles; a second time does nothing. */
   close(): Promise<void>;
 }

@@ -1,20 +1,35 @@
 /**
- * Kopia's filesystem provider, for Node. A put writes a temporary file, syncs it, renames it over the target and syncs
- * the directory, so that after a crash a blob is there whole or not at all.
- * Format: docs/format/blobs.md. Proof: test/filesystem.test.ts, test/put-kill.test.ts.
+ * Kopia's filesystem provider, for Node: one file for each blob, spread over directories.
+ * Format: docs/format/blobs.md. Proof: test/contract.test.ts, test/filesystem.test.ts, test/put-kill.test.ts.
  * @module
  */
-import { randomBytes } from "node:crypto";
-import { constants, type Dirent } from "node:fs";
-import { type FileHandle, link, mkdir, open, opendir, readFile, rename, stat, statfs, unlink, utimes } from "node:fs/promises";
-import { dirname, isAbsolute, join } from "node:path";
-import { AccessError, StorageError } from "@dm/core";
-import { checkBlobId } from "./blob-id.ts";
-import type { BlobMetadata, BlobStore, BlobStoreFeatures, CallOptions } from "./blob-store.ts";
-import { blobSuffix, decodeSharding, encodeSharding, type Sharding, shardingFile, shardingFor, shardPath } from "./sharding.ts";
-import { blobExists, blobNotFound, checkPutOptions, optionUnsupported, rangeInvalid } from "./store-errors.ts";
+import { constants } from "node:fs";
+import { type FileHandle, open, opendir, readFile, stat, statfs, unlink } from "node:fs/promises";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import { isDmError, NotFoundError } from "@dm/core";
+import { checkBlobId, isBlobId } from "./blob-id.ts";
+import type { BlobMetadata, BlobStore, BlobStoreFeatures } from "./blob-store.ts";
+import { isDenied, isMissing, systemCode, translated } from "./filesystem-errors.ts";
+import { atomicWriter, syncDirectory } from "./filesystem-write.ts";
+import { retrying } from "./retrying.ts";
+import {
+  blobSuffix,
+  decodeSharding,
+  encodeSharding,
+  type Sharding,
+  shardingFile,
+  shardingFor,
+  shardPath,
+} from "./sharding.ts";
+import {
+  blobExists,
+  blobNotFound,
+  checkPutOptions,
+  optionUnsupported,
+  rangeInvalid,
+} from "./store-errors.ts";
 
-/** Kopia's connection JSON of this storage type; modes are decimal numbers there. */
+/** Kopia's connection JSON of this storage type; modes are decimal numbers there, and 0 means the default. */
 export interface FilesystemConfig {
   /** Absolute. */
   readonly path: string;
@@ -22,7 +37,7 @@ export interface FilesystemConfig {
   readonly fileMode?: number | undefined;
   /** 0o700 by default. */
   readonly dirMode?: number | undefined;
-  /** Owner of new files, when this process is root. */
+  /** Owner of new files, when this process is root and both are given. */
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
   /** Used when the root has no `.shards` yet; `[1, 3]` when creating and `[3, 3]` when connecting by default. */
@@ -34,150 +49,116 @@ export interface FilesystemStoreOptions extends FilesystemConfig {
   readonly create?: boolean | undefined;
 }
 
-/**
- * Bytes handed to one write call: with 20 MiB at once the kernel spent 5.9-7.9 s on 2 GiB, with 64 KiB 1.8-3.1 s
- * (Linux 6.18, ext4).
- */
-const writePieceBytes = 64 << 10;
-
 const features: BlobStoreFeatures = { ifAbsent: true, retention: false, setTimestamp: true };
 
-type NodeError = Error & { readonly code?: string };
-
-/** What the operating system said, as one of our errors. */
-function translated(error: unknown, path: string): Error {
-  const { code, message } = error as NodeError;
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-    return new AccessError("DM_STORE_ACCESS_DENIED", `no permission for ${path}: ${message}`, { path }, { cause: error });
-  }
-  if (code === "ENOSPC" || code === "EDQUOT") {
-    return new StorageError("DM_STORE_NO_SPACE", `no space left on device for ${path}`, { path }, { cause: error });
-  }
-  if (code === undefined) return error as Error;
-  const retryable = ["EIO", "EAGAIN", "EBUSY", "EMFILE", "ENFILE", "EINTR", "ETIMEDOUT"].includes(code);
-  return new StorageError("DM_STORE_FAILED", `${path}: ${message}`, { path, code }, { cause: error, retryable });
-}
-
-const isMissing = (error: unknown): boolean => ["ENOENT", "ENOTDIR"].includes((error as NodeError).code ?? "");
+/** Entries that one system call may bring when a directory is read. */
+const listBufferEntries = 256;
 
 /**
- * Opens a directory as a blob store. Nothing is touched before the first call.
+ * Opens a directory as a blob store. Nothing is touched before the first call. What passes by itself (an interrupted
+ * call, too many open files, an I/O error) is tried again: ten times, a put twice.
  * @throws {TypeError} when `path` is not absolute
  * @example const store = filesystemStore({ path: "/backup", create: true });
  */
 export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
-  const { create = false, dirMode = 0o700, fileMode = 0o600, gid, path: root, uid } = options;
-  if (!isAbsolute(root)) throw new TypeError(`path of a filesystem store must be absolute, not ${root}`);
+  return retrying(directoryStore(options), { attempts: 10, putAttempts: 2 });
+}
+
+function directoryStore(options: FilesystemStoreOptions): BlobStore {
+  const { create = false, gid, uid } = options;
+  if (!isAbsolute(options.path)) {
+    throw new TypeError(`path of a filesystem store must be absolute, not ${options.path}`);
+  }
+  const root = resolve(options.path);
+  const fileMode = options.fileMode || 0o600;
+  const dirMode = options.dirMode || 0o700;
+  const writer = atomicWriter(root, { fileMode, dirMode, uid, gid });
 
   let sharding: Promise<Sharding> | undefined;
   const loadSharding = (): Promise<Sharding> => {
     sharding ??= readSharding().catch((error: unknown) => {
       sharding = undefined;
-      throw error;
+      throw translated(error, join(root, shardingFile));
     });
     return sharding;
   };
 
   async function readSharding(): Promise<Sharding> {
+    if (create) await writer.makeRoot();
     const path = join(root, shardingFile);
-    let text: string;
     try {
-      text = await readFile(path, "utf8");
-    } catch (error) {
-      if (!isMissing(error)) throw translated(error, path);
-      const chosen = shardingFor(options.dirShards ?? (create ? [1, 3] : [3, 3]));
-      // Kopia writes the file when it is missing and goes on when it cannot (a read-only medium).
-      await writeAtomically([shardingFile], new TextEncoder().encode(encodeSharding(chosen)), {}).catch(() => undefined);
-      return chosen;
-    }
-    return decodeSharding(text, path);
-  }
-
-  async function pathOf(id: string): Promise<string[]> {
-    checkBlobId(id);
-    return shardPath(id, await loadSharding());
-  }
-
-  async function makeDirectory(parts: readonly string[]): Promise<void> {
-    if (parts.length === 0 && !create) return;
-    const path = join(root, ...parts);
-    const first = await mkdir(path, { recursive: true, mode: dirMode });
-    // A new directory is durable once its parent is synced, up to the first that existed before.
-    if (first === undefined) return;
-    for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
-  }
-
-  async function writeAtomically(
-    parts: readonly string[],
-    data: Uint8Array,
-    how: { readonly ifAbsent?: boolean | undefined; readonly timestampNs?: bigint | undefined; readonly signal?: AbortSignal | undefined },
-  ): Promise<void> {
-    const target = join(root, ...parts);
-    const temporary = `${target}.tmp.${randomBytes(8).toString("hex")}`;
-    const file = await createExclusively(temporary, parts);
-    try {
-      try {
-        for (let at = 0; at < data.length; at += writePieceBytes) {
-          how.signal?.throwIfAborted();
-          await writeFully(file, data.subarray(at, at + writePieceBytes));
-        }
-        await file.sync();
-        if (uid !== undefined && gid !== undefined && process.getuid?.() === 0) await file.chown(uid, gid);
-      } finally {
-        await file.close();
-      }
-      if (how.timestampNs !== undefined) {
-        const seconds = Number(how.timestampNs / 1000n) / 1e6;
-        await utimes(temporary, seconds, seconds);
-      }
-      if (how.ifAbsent) {
-        // link(2) fails when the name exists: of several writers exactly one succeeds.
-        await link(temporary, target);
-        await unlink(temporary);
-      } else await rename(temporary, target);
-      await syncDirectory(dirname(target));
-    } catch (error) {
-      await unlink(temporary).catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async function createExclusively(path: string, parts: readonly string[]): Promise<FileHandle> {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    try {
-      return await open(path, flags, fileMode);
+      return decodeSharding(await readFile(path, "utf8"), path);
     } catch (error) {
       if (!isMissing(error)) throw error;
-      await makeDirectory(parts.slice(0, -1));
-      return open(path, flags, fileMode);
     }
+    await requireRoot();
+    const chosen = shardingFor(options.dirShards ?? (create ? [1, 3] : [3, 3]));
+    const text = new TextEncoder().encode(encodeSharding(chosen));
+    try {
+      // Two clients that start together must not spread blobs in two ways.
+      await writer.write([shardingFile], text, { ifAbsent: true });
+    } catch (error) {
+      if (systemCode(error) === "EEXIST") return decodeSharding(await readFile(path, "utf8"), path);
+      if (isDmError(error, "DM_STORE_OPTION_UNSUPPORTED")) await writer.write([shardingFile], text);
+      // Kopia's defaults hold without the file; a medium that refuses it takes no blobs either.
+      else if (!isDenied(error)) throw error;
+    }
+    return chosen;
   }
 
-  async function* walk(directory: string, idPrefix: string, wanted: string, call: CallOptions): AsyncGenerator<BlobMetadata> {
-    let entries: AsyncIterable<Dirent>;
+  /**
+   * "Not there" is an answer only while the root is: an unmounted volume is no empty repository.
+   * @throws {NotFoundError} `DM_STORE_NOT_FOUND`
+   */
+  async function requireRoot(): Promise<void> {
+    let cause: unknown;
     try {
-      entries = await opendir(directory);
+      if ((await stat(root)).isDirectory()) return;
     } catch (error) {
-      if (isMissing(error)) return;
-      throw translated(error, directory);
+      if (!isMissing(error)) throw translated(error, root);
+      cause = error;
     }
-    for await (const entry of entries) {
-      call.signal?.throwIfAborted();
-      if (entry.isDirectory()) {
-        const below = idPrefix + entry.name;
-        if (below.startsWith(wanted) || wanted.startsWith(below)) yield* walk(join(directory, entry.name), below, wanted, call);
-        continue;
+    const text = `cannot access storage path ${root}: there is no such directory`;
+    throw new NotFoundError("DM_STORE_NOT_FOUND", text, { path: root }, { cause });
+  }
+
+  async function pathOf(id: string): Promise<string> {
+    checkBlobId(id);
+    return join(root, ...shardPath(id, await loadSharding()));
+  }
+
+  /** What a failed read of a blob means. */
+  async function readError(error: unknown, id: string, path: string): Promise<unknown> {
+    if (!isMissing(error)) return translated(error, path);
+    await requireRoot();
+    return blobNotFound(id, error);
+  }
+
+  async function* walk(
+    directory: string,
+    idPrefix: string,
+    wanted: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<BlobMetadata> {
+    try {
+      for await (const entry of await opendir(directory, { bufferSize: listBufferEntries })) {
+        signal?.throwIfAborted();
+        const path = join(directory, entry.name);
+        const joined = idPrefix + entry.name;
+        if (entry.isDirectory()) {
+          if (joined.startsWith(wanted) || wanted.startsWith(joined)) {
+            yield* walk(path, joined, wanted, signal);
+          }
+          continue;
+        }
+        if (!entry.name.endsWith(blobSuffix) || !joined.startsWith(wanted)) continue;
+        const blob = await describeFile(path, joined.slice(0, -blobSuffix.length));
+        if (blob?.id.startsWith(wanted)) yield blob;
       }
-      if (!entry.name.endsWith(blobSuffix)) continue;
-      const id = idPrefix + entry.name.slice(0, -blobSuffix.length);
-      if (!id.startsWith(wanted)) continue;
-      try {
-        const found = await stat(join(directory, entry.name), { bigint: true });
-        yield { id, length: Number(found.size), timestampNs: found.mtimeNs };
-      } catch (error) {
-        // Deleted while the directory was being read.
-        if (!isMissing(error)) throw translated(error, join(directory, entry.name));
-      }
+    } catch (error) {
+      if (!isMissing(error)) throw translated(error, directory);
+      // A shard directory that vanished while its parent was read held nothing.
+      if (directory === root) await requireRoot();
     }
   }
 
@@ -189,19 +170,20 @@ export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
 
     async get(id, { offset = 0, length, signal } = {}) {
       signal?.throwIfAborted();
-      const path = join(root, ...(await pathOf(id)));
+      const path = await pathOf(id);
       let file: FileHandle;
       try {
         file = await open(path, constants.O_RDONLY);
       } catch (error) {
-        if (isMissing(error)) throw blobNotFound(id, error);
-        throw translated(error, path);
+        throw await readError(error, id, path);
       }
       try {
+        if (length === 0) return new Uint8Array(0);
         const blobLength = (await file.stat()).size;
         const wanted = length ?? blobLength - offset;
-        if (wanted === 0 && length === 0) return new Uint8Array(0);
-        if (offset < 0 || wanted < 0 || offset + wanted > blobLength) throw rangeInvalid(id, offset, wanted, blobLength);
+        if (offset < 0 || wanted < 0 || offset + wanted > blobLength) {
+          throw rangeInvalid(id, offset, wanted, blobLength);
+        }
         const bytes = new Uint8Array(wanted);
         for (let at = 0; at < wanted; ) {
           signal?.throwIfAborted();
@@ -219,54 +201,59 @@ export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
 
     async put(id, data, call = {}) {
       call.signal?.throwIfAborted();
+      checkBlobId(id);
       checkPutOptions("filesystem", features, call);
-      const parts = await pathOf(id);
+      const parts = shardPath(id, await loadSharding());
       try {
-        await writeAtomically(parts, data, call);
+        await writer.write(parts, data, call);
       } catch (error) {
-        if (call.ifAbsent && (error as NodeError).code === "EEXIST") throw blobExists(id, error);
+        if (call.ifAbsent && systemCode(error) === "EEXIST") throw blobExists(id, error);
+        if (isMissing(error)) await requireRoot();
         throw translated(error, join(root, ...parts));
       }
     },
 
     async delete(id, { signal } = {}) {
       signal?.throwIfAborted();
-      const path = join(root, ...(await pathOf(id)));
+      const path = await pathOf(id);
       try {
         await unlink(path);
         await syncDirectory(dirname(path));
       } catch (error) {
         if (!isMissing(error)) throw translated(error, path);
+        await requireRoot();
       }
     },
 
-    async *list(prefix, call = {}) {
-      call.signal?.throwIfAborted();
+    async *list(prefix, { signal } = {}) {
+      signal?.throwIfAborted();
       await loadSharding();
-      yield* walk(root, "", prefix, call);
+      yield* walk(root, "", prefix, signal);
     },
 
     async stat(id, { signal } = {}) {
       signal?.throwIfAborted();
-      const path = join(root, ...(await pathOf(id)));
+      const path = await pathOf(id);
       try {
-        const found = await stat(path, { bigint: true });
-        return { id, length: Number(found.size), timestampNs: found.mtimeNs };
+        const { mtimeNs, size } = await stat(path, { bigint: true });
+        return { id, length: Number(size), timestampNs: mtimeNs };
       } catch (error) {
-        if (isMissing(error)) throw blobNotFound(id, error);
-        throw translated(error, path);
+        throw await readError(error, id, path);
       }
     },
 
-    async extendRetention() {
+    async extendRetention(_id, _retention, { signal } = {}) {
+      signal?.throwIfAborted();
       throw optionUnsupported("filesystem", "retention");
     },
 
-    async capacity() {
+    async capacity({ signal } = {}) {
+      signal?.throwIfAborted();
       try {
         const { bavail, blocks, bsize } = await statfs(root);
         return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
       } catch (error) {
+        if (isMissing(error)) await requireRoot();
         throw translated(error, root);
       }
     },
@@ -275,21 +262,15 @@ export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
   };
 }
 
-async function writeFully(file: FileHandle, data: Uint8Array): Promise<void> {
-  for (let at = 0; at < data.length; ) {
-    const { bytesWritten } = await file.write(data, at, data.length - at);
-    at += bytesWritten;
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY);
+/** Metadata of a listed file; undefined for what is no blob or is gone by now. Symbolic links are followed. */
+async function describeFile(path: string, id: string): Promise<BlobMetadata | undefined> {
+  if (!isBlobId(id)) return undefined;
   try {
-    await directory.sync();
+    const found = await stat(path, { bigint: true });
+    if (!found.isFile()) return undefined;
+    return { id, length: Number(found.size), timestampNs: found.mtimeNs };
   } catch (error) {
-    // Some network file systems refuse to sync a directory; the rename itself has happened.
-    if (!["EINVAL", "ENOTSUP", "EISDIR", "EPERM"].includes((error as NodeError).code ?? "")) throw error;
-  } finally {
-    await directory.close();
+    if (isMissing(error)) return undefined;
+    throw translated(error, path);
   }
 }

@@ -1,4 +1,4 @@
-export { checkBlobId, lockedPrefixes } from "./blob-id.ts";
+export { checkBlobId, isBlobId, lockedPrefixes } from "./blob-id.ts";
 export type {
   BlobMetadata,
   BlobStore,
@@ -10,6 +10,7 @@ export type {
   Retention,
 } from "./blob-store.ts";
 export { type MemoryStore, type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
+export { type RetryOptions, retrying } from "./retrying.ts";
 export {
   blobExists,
   blobNotFound,
@@ -24,9 +25,7 @@ export {
   forward,
   logging,
   prefixed,
-  type RetryOptions,
   readOnly,
   retaining,
-  retrying,
   type StoreCounts,
 } from "./wrappers.ts";

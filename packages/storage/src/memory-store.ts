@@ -59,7 +59,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       signal?.throwIfAborted();
       const bytes = read(id);
       const end = length === undefined ? bytes.length : offset + length;
-      if (offset < 0 || (length ?? 0) < 0 || (length !== 0 && (offset > bytes.length || end > bytes.length))) {
+      if (
+        offset < 0 ||
+        (length ?? 0) < 0 ||
+        (length !== 0 && (offset > bytes.length || end > bytes.length))
+      ) {
         throw rangeInvalid(id, offset, length ?? 0, bytes.length);
       }
       return length === 0 ? new Uint8Array(0) : bytes.slice(offset, end);
@@ -80,6 +84,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       lockedUntilNs.delete(id);
     },
     async *list(prefix, { signal } = {}) {
+      signal?.throwIfAborted();
       for (const [id, bytes] of [...blobs]) {
         signal?.throwIfAborted();
         if (id.startsWith(prefix)) yield metadata(id, bytes);
@@ -94,7 +99,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       read(id);
       lock(id, retention);
     },
-    async capacity() {
+    async capacity({ signal } = {}) {
+      signal?.throwIfAborted();
       return undefined;
     },
     async close() {},

@@ -6,37 +6,61 @@ import { AccessError, ConflictError, FormatError, NotFoundError, UnsupportedErro
 import type { BlobStoreFeatures, PutOptions } from "./blob-store.ts";
 
 export function blobNotFound(id: string, cause?: unknown): NotFoundError {
-  return new NotFoundError("DM_BLOB_NOT_FOUND", `blob ${id} does not exist`, { blobId: id }, { cause });
+  return new NotFoundError(
+    "DM_BLOB_NOT_FOUND",
+    `blob ${id} does not exist`,
+    { blobId: id },
+    { cause },
+  );
 }
 
-export function rangeInvalid(id: string, offset: number, length: number, blobLength?: number): FormatError {
+export function rangeInvalid(
+  id: string,
+  offset: number,
+  length: number,
+  blobLength?: number,
+): FormatError {
   const has = blobLength === undefined ? "" : `, the blob has ${blobLength}`;
-  return new FormatError("DM_BLOB_RANGE_INVALID", `blob ${id} has no bytes ${offset}..${offset + length}${has}`, {
-    blobId: id,
-    offset,
-    length,
-    blobLength,
-  });
+  return new FormatError(
+    "DM_BLOB_RANGE_INVALID",
+    `blob ${id} has no bytes ${offset}..${offset + length}${has}`,
+    {
+      blobId: id,
+      offset,
+      length,
+      blobLength,
+    },
+  );
 }
 
 export function blobExists(id: string, cause?: unknown): ConflictError {
-  return new ConflictError("DM_BLOB_EXISTS", `blob ${id} exists already`, { blobId: id }, { cause });
+  return new ConflictError(
+    "DM_BLOB_EXISTS",
+    `blob ${id} exists already`,
+    { blobId: id },
+    { cause },
+  );
 }
 
 export function storeReadOnly(what: string): AccessError {
-  return new AccessError("DM_STORE_READ_ONLY", `${what} on a store that is open for reading only`, { operation: what });
-}
-
-export function optionUnsupported(type: string, option: string): UnsupportedError {
-  return new UnsupportedError("DM_STORE_OPTION_UNSUPPORTED", `storage of type ${type} does not support ${option}`, {
-    type,
-    option,
+  return new AccessError("DM_STORE_READ_ONLY", `${what} on a store that is open for reading only`, {
+    operation: what,
   });
 }
 
+export function optionUnsupported(type: string, option: string, cause?: unknown): UnsupportedError {
+  const text = `storage of type ${type} does not support ${option}`;
+  return new UnsupportedError("DM_STORE_OPTION_UNSUPPORTED", text, { type, option }, { cause });
+}
+
 /** Refuses put options that the store does not have. */
-export function checkPutOptions(type: string, features: BlobStoreFeatures, options: PutOptions): void {
+export function checkPutOptions(
+  type: string,
+  features: BlobStoreFeatures,
+  options: PutOptions,
+): void {
   if (options.ifAbsent && !features.ifAbsent) throw optionUnsupported(type, "ifAbsent");
   if (options.retention && !features.retention) throw optionUnsupported(type, "retention");
-  if (options.timestampNs !== undefined && !features.setTimestamp) throw optionUnsupported(type, "timestampNs");
+  if (options.timestampNs !== undefined && !features.setTimestamp)
+    throw optionUnsupported(type, "timestampNs");
 }
