@@ -1,7 +1,7 @@
 /**
  * Content ids: an optional letter `g`..`z` and the hexadecimal hash. For one hash length the order of the texts is the
  * order of the binary keys (`prefix byte || hash`), since digits sort before letters and hexadecimal letters before `g`.
- * Format: docs/format/index.md. Proof: test/content-id.test.ts.
+ * Format: docs/format/contents.md. Proof: test/content-id.test.ts.
  * @module
  */
 import { FormatError, fromHex, toHex } from "@dm/core";
@@ -45,12 +45,16 @@ export function contentIdHash(id: ContentId): Uint8Array {
 
 /** `prefix byte (0 without a prefix) || hash`. */
 export function contentIdKey(id: ContentId): Uint8Array {
-  const prefixed = id.length % 2 === 1;
   const key = new Uint8Array(1 + (id.length >> 1));
-  if (prefixed) key[0] = id.charCodeAt(0);
-  key.set(fromHex(prefixed ? id.slice(1) : id), 1);
+  let at = id.length % 2;
+  if (at === 1) key[0] = id.charCodeAt(0);
+  for (let index = 1; index < key.length; index++, at += 2)
+    key[index] = digit(id.charCodeAt(at)) * 16 + digit(id.charCodeAt(at + 1));
   return key;
 }
+
+/** Value of `0`..`9` and `a`..`f`; an id holds nothing else. */
+const digit = (code: number): number => (code & 15) + (code >> 6) * 9;
 
 export function contentIdFromKey(key: Uint8Array): ContentId {
   const prefix = key[0] === 0 ? "" : String.fromCharCode(key[0]!);

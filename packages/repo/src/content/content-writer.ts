@@ -262,7 +262,7 @@ export class ContentWriter {
     const prefix: PackPrefix = contentIdPrefix(content.contentId) === "" ? "p" : "q";
     let pack = generation.open.get(prefix);
     if (!pack) {
-      const { crypter, formatCopy, indexVersion, randomBytes } = this.#options;
+      const { crypter, formatCopy, indexVersion, maxPackSizeBytes, randomBytes } = this.#options;
       pack = new PackBuilder({
         prefix,
         sessionId: generation.sessionId,
@@ -270,6 +270,7 @@ export class ContentWriter {
         randomBytes,
         indexVersion,
         formatCopy,
+        maxPackSizeBytes,
       });
       generation.open.set(prefix, pack);
     }

@@ -1,6 +1,6 @@
 /**
  * Session ids and session markers: a marker protects the packs of an unfinished session from orphan clean-up.
- * Format: docs/format/epochs.md. Proof: test/write-session.test.ts.
+ * Format: docs/format/packs.md. Proof: test/write-session.test.ts.
  * @module
  */
 import { FormatError, type RandomBytes, toHex, utf8DecodeStrict, utf8Encode } from "@dm/core";

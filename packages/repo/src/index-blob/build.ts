@@ -2,7 +2,7 @@
  * Builds index blobs, byte for byte as Kopia builds them from the same entries.
  * v1: header 8, entries of key + 20 bytes. v2: header 17, entries of key + 16..19 bytes, pack table, format table.
  * Both end with the pack names, each once, in order of first use.
- * Format: docs/format/index.md. Proof: test/index-vectors.test.ts.
+ * Format: docs/format/indexes.md. Proof: test/index-vectors.test.ts.
  * @module
  */
 import { FormatError, utf8Encode } from "@dm/core";

@@ -1,6 +1,6 @@
 /**
  * One index entry: where a content is stored, and how.
- * Format: docs/format/index.md. Proof: test/index-vectors.test.ts.
+ * Format: docs/format/indexes.md. Proof: test/index-vectors.test.ts.
  * @module
  */
 import type { ContentId } from "../content-id.ts";

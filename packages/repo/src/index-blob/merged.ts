@@ -50,7 +50,7 @@ export class MergedIndex {
     for (const index of this.#indexes) {
       const position = index.find(key);
       if (position < 0 || (best && index.timestampAt(position) < best.timestampSeconds)) continue;
-      const entry = index.entryAt(position);
+      const entry = index.entryAt(position, id);
       best = best ? preferEntry(best, entry) : entry;
     }
     return best && this.#exists(best) ? best : undefined;

@@ -17,6 +17,8 @@ const paddingUnit = 4096;
 /** Random bytes after the data of an index that must not be equal to another's. */
 export const indexSuffixBytes = 32;
 const initialBytes = 64 << 10;
+/** A pack that outgrows this gets room for all that it may hold: untouched pages cost nothing, copies do. */
+const smallPackBytes = 1 << 20;
 
 export type PackPrefix = "p" | "q";
 
@@ -28,6 +30,8 @@ export interface PackBuilderOptions {
   readonly indexVersion: 1 | 2;
   /** Copy of the format blob that repositories without password change carry in every pack; empty otherwise. */
   readonly formatCopy: Uint8Array;
+  /** Length at which the caller ends a pack; saves copies when it is known. */
+  readonly maxPackSizeBytes?: number | undefined;
 }
 
 /** What a content is, beside its bytes. */
@@ -132,7 +136,10 @@ export class PackBuilder {
   #reserve(length: number): void {
     const needed = this.#length + length;
     if (needed <= this.#buffer.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    const { maxPackSizeBytes = 0 } = this.#options;
+    // Half as much again for the last content and the local index.
+    const whole = needed > smallPackBytes ? maxPackSizeBytes * 1.5 : 0;
+    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2, whole));
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }
