@@ -1,7 +1,7 @@
 /**
  * Error correction around the cipher, `REED-SOLOMON-CRC32`: `u32be(length) || data` is cut into shards, each with a
  * CRC-32, and parity shards in front rebuild as many damaged shards of a block as there are parity shards.
- * Format: docs/format/ecc.md. Proof: test/ecc.test.ts, test/ecc-properties.test.ts.
+ * Format: docs/format/error-correction.md. Proof: test/ecc.test.ts, test/ecc-properties.test.ts.
  * @module
  */
 import { FormatError, IntegrityError, UnsupportedError } from "@dm/core";

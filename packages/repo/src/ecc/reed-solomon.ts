@@ -2,7 +2,7 @@
  * Systematic Reed-Solomon over shards: the bytes at one position of the shards are values of a polynomial at the points
  * 0, 1, 2, …; the first `dataShards` are data, the rest parity. This is the code whose matrix is the Vandermonde matrix
  * `r^c` times the inverse of its top, which Kopia uses; interpolation gives the same rows without any matrix.
- * Format: docs/format/ecc.md. Proof: test/ecc.test.ts.
+ * Format: docs/format/error-correction.md. Proof: test/ecc.test.ts.
  * @module
  */
 import { exponentials, lagrangeCoefficients, logarithms } from "./galois.ts";

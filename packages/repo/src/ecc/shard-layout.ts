@@ -1,6 +1,6 @@
 /**
  * How many shards of which size, from the overhead in per cent, for writing (by the data's length) and for reading (by
- * the stored length). Single-precision steps are part of the format. Format: docs/format/ecc.md. Proof: test/ecc.test.ts.
+ * the stored length). Single-precision steps are part of the format. Format: docs/format/error-correction.md. Proof: test/ecc.test.ts.
  * @module
  */
 

@@ -88,6 +88,7 @@ export class V0Manager implements IndexManager {
     const logBlobs = await this.#list("m", options);
     const logs = await this.#readLogs(logBlobs, options);
     const newest = logBlobs.reduce(
+      // biome-ignore lint/complexity/useMathMinMax: these are bigints
       (time, blob) => (blob.timestampNs > time ? blob.timestampNs : time),
       0n,
     );

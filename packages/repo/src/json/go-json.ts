@@ -6,8 +6,8 @@
 import { FormatError } from "@dm/core";
 
 // Control characters, the three characters of HTML, and the two line separators of JavaScript.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
 const escaped =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
   /["\\<>&\u0000-\u001f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 const shortEscapes: Readonly<Record<string, string>> = {
