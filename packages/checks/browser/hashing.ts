@@ -1,6 +1,6 @@
-/** Every keyed hash, every recorded key and length; refused key lengths are refused. */
+/** Every keyed hash, every recorded key and length, by our own kernels; refused key lengths are refused. */
 import { fromHex, toHex } from "@dm/core";
-import { createHash } from "@dm/hashing";
+import { createHash, describeHashing } from "@dm/hashing";
 import { generate } from "../../fixtures/src/generate.ts";
 import { type Outcome, Report, type Source } from "./outcome.ts";
 
@@ -8,6 +8,10 @@ export async function check(source: Source): Promise<Outcome> {
   const { algorithms, input } = await source.json("/vectors/hashing");
   const data = generate(input, input.longest);
   const report = new Report();
+  for (const { algorithm, backend, manyBackend } of describeHashing()) {
+    const best = /^HMAC-SHA2/.test(algorithm) ? "noble" : "wasm";
+    report.equal(`${backend} ${manyBackend}`, `${best} ${best}`, `back-ends of ${algorithm}`);
+  }
   for (const name of Object.keys(algorithms)) {
     for (const { key, keyLen, digests, createError } of algorithms[name].cases) {
       const what = `${name} with a key of ${keyLen} bytes`;

@@ -7,10 +7,12 @@ import type { HashBackend } from "./backend.ts";
 import { nativeBackend } from "./backend-native.ts";
 import { nobleBackend } from "./backend-noble.ts";
 import { nodeBackend } from "./backend-node.ts";
+import { wasmBackend } from "./backend-wasm.ts";
 import { hashKey } from "./key.ts";
 import {
   type HashAlgorithm,
   type HashDescription,
+  type HashFamily,
   hashAlgorithms,
   hashDescription,
 } from "./registry.ts";
@@ -20,8 +22,10 @@ export interface ContentHash {
   readonly algorithm: HashAlgorithm;
   /** Bytes of a digest. */
   readonly digestLength: number;
-  /** The back-end in use. */
+  /** The back-end in use for one block. */
   readonly backend: string;
+  /** The back-end in use for many blocks in one call. */
+  readonly manyBackend: string;
   /** Digest of one block. Borrows `data` for the call; the result is the caller's. */
   digest(data: Uint8Array): Uint8Array;
   /** Digests of many independent blocks in one call, in their order; at least as fast as one after the other. */
@@ -33,18 +37,35 @@ export interface CreateHashOptions {
   readonly backend?: string | undefined;
 }
 
+type Purpose = "one" | "many";
+
+/** Back-ends, fastest first, as measured by bench/hashing.bench.ts; what is not here is left out. */
+const fastest: Readonly<Record<HashFamily, Readonly<Record<Purpose, readonly string[]>>>> = {
+  blake2b: { one: ["native", "wasm", "noble"], many: ["wasm", "native", "noble"] },
+  blake2s: { one: ["native", "wasm", "noble"], many: ["wasm", "native", "noble"] },
+  blake3: { one: ["native", "wasm", "noble"], many: ["native", "wasm", "noble"] },
+  "hmac-sha224": { one: ["node", "noble"], many: ["node", "noble"] },
+  "hmac-sha256": { one: ["node", "noble"], many: ["node", "noble"] },
+  "hmac-sha3-224": { one: ["node", "wasm", "noble"], many: ["wasm", "node", "noble"] },
+  "hmac-sha3-256": { one: ["node", "wasm", "noble"], many: ["wasm", "node", "noble"] },
+};
+
 let known: readonly HashBackend[] | undefined;
 
-/** Back-ends that work here, fastest first. */
+/** Back-ends that work here. */
 function backends(): readonly HashBackend[] {
-  known ??= [nativeBackend(), nodeBackend(), nobleBackend].filter(
+  known ??= [nativeBackend(), nodeBackend(), wasmBackend(), nobleBackend].filter(
     (backend) => backend !== undefined,
   );
   return known;
 }
 
-const backendsFor = ({ family }: HashDescription): HashBackend[] =>
-  backends().filter((backend) => backend.families.includes(family));
+function backendsFor({ family }: HashDescription, purpose: Purpose): HashBackend[] {
+  const offered = backends().filter((backend) => backend.families.includes(family));
+  return fastest[family][purpose].flatMap((name) =>
+    offered.filter((backend) => backend.name === name),
+  );
+}
 
 /**
  * Makes a content hash. `secret` is copied.
@@ -59,44 +80,63 @@ export function createHash(
 ): ContentHash {
   const description = hashDescription(algorithm);
   const key = hashKey(description, secret);
-  const candidates = backendsFor(description);
-  const chosen =
-    options.backend === undefined
-      ? candidates[0]
-      : candidates.find(({ name }) => name === options.backend);
-  if (!chosen) {
-    const names = candidates.map(({ name }) => name).join(", ");
-    throw new UnsupportedError(
-      "DM_HASH_BACKEND_UNKNOWN",
-      `back-end ${JSON.stringify(options.backend)} does not offer ${algorithm} here; available: ${names}`,
-      { backend: options.backend, algorithm },
-    );
-  }
+  const one = chooseBackend(description, "one", options.backend);
+  const many = chooseBackend(description, "many", options.backend);
   const { digestLength, fullLength, name } = description;
-  const { hash, hashMany } = chosen.prepare(description, key);
+  const prepared = one.prepare(description, key);
+  const preparedMany = many === one ? prepared : many.prepare(description, key);
   const cut = (full: Uint8Array): Uint8Array =>
     digestLength === fullLength ? full : full.slice(0, digestLength);
   return {
     algorithm: name,
     digestLength,
-    backend: chosen.name,
-    digest: (data) => cut(hash(data)),
-    digestMany: (blocks) => (hashMany ? hashMany(blocks) : blocks.map(hash)).map(cut),
+    backend: one.name,
+    manyBackend: many.name,
+    digest: (data) => cut(prepared.hash(data)),
+    digestMany(blocks) {
+      const { hashMany } = preparedMany;
+      if (!hashMany || blocks.length < 2) return blocks.map((data) => cut(prepared.hash(data)));
+      return hashMany(blocks).map(cut);
+    },
   };
+}
+
+function chooseBackend(
+  description: HashDescription,
+  purpose: Purpose,
+  pinned: string | undefined,
+): HashBackend {
+  const candidates = backendsFor(description, purpose);
+  const chosen =
+    pinned === undefined ? candidates[0] : candidates.find(({ name }) => name === pinned);
+  if (chosen) return chosen;
+  const names = candidates.map(({ name }) => name).join(", ");
+  throw new UnsupportedError(
+    "DM_HASH_BACKEND_UNKNOWN",
+    `back-end ${JSON.stringify(pinned)} does not offer ${description.name} here; available: ${names}`,
+    { backend: pinned, algorithm: description.name },
+  );
 }
 
 export interface HashingDescription {
   readonly algorithm: HashAlgorithm;
-  /** The back-end that `createHash` takes. */
+  /** The back-end that `digest` uses unless another is pinned. */
   readonly backend: string;
-  /** All that work here, fastest first. */
+  /** The one that `digestMany` uses. */
+  readonly manyBackend: string;
+  /** All that work here, fastest for one block first. */
   readonly available: readonly string[];
 }
 
 /** Which back-end each algorithm uses on this machine. */
 export function describeHashing(): HashingDescription[] {
   return Object.values(hashAlgorithms).map((description) => {
-    const available = backendsFor(description).map(({ name }) => name);
-    return { algorithm: description.name, backend: available[0]!, available };
+    const available = backendsFor(description, "one").map(({ name }) => name);
+    return {
+      algorithm: description.name,
+      backend: available[0]!,
+      manyBackend: backendsFor(description, "many")[0]!.name,
+      available,
+    };
   });
 }
