@@ -17,6 +17,14 @@ export {
 } from "./content-id.ts";
 export { type CreateRepositoryOptions, createRepository } from "./create.ts";
 export { type Crypter, openBlob, sealBlob } from "./crypto/crypter.ts";
+export { createEcc, type Ecc } from "./ecc/index.ts";
+export {
+  layoutOfStored,
+  type ShardLayout,
+  type ShardParameters,
+  shardChecksumBytes,
+  shardParameters,
+} from "./ecc/shard-layout.ts";
 export type { BlobConfig } from "./format/blob-config.ts";
 export { type ChangeFormatOptions, changePassword, setParameters } from "./format/change-format.ts";
 export { FormatMonitor } from "./format/format-monitor.ts";
