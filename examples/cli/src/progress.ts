@@ -2,21 +2,31 @@
  * Progress of long work: a bar on a terminal, nothing in a pipe.
  * @module
  */
-import cliProgress from "cli-progress";
+import type { SingleBar } from "cli-progress";
 import type { Session } from "./session.ts";
 
-export class Progress {
-  readonly #bar: cliProgress.SingleBar | undefined;
+export class Progress implements Disposable {
+  readonly #bar: SingleBar | undefined;
   #started = false;
 
-  constructor(session: Session, unit: string) {
-    if (!session.showProgress) return;
-    this.#bar = new cliProgress.SingleBar({
-      format: `{bar} {percentage}% {value}/{total} ${unit}, {eta_formatted} left`,
-      stream: process.stderr,
-      hideCursor: true,
-      clearOnComplete: true,
-    });
+  private constructor(bar: SingleBar | undefined) {
+    this.#bar = bar;
+  }
+
+  /** The bar appears with the first update; `unit` names what is counted. */
+  static async open(session: Session, unit: string): Promise<Progress> {
+    if (!session.showProgress) return new Progress(undefined);
+    const { default: cliProgress } = await import("cli-progress");
+    return new Progress(
+      new cliProgress.SingleBar({
+        format: `{bar} {percentage}% {value}/{total} ${unit}, {eta_formatted} left`,
+        barCompleteChar: "█",
+        barIncompleteChar: "░",
+        stream: process.stderr,
+        hideCursor: true,
+        clearOnComplete: true,
+      }),
+    );
   }
 
   update(done: number, total: number): void {
@@ -28,5 +38,10 @@ export class Progress {
 
   end(): void {
     if (this.#started) this.#bar?.stop();
+    this.#started = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
   }
 }

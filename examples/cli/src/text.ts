@@ -2,7 +2,6 @@
  * Numbers, sizes, times and lists as kopia prints and reads them.
  * @module
  */
-import { formatTime } from "@dm/repo";
 import { type Io, UsageError } from "./io.ts";
 
 const decimalUnits = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
@@ -13,6 +12,8 @@ export function formatBytes(io: Pick<Io, "env">, bytes: number): string {
   const binary = /^(1|t|true)$/i.test(io.env["KOPIA_BYTES_STRING_BASE_2"] ?? "");
   return scaled(bytes, binary ? 1024 : 1000, binary ? binaryUnits : decimalUnits);
 }
+
+export const formatBytesBase2 = (bytes: number): string => scaled(bytes, 1024, binaryUnits);
 
 function scaled(value: number, base: number, units: readonly string[]): string {
   let rest = value;
@@ -34,11 +35,19 @@ export function parseSize(text: string): number {
   return Math.round(Number(match[1]) * 1024 ** (match[2] ? power : 0));
 }
 
-const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
 /** Milliseconds of `15m`, `1h30m`, `24h`, `2d`. */
 export function parseDuration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)/g)];
   if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
     throw new UsageError(`not a duration: ${text} (examples: 15m, 1h30m)`);
   }
@@ -50,8 +59,17 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+export function parsePercent(text: string): number {
+  const percent = parseCount(text);
+  if (percent > 100) throw new UsageError(`not a percentage: ${text}`);
+  return percent;
+}
+
 /** `2006-01-02 15:04:05 MST` in the local zone; with milliseconds on request. */
-export function formatTimestamp(ns: bigint, options: { readonly milliseconds?: boolean } = {}): string {
+export function formatTimestamp(
+  ns: bigint,
+  options: { readonly milliseconds?: boolean } = {},
+): string {
   const date = new Date(Number(ns / 1_000_000n));
   const pad = (value: number, length = 2): string => String(value).padStart(length, "0");
   const day = `${pad(date.getFullYear(), 4)}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
@@ -65,7 +83,32 @@ function zoneName(date: Date): string {
   return parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";
 }
 
-export { formatTime };
+/** JSON as Go's encoder writes it: `<`, `>`, `&` and two line separators inside texts are escaped. */
+export function goJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** JSON text indented by two, its numbers and escapes as they stand, like Go's `json.Indent`. */
+export function indented(json: string): string {
+  const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  let depth = 0;
+  let text = "";
+  for (const [index, token] of tokens.entries()) {
+    const isOpening = token === "{" || token === "[";
+    const isClosing = token === "}" || token === "]";
+    const before = tokens[index - 1];
+    if (isClosing) depth -= 1;
+    const startsLine = before === "{" || before === "[" || before === ",";
+    const isEmpty = isClosing && (before === "{" || before === "[");
+    if (!isEmpty && (isClosing || startsLine)) text += `\n${"  ".repeat(depth)}`;
+    text += token === ":" ? ": " : token;
+    if (isOpening) depth += 1;
+  }
+  return text;
+}
 
 /** A JSON list, one item a line, as kopia prints it (no newline at the end). */
 export class JsonList {
@@ -77,7 +120,7 @@ export class JsonList {
   }
 
   async add(item: unknown): Promise<void> {
-    await this.#io.out(`${this.#count === 0 ? "[" : ","}\n ${JSON.stringify(item)}`);
+    await this.#io.out(`${this.#count === 0 ? "[" : ","}\n ${goJson(item)}`);
     this.#count += 1;
   }
 
@@ -86,23 +129,17 @@ export class JsonList {
   }
 }
 
-/** Counts sizes by powers of ten. */
+/** Counts sizes below 10, 100, … 100 million bytes, as kopia does: what is larger is in the totals only. */
 export class SizeHistogram {
-  readonly #limits: readonly number[];
-  readonly #counts: number[];
-  readonly #bytes: number[];
-
-  constructor(powers: number) {
-    this.#limits = Array.from({ length: powers }, (_, index) => 10 ** (index + 1));
-    this.#counts = this.#limits.map(() => 0);
-    this.#bytes = this.#limits.map(() => 0);
-  }
+  readonly #limits = Array.from({ length: 8 }, (_, index) => 10 ** (index + 1));
+  readonly #counts = this.#limits.map(() => 0);
+  readonly #bytes = this.#limits.map(() => 0);
 
   add(bytes: number): void {
     const index = this.#limits.findIndex((limit) => bytes < limit);
-    const bucket = index < 0 ? this.#limits.length - 1 : index;
-    this.#counts[bucket]! += 1;
-    this.#bytes[bucket]! += bytes;
+    if (index < 0) return;
+    this.#counts[index]! += 1;
+    this.#bytes[index]! += bytes;
   }
 
   *lines(format: (bytes: number) => string): Generator<string> {

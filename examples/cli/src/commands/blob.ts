@@ -1,10 +1,18 @@
 /** `dm blob list|show|stats`. */
-import { openBlob } from "@dm/repo";
+import { utf8Decode } from "@dm/core";
+import { formatTime, openBlob } from "@dm/repo";
 import type { BlobMetadata } from "@dm/storage";
 import type { Command } from "commander";
-import type { Session } from "../session.ts";
 import { UsageError } from "../io.ts";
-import { formatBytes, formatTime, formatTimestamp, JsonList, parseSize, SizeHistogram } from "../text.ts";
+import type { Session } from "../session.ts";
+import {
+  formatBytes,
+  formatTimestamp,
+  indented,
+  JsonList,
+  parseSize,
+  SizeHistogram,
+} from "../text.ts";
 
 export function blobCommands(parent: Command, session: Session): void {
   const blob = parent.command("blob").description("Commands to inspect blobs");
@@ -17,17 +25,24 @@ export function blobCommands(parent: Command, session: Session): void {
     .option("--exclude-prefix <prefix...>", "blob id prefixes to leave out")
     .option("--min-size <size>", "smallest size", parseSize)
     .option("--max-size <size>", "largest size", parseSize)
-    .option("--data-only", "only packs")
+    .option("--data-only", "leave out indexes, logs and the format")
     .option("--json", "output as JSON")
     .action(async (options: ListOptions) => {
       const repository = await session.repository();
       const json = options.json ? new JsonList(session.io) : undefined;
       for await (const item of repository.store.list(options.prefix, { signal: session.signal })) {
         if (!selected(item, options)) continue;
-        if (json) await json.add({ id: item.id, length: item.length, timestamp: formatTime(item.timestampNs) });
+        if (json)
+          await json.add({
+            id: item.id,
+            length: item.length,
+            timestamp: formatTime(item.timestampNs),
+          });
         else {
           const length = String(item.length).padStart(10);
-          await session.io.out(`${item.id.padEnd(70)} ${length} ${formatTimestamp(item.timestampNs)}\n`);
+          await session.io.out(
+            `${item.id.padEnd(70)} ${length} ${formatTimestamp(item.timestampNs)}\n`,
+          );
         }
       }
       await json?.end();
@@ -44,7 +59,10 @@ export function blobCommands(parent: Command, session: Session): void {
       for (const blobId of blobIds) {
         const stored = await repository.store.get(blobId, { signal: session.signal });
         const decrypt = options.decrypt && encryptedAsWhole(blobId);
-        await session.io.out(decrypt ? openBlob(repository.crypter, blobId, stored) : stored);
+        const bytes = decrypt ? openBlob(repository.crypter, blobId, stored) : stored;
+        // Compaction logs are JSON.
+        const isJson = decrypt && /^[ml]/.test(blobId);
+        await session.io.out(isJson ? indented(utf8Decode(bytes)) : bytes);
       }
     });
 
@@ -55,8 +73,10 @@ export function blobCommands(parent: Command, session: Session): void {
     .option("--prefix <prefix>", "blob id prefix", "")
     .action(async (options: { readonly raw?: boolean; readonly prefix: string }) => {
       const repository = await session.repository();
-      const format = options.raw ? String : (bytes: number): string => formatBytes(session.io, bytes);
-      const histogram = new SizeHistogram(10);
+      const format = options.raw
+        ? String
+        : (bytes: number): string => formatBytes(session.io, bytes);
+      const histogram = new SizeHistogram();
       let count = 0;
       let total = 0;
       for await (const item of repository.store.list(options.prefix, { signal: session.signal })) {
@@ -65,8 +85,10 @@ export function blobCommands(parent: Command, session: Session): void {
         total += item.length;
       }
       const lines = [`Count: ${count}`, `Total: ${format(total)}`];
-      if (count > 0) lines.push(`Average: ${format(Math.floor(total / count))}`);
-      lines.push("Histogram:", "", ...histogram.lines(format));
+      if (count > 0) {
+        const average = `Average: ${format(Math.floor(total / count))}`;
+        lines.push(average, "Histogram:", "", ...histogram.lines(format));
+      }
       await session.io.out(`${lines.join("\n")}\n`);
     });
 }
@@ -84,12 +106,14 @@ function selected(blob: BlobMetadata, options: ListOptions): boolean {
   if (options.excludePrefix?.some((prefix) => blob.id.startsWith(prefix))) return false;
   if (options.minSize !== undefined && blob.length < options.minSize) return false;
   if (options.maxSize !== undefined && blob.length > options.maxSize) return false;
-  return !options.dataOnly || /^[pq]/.test(blob.id);
+  return !options.dataOnly || !/^(n|x|_log|kopia\.)/.test(blob.id);
 }
 
 function encryptedAsWhole(blobId: string): boolean {
   if (/^[pq]/.test(blobId)) {
-    throw new UsageError(`${blobId} is a pack: its contents are encrypted one by one (see dm content show)`);
+    throw new UsageError(
+      `${blobId} is a pack: its contents are encrypted one by one (see dm content show)`,
+    );
   }
   return /^(_log_|n|m|l|s|x[nsr])/.test(blobId);
 }

@@ -1,11 +1,11 @@
 /** `dm index inspect|list|recover`. */
-import { type IndexEntry, openBlob, openIndex, recoverIndex } from "@dm/repo";
+import { formatTime, type IndexEntry, openBlob, openIndex, recoverIndex } from "@dm/repo";
 import type { BlobMetadata } from "@dm/storage";
 import type { Command } from "commander";
-import type { Session } from "../session.ts";
-import { say, UsageError } from "../io.ts";
+import { UsageError } from "../io.ts";
 import { Progress } from "../progress.ts";
-import { formatTime, formatTimestamp, JsonList, parseCount } from "../text.ts";
+import type { Session } from "../session.ts";
+import { formatTimestamp, JsonList, parseCount } from "../text.ts";
 
 const indexPrefixes = ["n", "xn", "xs", "xr"];
 
@@ -52,11 +52,18 @@ function listCommand(index: Command, session: Session): void {
       const json = options.json ? new JsonList(session.io) : undefined;
       for (const blob of blobs) {
         if (json) {
-          await json.add({ id: blob.id, length: blob.length, timestamp: formatTime(blob.timestampNs), Superseded: null });
+          await json.add({
+            id: blob.id,
+            length: blob.length,
+            timestamp: formatTime(blob.timestampNs),
+            Superseded: null,
+          });
           continue;
         }
         const time = formatTimestamp(blob.timestampNs, { milliseconds: true });
-        await session.io.out(`${blob.id.padEnd(60)} ${String(blob.length).padStart(10)} ${time} []\n`);
+        await session.io.out(
+          `${blob.id.padEnd(60)} ${String(blob.length).padStart(10)} ${time} []\n`,
+        );
       }
       await json?.end();
       if (options.summary && !json) await session.io.out(`total ${blobs.length} indexes\n`);
@@ -108,7 +115,9 @@ function inspectCommand(index: Command, session: Session): void {
 
 function inspected(blob: BlobMetadata, entry: IndexEntry): string {
   const written = formatTimestamp(blob.timestampNs, { milliseconds: true });
-  const time = formatTimestamp(BigInt(entry.timestampSeconds) * 1_000_000_000n, { milliseconds: true });
+  const time = formatTimestamp(BigInt(entry.timestampSeconds) * 1_000_000_000n, {
+    milliseconds: true,
+  });
   const state = entry.deleted ? "deleted" : "created";
   const place = `${entry.packBlobId} ${entry.packOffset} ${entry.packedLength}`;
   return `${written} ${blob.id} ${entry.contentId} ${state} ${time} ${place}`;
@@ -131,32 +140,39 @@ function recoverCommand(index: Command, session: Session): void {
     .option("--blobs <id...>", "packs to read")
     .option("--parallel <count>", "packs read at once", parseCount, 4)
     .option("--ignore-errors", "go on when a pack has no readable index of its own")
-    .option("--delete-indexes", "with --commit: delete all present index blobs once the new ones are stored")
+    .option(
+      "--delete-indexes",
+      "with --commit: delete all present index blobs once the new ones are stored",
+    )
     .option("--commit", "store what was found")
     .action(async (options: RecoverOptions) => {
       const repository = await session.repository();
       const { signal } = session;
-      const packBlobIds = options.blobs ?? (await packsWithPrefixes(session, options.blobPrefixes ?? ["p", "q"]));
-      const before = options.deleteIndexes && options.commit ? await activeBlobs(session, true) : [];
-      const progress = new Progress(session, "packs");
+      const packBlobIds =
+        options.blobs ?? (await packsWithPrefixes(session, options.blobPrefixes ?? ["p", "q"]));
+      const before =
+        options.deleteIndexes && options.commit ? await activeBlobs(session, true) : [];
+      using progress = await Progress.open(session, "packs");
       const look = { packBlobIds, concurrency: options.parallel, signal };
       let report = await recoverIndex(repository, {
         ...look,
         onProgress: ({ packsDone }) => progress.update(packsDone, packBlobIds.length),
       });
       progress.end();
-      for (const { error } of report.failures) say(session.io, `error: ${error.message}`);
+      for (const { error } of report.failures) session.say(`error: ${error.message}`);
       if (report.failures.length > 0 && !options.ignoreErrors) {
-        throw new Error(`${report.failures.length} packs have no readable index (--ignore-errors goes on without them)`);
+        throw new Error(
+          `${report.failures.length} packs have no readable index (--ignore-errors goes on without them)`,
+        );
       }
-      say(session.io, `Found ${report.entriesFound} contents in ${report.packsRead} packs.`);
+      session.say(`Found ${report.entriesFound} contents in ${report.packsRead} packs.`);
       if (!options.commit) {
-        say(session.io, "Nothing was stored; use --commit to store the recovered index.");
+        session.say("Nothing was stored; use --commit to store the recovered index.");
         return;
       }
       report = await recoverIndex(repository, { ...look, commit: true });
       for (const blob of before) await repository.store.delete(blob.id, { signal });
-      say(session.io, `Stored ${report.indexBlobIds.length} index blobs.`);
+      session.say(`Stored ${report.indexBlobIds.length} index blobs.`);
     });
 }
 
@@ -164,7 +180,8 @@ async function packsWithPrefixes(session: Session, prefixes: readonly string[]):
   const repository = await session.repository();
   const ids: string[] = [];
   for (const prefix of prefixes) {
-    for await (const blob of repository.store.list(prefix, { signal: session.signal })) ids.push(blob.id);
+    for await (const blob of repository.store.list(prefix, { signal: session.signal }))
+      ids.push(blob.id);
   }
   return ids;
 }

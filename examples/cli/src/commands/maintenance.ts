@@ -1,19 +1,20 @@
 /** `dm maintenance info|run|set`. */
 import {
   formatDuration,
+  formatTime,
   type MaintenanceParameters,
   type MaintenanceRun,
   type MaintenanceSchedule,
+  pauseMaintenance,
   readMaintenanceParameters,
   readSchedule,
   runMaintenance,
-  setMaintenancePause,
   writeMaintenanceParameters,
 } from "@dm/repo";
 import { type Command, Option } from "commander";
+import { UsageError } from "../io.ts";
 import type { Session } from "../session.ts";
-import { say, UsageError } from "../io.ts";
-import { formatBytes, formatTime, formatTimestamp, parseCount, parseDuration } from "../text.ts";
+import { formatBytes, formatTimestamp, goJson, parseCount, parseDuration } from "../text.ts";
 
 const nsOf = (ms: number): number => Math.round(ms * 1e6);
 
@@ -27,6 +28,7 @@ export function maintenanceCommands(parent: Command, session: Session): void {
 function infoCommand(maintenance: Command, session: Session): void {
   maintenance
     .command("info")
+    .alias("status")
     .description("Show the parameters and past runs")
     .option("--json", "output as JSON")
     .action(async (options: { readonly json?: boolean }) => {
@@ -34,33 +36,51 @@ function infoCommand(maintenance: Command, session: Session): void {
       const { signal } = session;
       const parameters = await readMaintenanceParameters(repository, { signal });
       const schedule = await readSchedule(repository.store, repository.openedFormat, { signal });
-      if (options.json) await session.io.out(`${JSON.stringify({ ...parameters, schedule: jsonSchedule(schedule) })}\n`);
+      if (options.json)
+        await session.io.out(`${goJson({ ...parameters, schedule: jsonSchedule(schedule) })}\n`);
       else await session.io.out(infoText(session, parameters, schedule));
     });
 }
 
+const timeText = (ns: bigint): string => (ns === 0n ? "0001-01-01T00:00:00Z" : formatTime(ns));
+
 function jsonSchedule(schedule: MaintenanceSchedule): unknown {
-  const runs = Object.fromEntries(
-    [...schedule.runs].map(([task, list]) => [
-      task,
-      list.map(({ startNs, endNs, ...rest }) => ({ start: formatTime(startNs), end: formatTime(endNs), ...rest })),
-    ]),
-  );
+  const tasks = [...schedule.runs.keys()].sort();
+  const runs = tasks.map((task) => [
+    task,
+    schedule.runs.get(task)!.map(({ startNs, endNs, success, error, extra }) => ({
+      start: timeText(startNs),
+      end: timeText(endNs),
+      ...(success ? { success } : {}),
+      ...(error ? { error } : {}),
+      ...(extra === undefined ? {} : { extra }),
+    })),
+  ]);
   return {
-    nextFullMaintenance: formatTime(schedule.nextFullNs),
-    nextQuickMaintenance: formatTime(schedule.nextQuickNs),
-    runs,
+    nextFullMaintenance: timeText(schedule.nextFullNs),
+    nextQuickMaintenance: timeText(schedule.nextQuickNs),
+    runs: tasks.length === 0 ? null : Object.fromEntries(runs),
   };
 }
 
-function infoText(session: Session, parameters: MaintenanceParameters, schedule: MaintenanceSchedule): string {
+function infoText(
+  session: Session,
+  parameters: MaintenanceParameters,
+  schedule: MaintenanceSchedule,
+): string {
   const lines = [`Owner: ${parameters.owner}`];
   const cycle = (title: string, cycleOf: MaintenanceParameters["quick"], nextNs: bigint): void => {
-    lines.push(`${title} Cycle:`, `  scheduled: ${cycleOf.enabled}`, `  interval: ${formatDuration(BigInt(Math.round(cycleOf.interval)))}`);
+    lines.push(
+      `${title} Cycle:`,
+      `  scheduled: ${cycleOf.enabled}`,
+      `  interval: ${formatDuration(BigInt(Math.round(cycleOf.interval)))}`,
+    );
     if (!cycleOf.enabled) return;
     const leftNs = nextNs - session.clock.nowNs();
     const rounded = (leftNs / 1_000_000_000n) * 1_000_000_000n;
-    lines.push(`  next run: ${leftNs <= 0n ? "now" : `${formatTimestamp(nextNs)} (in ${formatDuration(rounded)})`}`);
+    lines.push(
+      `  next run: ${leftNs <= 0n ? "now" : `${formatTimestamp(nextNs)} (in ${formatDuration(rounded)})`}`,
+    );
   };
   cycle("Quick", parameters.quick, schedule.nextQuickNs);
   cycle("Full", parameters.full, schedule.nextFullNs);
@@ -71,6 +91,7 @@ function infoText(session: Session, parameters: MaintenanceParameters, schedule:
     `  max age of logs: ${formatDuration(BigInt(Math.round(maxAge)))}`,
     `  max total size:  ${formatBytes(session.io, maxTotalSize)}`,
     `Object Lock Extension: ${parameters.extendObjectLocks ? "enabled" : "disabled"}`,
+    ...(parameters.listParallelism ? [`List parallelism: ${parameters.listParallelism}`] : []),
     "Recent Maintenance Runs:",
   );
   for (const task of [...schedule.runs.keys()].sort()) {
@@ -89,26 +110,38 @@ function runCommand(maintenance: Command, session: Session): void {
     .command("run")
     .description("Run maintenance now")
     .option("--full", "full maintenance; quick otherwise")
-    .addOption(new Option("--safety <level>", "safety level").choices(["full", "none"]).default("full"))
+    .addOption(
+      new Option("--safety <level>", "safety level").choices(["full", "none"]).default("full"),
+    )
     .option("--force", "run although another client is the owner")
-    .action(async (options: { readonly full?: boolean; readonly safety: "full" | "none"; readonly force?: boolean }) => {
-      const repository = await session.repository();
-      const mode = options.full ? "full" : "quick";
-      await using lock = await session.maintenanceLock();
-      void lock;
-      say(session.io, `Running ${mode} maintenance...`);
-      const report = await runMaintenance(repository, {
-        mode,
-        safety: options.safety,
-        force: options.force,
-        signal: session.signal,
-      });
-      for (const { task, figures, skipped } of report.tasks) {
-        const numbers = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
-        say(session.io, skipped ? `  ${task}: skipped, ${skipped}` : `  ${task}: ${numbers.join(", ") || "done"}`);
-      }
-      say(session.io, `Finished ${mode} maintenance.`);
-    });
+    .action(
+      async (options: {
+        readonly full?: boolean;
+        readonly safety: "full" | "none";
+        readonly force?: boolean;
+      }) => {
+        const repository = await session.repository();
+        const mode = options.full ? "full" : "quick";
+        await using lock = await session.maintenanceLock();
+        void lock;
+        session.say(`Running ${mode} maintenance...`);
+        const report = await runMaintenance(repository, {
+          mode,
+          safety: options.safety,
+          force: options.force,
+          signal: session.signal,
+        });
+        for (const { task, figures, skipped } of report.tasks) {
+          const numbers = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
+          session.say(
+            skipped
+              ? `  ${task}: skipped, ${skipped}`
+              : `  ${task}: ${numbers.join(", ") || "done"}`,
+          );
+        }
+        session.say(`Finished ${mode} maintenance.`);
+      },
+    );
 }
 
 interface SetOptions {
@@ -146,7 +179,11 @@ function setCommand(maintenance: Command, session: Session): void {
     .option("--max-retained-log-count <count>", "log blobs to keep", parseCount)
     .option("--max-retained-log-age <duration>", "age up to which logs are kept", parseDuration)
     .option("--max-retained-log-size-mb <size>", "total size of logs", parseCount)
-    .option("--extend-object-locks <switch>", "prolong object locks in full maintenance", parseSwitch)
+    .option(
+      "--extend-object-locks <switch>",
+      "prolong object locks in full maintenance",
+      parseSwitch,
+    )
     .option("--list-parallelism <count>", "parallel listing", parseCount)
     .action(async (options: SetOptions) => {
       const repository = await session.repository();
@@ -157,16 +194,26 @@ function setCommand(maintenance: Command, session: Session): void {
         await using write = await repository.openWriteSession({ signal });
         await writeMaintenanceParameters(write, after, { signal });
         await write.commit({ signal });
-        say(session.io, "Maintenance parameters changed.");
+        session.say("Maintenance parameters changed.");
       }
       if (options.pauseQuick !== undefined || options.pauseFull !== undefined) {
-        await setMaintenancePause(repository, { quickMs: options.pauseQuick, fullMs: options.pauseFull, signal });
-        say(session.io, "Maintenance paused.");
+        await pauseMaintenance(repository.store, repository.openedFormat, {
+          quickMs: options.pauseQuick,
+          fullMs: options.pauseFull,
+          nowNs: session.clock.nowNs(),
+          randomBytes: repository.randomBytes,
+          signal,
+        });
+        session.say("Maintenance paused.");
       }
     });
 }
 
-function changed(before: MaintenanceParameters, options: SetOptions, clientName: string): MaintenanceParameters {
+function changed(
+  before: MaintenanceParameters,
+  options: SetOptions,
+  clientName: string,
+): MaintenanceParameters {
   const { logRetention } = before;
   return {
     ...before,
@@ -174,19 +221,26 @@ function changed(before: MaintenanceParameters, options: SetOptions, clientName:
     quick: {
       ...before.quick,
       enabled: options.enableQuick ?? before.quick.enabled,
-      interval: options.quickInterval === undefined ? before.quick.interval : nsOf(options.quickInterval),
+      interval:
+        options.quickInterval === undefined ? before.quick.interval : nsOf(options.quickInterval),
     },
     full: {
       ...before.full,
       enabled: options.enableFull ?? before.full.enabled,
-      interval: options.fullInterval === undefined ? before.full.interval : nsOf(options.fullInterval),
+      interval:
+        options.fullInterval === undefined ? before.full.interval : nsOf(options.fullInterval),
     },
     logRetention: {
       ...logRetention,
       maxCount: options.maxRetainedLogCount ?? logRetention.maxCount,
-      maxAge: options.maxRetainedLogAge === undefined ? logRetention.maxAge : nsOf(options.maxRetainedLogAge),
+      maxAge:
+        options.maxRetainedLogAge === undefined
+          ? logRetention.maxAge
+          : nsOf(options.maxRetainedLogAge),
       maxTotalSize:
-        options.maxRetainedLogSizeMb === undefined ? logRetention.maxTotalSize : options.maxRetainedLogSizeMb * 2 ** 20,
+        options.maxRetainedLogSizeMb === undefined
+          ? logRetention.maxTotalSize
+          : options.maxRetainedLogSizeMb * 2 ** 20,
     },
     extendObjectLocks: options.extendObjectLocks ?? before.extendObjectLocks,
     listParallelism: options.listParallelism ?? before.listParallelism,

@@ -1,11 +1,12 @@
 /** `dm manifest list|show|rm`. */
 import { formatTime, type ManifestEntry } from "@dm/repo";
 import type { Command } from "commander";
+import { UsageError } from "../io.ts";
 import type { Session } from "../session.ts";
-import { say, UsageError } from "../io.ts";
-import { formatTimestamp, JsonList } from "../text.ts";
+import { formatTimestamp, indented, JsonList } from "../text.ts";
 
-const lengthOf = (manifest: ManifestEntry): number => new TextEncoder().encode(manifest.data).length;
+const lengthOf = (manifest: ManifestEntry): number =>
+  new TextEncoder().encode(manifest.data).length;
 
 /** `type` first, then the others in order. */
 function labelText(manifest: ManifestEntry): string {
@@ -26,24 +27,28 @@ export function manifestCommands(parent: Command, session: Session): void {
     .option("--filter <key:value...>", "labels that a manifest must have")
     .option("--sort <key...>", "labels to sort by")
     .option("--json", "output as JSON")
-    .action(async (options: { filter?: readonly string[]; sort?: readonly string[]; json?: boolean }) => {
-      const repository = await session.repository();
-      const labels = Object.fromEntries((options.filter ?? []).map(labelPair));
-      const found = await repository.findManifests(labels, { signal: session.signal });
-      const sort = options.sort ?? [];
-      if (sort.length > 0) found.sort((a, b) => compareLabels(a, b, sort));
-      const json = options.json ? new JsonList(session.io) : undefined;
-      for (const item of found) {
-        const length = lengthOf(item);
-        const mtime = formatTime(item.modifiedAtNs);
-        if (json) await json.add({ id: item.id, length, labels: item.labels, mtime });
-        else {
-          const time = formatTimestamp(item.modifiedAtNs);
-          await session.io.out(`${item.id} ${String(length).padStart(10)} ${time} ${labelText(item)}\n`);
+    .action(
+      async (options: { filter?: readonly string[]; sort?: readonly string[]; json?: boolean }) => {
+        const repository = await session.repository();
+        const labels = Object.fromEntries((options.filter ?? []).map(labelPair));
+        const found = await repository.findManifests(labels, { signal: session.signal });
+        const sort = options.sort ?? [];
+        if (sort.length > 0) found.sort((a, b) => compareLabels(a, b, sort));
+        const json = options.json ? new JsonList(session.io) : undefined;
+        for (const item of found) {
+          const length = lengthOf(item);
+          const mtime = formatTime(item.modifiedAtNs);
+          if (json) await json.add({ id: item.id, length, labels: item.labels, mtime });
+          else {
+            const time = formatTimestamp(item.modifiedAtNs);
+            await session.io.out(
+              `${item.id} ${String(length).padStart(10)} ${time} ${labelText(item)}\n`,
+            );
+          }
         }
-      }
-      await json?.end();
-    });
+        await json?.end();
+      },
+    );
 
   manifest
     .command("show")
@@ -54,9 +59,14 @@ export function manifestCommands(parent: Command, session: Session): void {
       const repository = await session.repository();
       for (const id of ids) {
         const item = await repository.readManifest(id, { signal: session.signal });
-        const head = [`// id: ${item.id}`, `// length: ${lengthOf(item)}`, `// modified: ${formatTimestamp(item.modifiedAtNs)}`];
-        for (const key of Object.keys(item.labels).sort()) head.push(`// label ${key}:${item.labels[key]}`);
-        await session.io.out(`${head.join("\n")}\n${JSON.stringify(JSON.parse(item.data), null, 2)}`);
+        const head = [
+          `// id: ${item.id}`,
+          `// length: ${lengthOf(item)}`,
+          `// modified: ${formatTimestamp(item.modifiedAtNs)}`,
+        ];
+        for (const key of Object.keys(item.labels).sort())
+          head.push(`// label ${key}:${item.labels[key]}`);
+        await session.io.out(`${head.join("\n")}\n${indented(item.data)}`);
       }
     });
 
@@ -72,7 +82,7 @@ export function manifestCommands(parent: Command, session: Session): void {
       await using write = await repository.openWriteSession({ signal });
       for (const id of ids) await write.deleteManifest(id, { signal });
       await write.commit({ signal });
-      say(session.io, `Removed ${ids.length} manifests.`);
+      session.say(`Removed ${ids.length} manifests.`);
     });
 }
 

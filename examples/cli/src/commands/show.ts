@@ -11,6 +11,7 @@ export function showCommand(parent: Command, session: Session): void {
     .action(async (id: string) => {
       const repository = await session.repository();
       const object = await repository.openObject(id, { signal: session.signal });
-      for await (const piece of object.stream({ signal: session.signal })) await session.io.out(piece);
+      for await (const piece of object.stream({ signal: session.signal }))
+        await session.io.out(piece);
     });
 }

@@ -1,0 +1,89 @@
+/** `dm repository …`: making, connecting and changing repositories. */
+import { readdir, rm, rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { changePassword } from "@dm/repo";
+import {
+  cacheDirectoryOf,
+  readClientConfig,
+  readPasswordFile,
+  removeClientConfig,
+  writePasswordFile,
+} from "@dm/repo/client";
+import type { Command } from "commander";
+import { secret } from "../options.ts";
+import { ownCacheName, type Session } from "../session.ts";
+import { connectCommand, createCommand } from "./repository-connect.ts";
+import { setParametersCommand } from "./repository-parameters.ts";
+import { statusCommand } from "./repository-status.ts";
+import { upgradeCommand } from "./repository-upgrade.ts";
+
+export function repositoryCommands(parent: Command, session: Session): void {
+  const repository = parent
+    .command("repository")
+    .alias("repo")
+    .description("Commands to manipulate a repository");
+  createCommand(repository, session);
+  connectCommand(repository, session);
+  disconnectCommand(repository, session);
+  statusCommand(repository, session);
+  changePasswordCommand(repository, session);
+  setParametersCommand(repository, session);
+  upgradeCommand(repository, session);
+}
+
+function disconnectCommand(repository: Command, session: Session): void {
+  repository
+    .command("disconnect")
+    .description("Forget the connection, its stored password and its cache")
+    .action(async () => {
+      const configPath = await session.configPath();
+      const config = await readClientConfig(configPath);
+      const directory = cacheDirectoryOf(config, configPath, {});
+      if (directory) await removeCache(directory);
+      await removeClientConfig(configPath);
+      for (const suffix of [".mlock", ".mlock.dm"]) {
+        await rm(configPath + suffix, { force: true });
+      }
+      session.say("Disconnected.");
+    });
+}
+
+/** Removes our caches, and all of the directory when kopia has marked it as a cache: nobody's files may be in it. */
+async function removeCache(directory: string): Promise<void> {
+  const isKopias = await stat(join(directory, "CACHEDIR.TAG")).then(
+    () => true,
+    () => false,
+  );
+  await rm(isKopias ? directory : join(directory, ownCacheName), { recursive: true, force: true });
+  const left = await readdir(directory).catch(() => undefined);
+  if (left?.length === 0) await rmdir(directory);
+}
+
+function changePasswordCommand(repository: Command, session: Session): void {
+  repository
+    .command("change-password")
+    .description("Change the password of the repository (new one from KOPIA_NEW_PASSWORD)")
+    .addOption(secret(session, "--new-password <password>"))
+    .action(async (options: { readonly newPassword?: string }) => {
+      const config = await session.config();
+      const store = await session.openStore(config);
+      try {
+        const opened = await session.openFormat(store);
+        const newPassword = await session.newPassword(
+          options.newPassword ?? session.io.env["KOPIA_NEW_PASSWORD"],
+          "Enter new password: ",
+          "set KOPIA_NEW_PASSWORD",
+        );
+        const { clock, signal } = session;
+        const { deriveKey } = session.io;
+        await changePassword(store, opened, { newPassword, clock, deriveKey, signal });
+        const configPath = await session.configPath();
+        if (session.globals.persistCredentials || (await readPasswordFile(configPath))) {
+          await writePasswordFile(configPath, newPassword);
+        }
+        session.say("NOTE: Repository password has been changed.");
+      } finally {
+        await store.close();
+      }
+    });
+}

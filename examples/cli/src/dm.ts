@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/** The program `dm`: process and terminal on one side, `main` on the other. */
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { main } from "./main.ts";
+
+/** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
+const collectBytes = 1 << 16;
+let collected: (string | Uint8Array)[] = [];
+let collectedBytes = 0;
+
+async function out(data: string | Uint8Array): Promise<void> {
+  collected.push(data);
+  collectedBytes += data.length;
+  if (process.stdout.isTTY || collectedBytes >= collectBytes) await flush();
+}
+
+async function flush(): Promise<void> {
+  const parts = collected;
+  collected = [];
+  collectedBytes = 0;
+  const bytes = Buffer.concat(
+    parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)),
+  );
+  if (bytes.length === 0 || process.stdout.write(bytes)) return;
+  await new Promise((resolve) => process.stdout.once("drain", resolve));
+}
+
+async function askSecret(prompt: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  process.stderr.write(prompt);
+  const reader = createInterface({ input: process.stdin, output: silent, terminal: true });
+  try {
+    return await reader.question("", { signal: interruption.signal });
+  } finally {
+    reader.close();
+    process.stderr.write("\n");
+  }
+}
+
+const interruption = new AbortController();
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  // The second one ends the process at once, as without a handler.
+  process.once(name, () => interruption.abort(new Error(`received ${name}`)));
+}
+
+// Whoever reads has seen enough (`dm content list | head`).
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+process.exitCode = await main(process.argv.slice(2), {
+  env: process.env,
+  out,
+  err: (message) => process.stderr.write(message),
+  readStdin: () => text(process.stdin),
+  askSecret,
+  isTerminal: process.stderr.isTTY === true,
+  signal: interruption.signal,
+});
+await flush();

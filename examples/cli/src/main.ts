@@ -1,0 +1,207 @@
+/**
+ * The command line: global options, the groups of commands, and what an outcome means for the exit code.
+ * Exit codes: 0 done, 1 failed, 2 called wrongly, 3 done with losses.
+ * @module
+ */
+import { isDmError } from "@dm/core";
+import { Command, CommanderError, Option } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { type Io, LossError, UsageError } from "./io.ts";
+import { Messages, parseLogLevel } from "./log.ts";
+import { type GlobalOptions, Session } from "./session.ts";
+
+export const exitCodes = { done: 0, failed: 1, usage: 2, losses: 3 } as const;
+
+type Register = (parent: Command, session: Session) => void;
+
+interface Group {
+  readonly description: string;
+  readonly aliases?: readonly string[];
+  /** Loaded only when the command line names the group: libraries take most of the time until a command begins. */
+  readonly load: () => Promise<Register>;
+}
+
+const groups: Readonly<Record<string, Group>> = {
+  repository: {
+    description: "Commands to manipulate a repository",
+    aliases: ["repo"],
+    load: async () => (await import("./commands/repository.ts")).repositoryCommands,
+  },
+  blob: {
+    description: "Commands to inspect blobs",
+    load: async () => (await import("./commands/blob.ts")).blobCommands,
+  },
+  content: {
+    description: "Commands to inspect contents",
+    aliases: ["contents"],
+    load: async () => (await import("./commands/content.ts")).contentCommands,
+  },
+  index: {
+    description: "Commands to inspect and recover the index",
+    load: async () => (await import("./commands/index-blob.ts")).indexCommands,
+  },
+  manifest: {
+    description: "Commands to inspect manifests",
+    load: async () => (await import("./commands/manifest.ts")).manifestCommands,
+  },
+  show: {
+    description: "Show the bytes of an object",
+    aliases: ["cat"],
+    load: async () => (await import("./commands/show.ts")).showCommand,
+  },
+  maintenance: {
+    description: "Commands to run and set maintenance",
+    load: async () => (await import("./commands/maintenance.ts")).maintenanceCommands,
+  },
+  benchmark: {
+    description: "Commands to measure algorithms on this machine",
+    load: async () => (await import("./commands/benchmark.ts")).benchmarkCommands,
+  },
+};
+
+const environmentHelp = `
+Environment:
+  KOPIA_PASSWORD                         password of the repository
+  KOPIA_NEW_PASSWORD                     new password of repository change-password
+  KOPIA_CONFIG_PATH                      configuration file, like --config-file
+  KOPIA_CACHE_DIRECTORY                  cache directory, absolute
+  KOPIA_PERSIST_CREDENTIALS_ON_CONNECT   false: like --no-persist-credentials
+  KOPIA_BYTES_STRING_BASE_2              true: sizes in KiB, MiB, … instead of KB, MB, …
+
+Exit codes: 0 done, 1 failed, 2 called wrongly, 3 done with losses.`;
+
+/** Flags of kopia that scripts carry along and that mean nothing here. */
+const ignoredFlags = [
+  "--use-keyring",
+  "--no-use-keyring",
+  "--disable-file-logging",
+  "--disable-content-log",
+  "--disable-repository-log",
+  "--auto-maintenance",
+  "--no-auto-maintenance",
+  "--no-auto",
+  "--upgrade-no-block",
+  "--disable-color",
+  "--force-color",
+  "--log-dir <directory>",
+  "--log-file <file>",
+  "--file-log-level <level>",
+  "--dangerous-commands <switch>",
+];
+
+/**
+ * Runs one command line (without the names of the program) to its end; never rejects.
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const messages = new Messages(io);
+  const help: string[] = [];
+  const program = newProgram(messages, help, io);
+  let session: Session | undefined;
+  try {
+    const chosen = chosenGroup(program, argv);
+    session = new Session(io, messages, () => program.opts<GlobalOptions>());
+    for (const [name, group] of Object.entries(groups)) {
+      if (name === chosen) (await group.load())(program, session);
+      else program.command(name).description(group.description).aliases(aliasesOf(group));
+    }
+    await program.parseAsync([...argv], { from: "user" });
+    await session.assertComplete();
+    return exitCodes.done;
+  } catch (error) {
+    return outcomeOf(error, messages, io);
+  } finally {
+    if (help.length > 0) await io.out(help.join(""));
+    await session?.[Symbol.asyncDispose]();
+  }
+}
+
+const aliasesOf = (group: Group): string[] => [...(group.aliases ?? [])];
+
+function newProgram(messages: Messages, help: string[], io: Io): Command {
+  const program = new Command("dm")
+    .description("Kopia repositories from the command line")
+    .version(packageJson.version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => help.push(text),
+      writeErr: (text) => messages.write(withoutValue(text)),
+    })
+    .showHelpAfterError("(add --help for more)")
+    .addHelpText("after", environmentHelp)
+    .option("--config-file <file>", "configuration file of the connection")
+    .addOption(new Option("-p, --password <password>").hideHelp())
+    .addOption(
+      new Option("--log-level <level>", "debug, info, warning or error")
+        .argParser((text) => {
+          messages.level = parseLogLevel(text);
+          return messages.level;
+        })
+        .default("info"),
+    )
+    .addOption(new Option("--progress").hideHelp().default(true))
+    .option("--no-progress", "no progress bar on a terminal")
+    .addOption(
+      new Option("--persist-credentials")
+        .hideHelp()
+        .default(!/^(0|f|false)$/i.test(io.env["KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"] ?? "")),
+    )
+    .option("--no-persist-credentials", "do not store the password of a connection")
+    .option("--ignore-damaged-indexes", "read-only: go on without index blobs that are damaged")
+    .addOption(new Option("--upgrade-owner-id <owner>").hideHelp());
+  program.on("option:password", (value: string) => messages.keepSecret(value));
+  for (const flag of ignoredFlags) program.addOption(new Option(flag).hideHelp());
+  return program;
+}
+
+/** The group that the command line names, also behind `help`; undefined when there is none. */
+function chosenGroup(program: Command, argv: readonly string[]): string | undefined {
+  const { operands } = program.parseOptions([...argv]);
+  const word = operands[0] === "help" ? operands[1] : operands[0];
+  if (word === undefined) return undefined;
+  return Object.keys(groups).find((name) => name === word || groups[name]?.aliases?.includes(word));
+}
+
+/** A mistyped option may carry a password: `unknown option '--pasword=…'`. */
+function withoutValue(text: string): string {
+  return text
+    .replace(/(unknown option '-[^=']*)=[^']*'/, "$1=…'")
+    .replace(/(too many arguments[^:]*): .*/, "$1.");
+}
+
+function outcomeOf(error: unknown, messages: Messages, io: Io): number {
+  if (io.signal.aborted) {
+    messages.say("interrupted", "error");
+    return exitCodes.failed;
+  }
+  if (error instanceof CommanderError) {
+    // Asked-for help and the version come as errors, too.
+    return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  }
+  if (error instanceof UsageError) {
+    messages.say(`error: ${error.message}`, "error");
+    return exitCodes.usage;
+  }
+  if (error instanceof LossError) {
+    messages.say(`warning: ${error.message}`, "error");
+    return exitCodes.losses;
+  }
+  messages.say(`error: ${describe(error)}`, "error");
+  if (messages.level === "debug" && error instanceof Error) {
+    messages.say(error.stack ?? "", "debug");
+  }
+  return exitCodes.failed;
+}
+
+/** What can be done about it, where the message of the library does not know about commands. */
+const hints: Readonly<Record<string, string>> = {
+  DM_CONFIG_NOT_FOUND: "connect first: dm repository connect filesystem --path <path>",
+  DM_REPOSITORY_NOT_FOUND: "to make one: dm repository create filesystem --path <path>",
+  DM_INDEX_BLOB_INVALID: "--ignore-damaged-indexes reads what the other index blobs name",
+};
+
+function describe(error: unknown): string {
+  if (!isDmError(error)) return error instanceof Error ? error.message : String(error);
+  const hint = hints[error.code];
+  return `${error.message} [${error.code}]${hint ? `\n${hint}` : ""}`;
+}

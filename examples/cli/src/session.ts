@@ -1,0 +1,259 @@
+/**
+ * One run of the program: the global options, the connection they lead to, and the repository, which is opened when a
+ * command first asks for it and closed at the end.
+ * @module
+ */
+import { basename, dirname, join } from "node:path";
+import { type Clock, type Logger, systemClock } from "@dm/core";
+import type { OpenedFormat, Repository, RepositoryCaches } from "@dm/repo";
+import type { ClientConfig, MaintenanceLock } from "@dm/repo/client";
+import type { BlobStore } from "@dm/storage";
+import { openStore } from "./connection.ts";
+import { type Io, LossError, UsageError } from "./io.ts";
+import type { LogLevel, Messages } from "./log.ts";
+
+export interface GlobalOptions {
+  readonly configFile?: string;
+  readonly password?: string;
+  readonly logLevel: LogLevel;
+  readonly progress: boolean;
+  readonly persistCredentials: boolean;
+  readonly ignoreDamagedIndexes?: boolean;
+  readonly upgradeOwnerId?: string;
+}
+
+/** A connection's configuration with every default filled in. */
+export interface ConnectedConfig extends ClientConfig {
+  readonly storage: NonNullable<ClientConfig["storage"]>;
+  readonly hostname: string;
+  readonly username: string;
+  readonly description: string;
+  readonly formatBlobCacheDuration: number;
+}
+
+const defaultFormatCacheNs = 900_000_000_000;
+
+export class Session implements AsyncDisposable {
+  readonly io: Io;
+  readonly clock: Clock;
+  readonly messages: Messages;
+  readonly #options: () => GlobalOptions;
+  #repository: Promise<Repository> | undefined;
+
+  constructor(io: Io, messages: Messages, options: () => GlobalOptions) {
+    this.io = io;
+    this.messages = messages;
+    this.clock = io.clock ?? systemClock;
+    this.#options = options;
+  }
+
+  get signal(): AbortSignal {
+    return this.io.signal;
+  }
+
+  get globals(): GlobalOptions {
+    return this.#options();
+  }
+
+  get showProgress(): boolean {
+    return this.io.isTerminal && this.globals.progress;
+  }
+
+  get logger(): Logger {
+    return this.messages.logger;
+  }
+
+  /** A message of its own line to stderr. */
+  say(text: string): void {
+    this.messages.say(text);
+  }
+
+  /** The configuration file: `--config-file`, `KOPIA_CONFIG_PATH`, or the user's default one, as kopia names it. */
+  async configPath(): Promise<string> {
+    const { defaultConfigPath } = await import("@dm/repo/client");
+    const { KOPIA_CONFIG_PATH: fromEnvironment, ...env } = this.io.env;
+    const byDefault = defaultConfigPath({ env });
+    const given = this.globals.configFile ?? fromEnvironment;
+    if (!given) return byDefault;
+    // A bare name lies in the directory of the default file.
+    return basename(given) === given ? join(dirname(byDefault), given) : given;
+  }
+
+  /** @throws {NotFoundError} `DM_CONFIG_NOT_FOUND` when not connected */
+  async config(): Promise<ConnectedConfig> {
+    const { defaultHostname, defaultUsername, readClientConfig } = await import("@dm/repo/client");
+    const config = await readClientConfig(await this.configPath());
+    if (!config.storage) {
+      throw new UsageError("the configuration names a kopia server; only storage can be opened");
+    }
+    const { storage } = config;
+    return {
+      ...config,
+      storage,
+      hostname: config.hostname || defaultHostname(),
+      username: config.username || defaultUsername(),
+      description: config.description || describeStorage(storage),
+      formatBlobCacheDuration: config.formatBlobCacheDuration || defaultFormatCacheNs,
+    };
+  }
+
+  /** `--password`, `KOPIA_PASSWORD`, the stored password of this connection, or what a person types. */
+  async password(options: { readonly stored: boolean } = { stored: true }): Promise<string> {
+    const given = (this.globals.password ?? this.io.env["KOPIA_PASSWORD"] ?? "").trim();
+    if (given) return this.#secret(given);
+    if (options.stored) {
+      const { readPasswordFile } = await import("@dm/repo/client");
+      const stored = await readPasswordFile(await this.configPath());
+      if (stored !== undefined) return this.#secret(stored);
+    }
+    return this.#asked("Enter password to open repository: ");
+  }
+
+  /** A password that does not exist yet; a person types it twice. */
+  async newPassword(given: string | undefined, prompt: string, hint: string): Promise<string> {
+    if (given?.trim()) return this.#secret(given.trim());
+    const first = await this.#asked(prompt, hint);
+    const second = await this.#asked("Re-enter password for verification: ", hint);
+    if (first !== second) throw new UsageError("the passwords do not match");
+    return first;
+  }
+
+  async #asked(prompt: string, hint = "set KOPIA_PASSWORD"): Promise<string> {
+    const typed = await this.io.askSecret(prompt);
+    if (!typed) throw new UsageError(`a password is needed: ${hint}, or run dm on a terminal`);
+    return this.#secret(typed);
+  }
+
+  #secret(password: string): string {
+    this.messages.keepSecret(password);
+    return password;
+  }
+
+  /** Opens the store of the connection. The caller closes it. */
+  async openStore(config: ConnectedConfig): Promise<BlobStore> {
+    return openStore(config.storage, {
+      readOnly: config.readonly,
+      limits: config.throttlingLimits,
+      logger: this.logger,
+      trace: this.messages.level === "debug",
+    });
+  }
+
+  /** The format of the connected repository, without opening the repository around it. */
+  async openFormat(
+    store: BlobStore,
+    options: {
+      readonly password?: string | undefined;
+      readonly upgradeOwnerId?: string | undefined;
+    } = {},
+  ): Promise<OpenedFormat> {
+    const { openRepositoryFormat } = await import("@dm/repo");
+    return openRepositoryFormat(store, {
+      password: options.password ?? (await this.password()),
+      clock: this.clock,
+      signal: this.signal,
+      logger: this.logger,
+      deriveKey: this.io.deriveKey,
+      upgradeOwnerId: options.upgradeOwnerId ?? this.upgradeOwnerId,
+    });
+  }
+
+  get upgradeOwnerId(): string | undefined {
+    return this.globals.upgradeOwnerId ?? (this.io.env["KOPIA_REPO_UPGRADE_OWNER_ID"] || undefined);
+  }
+
+  /** The connected repository; the same one each time. */
+  repository(): Promise<Repository> {
+    this.#repository ??= this.#open();
+    return this.#repository;
+  }
+
+  async #open(): Promise<Repository> {
+    const config = await this.config();
+    const store = await this.openStore(config);
+    return this.repositoryOf(store, await this.openFormat(store), config);
+  }
+
+  /** A repository around a format that is open already. The caller closes it. */
+  async repositoryOf(
+    store: BlobStore,
+    opened: OpenedFormat,
+    config: ClientConfig & { readonly hostname: string; readonly username: string },
+  ): Promise<Repository> {
+    const { Repository } = await import("@dm/repo");
+    return new Repository(store, opened, {
+      password: "",
+      clock: this.clock,
+      logger: this.logger,
+      username: config.username,
+      hostname: config.hostname,
+      readOnly: config.readonly,
+      ignoreDamagedIndexes: this.globals.ignoreDamagedIndexes,
+      upgradeOwnerId: this.upgradeOwnerId,
+      caches: await this.#caches(opened, config),
+    });
+  }
+
+  /**
+   * Caches in directories of our own below the connection's, beside kopia's. The limit of the metadata cache is
+   * shared: four fifths for contents, one fifth for index blobs.
+   */
+  async #caches(opened: OpenedFormat, config: ClientConfig): Promise<RepositoryCaches> {
+    const { cacheDirectoryOf, cacheLimitsOf, diskCache } = await import("@dm/repo/client");
+    const { deriveRepositoryKey } = await import("@dm/repo");
+    const directory = cacheDirectoryOf(config, await this.configPath(), this.io.env);
+    if (!directory) return {};
+    const { contentBytes, metadataBytes } = cacheLimitsOf(config);
+    const key = deriveRepositoryKey(opened, "local-cache-integrity", 16);
+    const { clock, logger } = this;
+    const cache = (name: string, maxBytes: number): ReturnType<typeof diskCache> | undefined =>
+      maxBytes > 0
+        ? diskCache({
+            directory: join(directory, ownCacheName, name),
+            maxBytes,
+            key,
+            clock,
+            logger,
+          })
+        : undefined;
+    return {
+      data: cache("contents", contentBytes),
+      metadata: cache("metadata", Math.floor(metadataBytes * 0.8)),
+      indexes: cache("indexes", Math.floor(metadataBytes * 0.2)),
+    };
+  }
+
+  async maintenanceLock(): Promise<MaintenanceLock> {
+    const { maintenanceLock } = await import("@dm/repo/client");
+    return maintenanceLock(await this.configPath());
+  }
+
+  /** @throws {LossError} when index blobs were left out, so that nobody takes the output for everything */
+  async assertComplete(): Promise<void> {
+    const damaged = (await this.#repository)?.damagedIndexBlobs ?? [];
+    for (const { blobId, error } of damaged) {
+      this.messages.say(`left out index blob ${blobId}: ${error.message}`, "warning");
+    }
+    if (damaged.length > 0) {
+      throw new LossError(
+        `${damaged.length} damaged index blobs were left out; contents may be missing`,
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // An error of opening has been reported by whoever asked.
+    const repository = await this.#repository?.catch(() => undefined);
+    await repository?.close();
+  }
+}
+
+/** Our directory in a connection's cache directory. */
+export const ownCacheName = "dm";
+
+/** Kopia's description of a connection that was given none. */
+export function describeStorage({ config, type }: ConnectedConfig["storage"]): string {
+  return type === "filesystem"
+    ? `Repository in Filesystem: ${String(config["path"])}`
+    : `Repository in ${type}`;
+}
