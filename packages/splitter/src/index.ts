@@ -6,4 +6,10 @@ export {
   splitterAlgorithms,
   splitterDescription,
 } from "./registry.ts";
-export { createSplitter, type Splitter } from "./splitter.ts";
+export {
+  type CreateSplitterOptions,
+  createSplitter,
+  describeSplitters,
+  type Splitter,
+  type SplitterBackends,
+} from "./splitter.ts";

@@ -21,6 +21,8 @@ export interface SplitterDescription {
   readonly family: SplitterFamily;
   /** Bytes of a segment of a fixed splitter, average of a dynamic one. */
   readonly averageBytes: number;
+  /** Shortest segment but the last of an object: the average, or half of that. */
+  readonly minChunkBytes: number;
   /** Longest segment: the average, or twice that. */
   readonly maxChunkBytes: number;
   /** The name that this one is short for. */
@@ -42,20 +44,16 @@ function describeAll(): Record<SplitterAlgorithm, SplitterDescription> {
   const add = (description: SplitterDescription): void => {
     all[description.name] = Object.freeze(description);
   };
-  for (const [size, bytes] of sizes) {
-    add({ name: `FIXED-${size}`, family: "fixed", averageBytes: bytes, maxChunkBytes: bytes });
-    add({
-      name: `DYNAMIC-${size}-BUZHASH`,
-      family: "buzhash",
-      averageBytes: bytes,
-      maxChunkBytes: 2 * bytes,
-    });
-    add({
-      name: `DYNAMIC-${size}-RABINKARP`,
-      family: "rabinkarp",
-      averageBytes: bytes,
-      maxChunkBytes: 2 * bytes,
-    });
+  for (const [size, averageBytes] of sizes) {
+    const range = {
+      averageBytes,
+      minChunkBytes: averageBytes / 2,
+      maxChunkBytes: 2 * averageBytes,
+    };
+    const fixed = { averageBytes, minChunkBytes: averageBytes, maxChunkBytes: averageBytes };
+    add({ name: `FIXED-${size}`, family: "fixed", ...fixed });
+    add({ name: `DYNAMIC-${size}-BUZHASH`, family: "buzhash", ...range });
+    add({ name: `DYNAMIC-${size}-RABINKARP`, family: "rabinkarp", ...range });
   }
   add({ ...all["FIXED-4M"]!, name: "FIXED", aliasOf: "FIXED-4M" });
   add({ ...all["DYNAMIC-4M-BUZHASH"]!, name: "DYNAMIC", aliasOf: "DYNAMIC-4M-BUZHASH" });

@@ -2,6 +2,7 @@
  * Ready splitters by name.
  * @module
  */
+import { UnsupportedError } from "@dm/core";
 import { buzhashCutter } from "./buzhash.ts";
 import type { Cutter } from "./cutter.ts";
 import { fixedCutter } from "./fixed.ts";
@@ -9,6 +10,7 @@ import { rabinKarpCutter } from "./rabinkarp.ts";
 import {
   type SplitterAlgorithm,
   type SplitterDescription,
+  splitterAlgorithms,
   splitterDescription,
 } from "./registry.ts";
 
@@ -17,6 +19,7 @@ export interface Splitter {
   readonly algorithm: SplitterAlgorithm;
   /** Longest segment, in bytes. */
   readonly maxChunkBytes: number;
+  /** The back-end in use. */
   readonly backend: string;
   /**
    * Consumes bytes from `from` (0 by default) and answers the offset in `bytes` just past the next cut, or -1 when the
@@ -38,9 +41,16 @@ function cutterFor({ averageBytes, family }: SplitterDescription): Cutter {
   }
 }
 
+export interface CreateSplitterOptions {
+  /** Pins a back-end by name (see {@link describeSplitters}) instead of the fastest. */
+  readonly backend?: string | undefined;
+}
+
+const available = Object.freeze(["javascript"]);
+
 /**
  * Makes a splitter for a new object.
- * @throws {UnsupportedError} `DM_SPLITTER_UNKNOWN`
+ * @throws {UnsupportedError} `DM_SPLITTER_UNKNOWN`, `DM_SPLITTER_BACKEND_UNKNOWN`
  * @example
  * const splitter = createSplitter("DYNAMIC-4M-BUZHASH");
  * for (let from = 0; from < bytes.length; ) {
@@ -49,14 +59,42 @@ function cutterFor({ averageBytes, family }: SplitterDescription): Cutter {
  *   from = cut;
  * }
  */
-export function createSplitter(algorithm: string): Splitter {
+export function createSplitter(algorithm: string, options: CreateSplitterOptions = {}): Splitter {
   const description = splitterDescription(algorithm);
+  const { backend = available[0]! } = options;
+  if (!available.includes(backend)) {
+    throw new UnsupportedError(
+      "DM_SPLITTER_BACKEND_UNKNOWN",
+      `back-end ${JSON.stringify(backend)} is not here; available: ${available.join(", ")}`,
+      { backend, algorithm },
+    );
+  }
   const cutter = cutterFor(description);
   return {
     algorithm: description.name,
     maxChunkBytes: description.maxChunkBytes,
-    backend: "javascript",
-    next: (bytes, from = 0) => (from >= bytes.length ? -1 : cutter.next(bytes, from)),
+    backend,
+    next(bytes, from = 0) {
+      if (!Number.isSafeInteger(from) || from < 0) throw new RangeError(`no offset: ${from}`);
+      return from >= bytes.length ? -1 : cutter.next(bytes, from);
+    },
     reset: () => cutter.reset(),
   };
+}
+
+export interface SplitterBackends {
+  readonly algorithm: SplitterAlgorithm;
+  /** The back-end that `createSplitter` takes. */
+  readonly backend: string;
+  /** All that work here, fastest first. */
+  readonly available: readonly string[];
+}
+
+/** Which back-end each algorithm uses on this machine. */
+export function describeSplitters(): SplitterBackends[] {
+  return Object.values(splitterAlgorithms).map(({ name }) => ({
+    algorithm: name,
+    backend: available[0]!,
+    available,
+  }));
 }
