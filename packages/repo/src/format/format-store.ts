@@ -362,7 +362,7 @@ export function lockOptions({ retention }: BlobConfig): Pick<PutOptions, "retent
  * @throws {AccessError} `DM_PASSWORD_INVALID`: wrong password, or a damaged format blob
  * @throws {FormatError} `DM_FORMAT_BLOB_INVALID`, `DM_BLOB_CONFIG_INVALID`
  * @throws {IntegrityError} `DM_BLOB_CONFIG_ALTERED`
- * @throws {UnsupportedError} `DM_FORMAT_UNSUPPORTED`, `DM_FEATURE_UNSUPPORTED`
+ * @throws {UnsupportedError} `DM_FORMAT_UNSUPPORTED`, `DM_FEATURE_UNSUPPORTED`, `DM_KEY_DERIVATION_UNKNOWN`
  * @throws {ConflictError} `DM_UPGRADE_IN_PROGRESS`
  * @example const opened = await openRepositoryFormat(store, { password });
  */
@@ -372,12 +372,19 @@ export async function openRepositoryFormat(
 ): Promise<OpenedFormat> {
   const { deriveKey = derivePasswordKey, password, signal } = options;
   const formatBlob = await getFormatBlob(store, options);
-  const envelope = parseFormatBlob(formatBlob);
-  const passwordKey = await deriveKey(password, {
-    algorithm: envelope.keyAlgorithm,
-    salt: envelope.uniqueId,
-    signal,
-  });
+  const { keyAlgorithm: algorithm, uniqueId: salt } = parseFormatBlob(formatBlob);
+  let passwordKey: Uint8Array;
+  try {
+    passwordKey = await deriveKey(password, { algorithm, salt, signal });
+  } catch (cause) {
+    if (!isDmError(cause, "DM_KEY_DERIVATION_UNKNOWN")) throw cause;
+    throw new UnsupportedError(
+      cause.code,
+      `blob ${formatBlobId}: ${cause.message}`,
+      { ...cause.details, blobId: formatBlobId },
+      { cause },
+    );
+  }
   return openWithKey(store, formatBlob, passwordKey, options);
 }
 
