@@ -3,10 +3,13 @@
  * Proof: test/write-session.test.ts, test/kill.test.ts.
  * @module
  */
-import type { CompressorName } from "@dm/compression";
 import { type Clock, type RandomBytes, toHex } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
-import type { ContentWriter, WriteContentOptions } from "./content/content-writer.ts";
+import type {
+  ContentWriter,
+  RewriteContentOptions,
+  WriteContentOptions,
+} from "./content/content-writer.ts";
 import type { ContentId } from "./content-id.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { parseJson } from "./json/raw-json.ts";
@@ -78,17 +81,14 @@ export class WriteSession implements AsyncDisposable {
     await this.#parts.contents.delete(id, options);
   }
 
-  /** Takes the deletion of a content back. */
+  /** Takes the deletion of a content back; stores its data again. */
   async undeleteContent(id: ContentId, options: CallOptions = {}): Promise<void> {
     this.#check();
     await this.#parts.contents.undelete(id, options);
   }
 
   /** Stores an existing content again, in a new pack, under the same id. */
-  async rewriteContent(
-    id: ContentId,
-    options: CallOptions & { readonly compressor?: CompressorName | undefined } = {},
-  ): Promise<boolean> {
+  async rewriteContent(id: ContentId, options: RewriteContentOptions = {}): Promise<boolean> {
     this.#check();
     return this.#parts.contents.rewrite(id, options);
   }
@@ -118,12 +118,14 @@ export class WriteSession implements AsyncDisposable {
   /**
    * Joins objects into one, in order, without reading their data: how a large file uploaded in parts becomes one.
    * A single part keeps its id.
+   * @throws {RangeError} without any part
    */
   async concatenateObjects(
     ids: readonly string[],
     options: ObjectWriterOptions = {},
   ): Promise<ObjectId> {
     this.#check();
+    if (ids.length === 0) throw new RangeError("an object must be joined from at least one part");
     if (ids.length === 1) return ids[0] as ObjectId;
     const entries: IndirectEntry[] = [];
     let start = 0;
@@ -207,14 +209,12 @@ export class WriteSession implements AsyncDisposable {
    */
   async flush(options: CallOptions = {}): Promise<void> {
     this.#check();
-    if (this.#pending.size > 0) {
-      const pending = new Map(this.#pending);
-      await this.#writeManifests(pending, options);
-      // Only now, and only what has not changed meanwhile: a failed attempt must not lose a manifest.
-      for (const [id, entry] of pending)
-        if (this.#pending.get(id) === entry) this.#pending.delete(id);
-    }
+    const pending = new Map(this.#pending);
+    if (pending.size > 0) await this.#writeManifests(pending, options);
     await this.#parts.contents.flush(options);
+    // Only now, and only what has not changed meanwhile: a failed attempt must not lose a manifest.
+    for (const [id, entry] of pending)
+      if (this.#pending.get(id) === entry) this.#pending.delete(id);
   }
 
   /** Pending manifests go into one content; when there are many contents already, all live manifests go into it. */
@@ -223,7 +223,10 @@ export class WriteSession implements AsyncDisposable {
     options: CallOptions,
   ): Promise<void> {
     const { contents, manifests } = this.#parts;
-    const loaded = await manifests.load(options);
+    let loaded = await manifests.load(options);
+    // What another client has compacted or deleted since must not come back to life in a merged content.
+    if (loaded.contentIds.length >= manifestCompactionThreshold)
+      loaded = await manifests.load({ ...options, fresh: true });
     if (loaded.contentIds.length < manifestCompactionThreshold) {
       await contents.write(encodeManifests([...pending.values()]), {
         prefix: "m",

@@ -151,4 +151,33 @@ describe("in a repository", () => {
     for await (const content of other.listContents({ prefix: "m" })) contents.push(content);
     expect(contents.length).toBeLessThan(4);
   });
+
+  it("does not bring back, by merging, what another client deleted meanwhile", async () => {
+    const { clock, open, repository } = await newRepository();
+    const put = async (): Promise<string> => {
+      clock.advance(1000);
+      await using session = await repository.openWriteSession();
+      const id = session.putManifest({ type: "t" }, {});
+      await session.commit();
+      return id;
+    };
+    const first = await put();
+    for (let i = 0; i < manifestCompactionThreshold - 2; i += 1) await put();
+    // Loaded with all of them, and then out of date.
+    const stale = await open();
+    expect((await stale.findManifests({ type: "t" })).length).toBe(manifestCompactionThreshold - 1);
+    clock.advance(1000);
+    await using session = await repository.openWriteSession();
+    await session.deleteManifest(first);
+    // Merges everything, the deletion included, of which nothing is left then.
+    await session.flush();
+    session.putManifest({ type: "t" }, {});
+    await session.commit();
+    await using late = await stale.openWriteSession();
+    late.putManifest({ type: "t" }, {});
+    await late.commit();
+    const ids = (await (await open()).findManifests({ type: "t" })).map(({ id }) => id);
+    expect(ids).not.toContain(first);
+    expect(ids.length).toBe(manifestCompactionThreshold);
+  });
 });

@@ -188,6 +188,61 @@ describe("damaged indexes", () => {
   });
 });
 
+describe("indexes that name each other many times over", () => {
+  it("are visited once each", async () => {
+    const contents = new Contents();
+    const level = (depth: number) => parseContentId(`x${depth.toString(16).padStart(32, "0")}`);
+    const leaf = parseContentId("ab");
+    contents.stored.set(leaf, new Uint8Array(0));
+    // 15 levels of ten names each: 10^15 ways through.
+    for (let depth = 0; depth < 15; depth += 1) {
+      const name = depth === 0 ? leaf : `I${level(depth - 1)}`;
+      const entries = Array.from({ length: 10 }, () => `{"o":"${name}"}`).join(",");
+      contents.stored.set(level(depth), utf8Encode(`{"entries":[${entries}]}`));
+    }
+    const ids = new Set<string>();
+    for await (const id of objectContents(contents, `I${level(14)}`)) ids.add(id);
+    expect(ids.size).toBe(16);
+  });
+});
+
+describe("a writer", () => {
+  class Refusing extends Contents {
+    refusals = 0;
+    override async write(data: Uint8Array) {
+      if (this.refusals-- > 0) throw new Error("the store is gone");
+      return super.write(data);
+    }
+  }
+
+  it("builds nothing on an object of which a part may be missing", async () => {
+    const contents = new Refusing();
+    const writer = new ObjectWriter(contents, format);
+    await writer.write(bytesOf(200_000));
+    contents.refusals = 1;
+    await expect(writer.write(bytesOf(100_000))).rejects.toThrow("the store is gone");
+    await expect(writer.write(bytesOf(1))).rejects.toThrow(TypeError);
+    await expect(writer.checkpoint()).rejects.toThrow(TypeError);
+    await expect(writer.result()).rejects.toThrow(TypeError);
+  });
+
+  it("refuses calls that overlap, and calls after its result", async () => {
+    const writer = new ObjectWriter(new Contents(), format);
+    const first = writer.write(bytesOf(300_000));
+    await expect(writer.write(bytesOf(1))).rejects.toThrow(TypeError);
+    await first;
+    await writer.result();
+    await expect(writer.write(bytesOf(1))).rejects.toThrow(TypeError);
+    await expect(writer.result()).rejects.toThrow(TypeError);
+  });
+
+  it("joins no objects out of nothing", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    await expect(session.concatenateObjects([])).rejects.toThrow(RangeError);
+  });
+});
+
 describe("the text of an index", () => {
   it("is what Kopia writes", () => {
     const text =

@@ -2,7 +2,7 @@
 import { IntegrityError } from "@dm/core";
 import { type BlobStore, forward } from "@dm/storage";
 import { describe, expect, it } from "vitest";
-import { parseContentId, verifyRepository } from "../src/index.ts";
+import { type EpochManager, parseContentId, verifyRepository } from "../src/index.ts";
 import { bytesOf, kinds, newRepository } from "./new-repository.ts";
 
 /** The same store; `before` is called ahead of every put with what has been asked for so far. */
@@ -161,19 +161,74 @@ describe("compression", () => {
 describe("failures", () => {
   const broken = new Error("the store is gone");
 
-  it("a failed pack fails the flush, and everything after it in this session", async () => {
-    const { open, store } = await newRepository();
-    const writer = await open({
-      store: watched(store, (id) => {
-        if (id.startsWith("p")) throw broken;
-      }),
+  /** A repository whose store refuses the next puts of blobs with these prefixes; every put that it saw. */
+  async function refusing(prefixes: string[], format = {}) {
+    const test = await newRepository(format);
+    const puts: { id: string; data: Uint8Array }[] = [];
+    const writer = await test.open({
+      store: {
+        ...forward(test.store),
+        async put(id, data, options) {
+          puts.push({ id, data: data.slice() });
+          const refused = prefixes.findIndex((prefix) => id.startsWith(prefix));
+          if (refused >= 0) {
+            prefixes.splice(refused, 1);
+            throw broken;
+          }
+          return test.store.put(id, data, options);
+        },
+      },
     });
+    return { ...test, puts, writer };
+  }
+
+  it.each(["s", "p", "q", "xn"])(
+    "a put of %s that fails is acknowledged by no flush; the next one stores it",
+    async (kind) => {
+      const { open, puts, writer } = await refusing([kind]);
+      await using session = await writer.openWriteSession();
+      const id = await session.writeContent(bytesOf(100));
+      const prefixed = await session.writeContent(bytesOf(100), { prefix: "k" });
+      await expect(session.flush()).rejects.toBe(broken);
+      expect(await (await open()).contentInfo(id)).toBeUndefined();
+      // Still readable for the session, still deduplicated.
+      expect(await session.readContent(id)).toEqual(bytesOf(100));
+      await session.writeContent(bytesOf(100));
+      expect(session.progress.contentsWritten).toBe(2);
+      await session.flush();
+      const reader = await open();
+      expect(await reader.readContent(id)).toEqual(bytesOf(100));
+      expect(await reader.readContent(prefixed)).toEqual(bytesOf(100));
+      expect((await verifyRepository(reader)).findings).toEqual([]);
+      // A repeated pack has the name and the bytes that it had.
+      const packs = puts.filter((put) => /^[pq]/.test(put.id));
+      const byId = new Map(packs.map((put) => [put.id, put.data]));
+      expect(byId.size).toBe(2);
+      for (const put of packs) expect(put.data).toEqual(byId.get(put.id));
+    },
+  );
+
+  it("a full pack that the store refused is offered again before anything is added", async () => {
+    const { open, puts, writer } = await refusing(["p", "p"], { maxPackSizeBytes: 10 << 20 });
     await using session = await writer.openWriteSession();
-    const id = await session.writeContent(bytesOf(100));
+    const large = await session.writeContent(bytesOf(11 << 20));
+    await expect.poll(() => puts.length).toBe(2);
+    await expect(session.writeContent(bytesOf(1))).rejects.toBe(broken);
+    const small = await session.writeContent(bytesOf(1));
+    await session.commit();
+    const reader = await open();
+    expect((await reader.readContent(large)).length).toBe(11 << 20);
+    expect(await reader.readContent(small)).toEqual(bytesOf(1));
+  });
+
+  it("manifests of a failed flush are in the next", async () => {
+    const { open, writer } = await refusing(["xn"]);
+    await using session = await writer.openWriteSession();
+    const id = session.putManifest({ type: "t" }, { n: 1 });
     await expect(session.flush()).rejects.toBe(broken);
-    await expect(session.writeContent(bytesOf(200))).rejects.toBe(broken);
-    await expect(session.flush()).rejects.toBe(broken);
-    expect(await (await open()).contentInfo(id)).toBeUndefined();
+    expect((await session.findManifests({ type: "t" })).map((entry) => entry.id)).toEqual([id]);
+    await session.commit();
+    expect((await (await open()).readManifest(id)).data).toBe(`{"n":1}`);
   });
 
   it("what an earlier flush acknowledged stays", async () => {
@@ -240,6 +295,55 @@ describe("failures", () => {
     expect(kinds(store)["p"]).toBe(packs);
   });
 
+  it("a content is refused that no index could describe once it is encrypted", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    repository.crypter.storedLength = () => 2 ** 28;
+    await expect(session.writeContent(bytesOf(10))).rejects.toThrow(RangeError);
+    await session.commit();
+    expect(session.progress.contentsWritten).toBe(0);
+  });
+
+  it("an abort ends the waiting of a flush; the next flush acknowledges", async () => {
+    const { open, store } = await newRepository();
+    const { promise: later, resolve } = Promise.withResolvers<void>();
+    const writer = await open({
+      store: watched(store, (id) => (id.startsWith("p") ? later : undefined)),
+    });
+    await using session = await writer.openWriteSession();
+    const id = await session.writeContent(bytesOf(100));
+    const abort = new AbortController();
+    const flush = session.flush({ signal: abort.signal });
+    abort.abort(new Error("stop"));
+    await expect(flush).rejects.toThrow("stop");
+    resolve();
+    await session.flush();
+    expect(await (await open()).readContent(id)).toEqual(bytesOf(100));
+  });
+
+  it("a session that ends does not wait for a store that hangs", async () => {
+    const { open, store } = await newRepository();
+    const writer = await open({
+      store: {
+        ...forward(store),
+        put: (id, data, options) =>
+          id.startsWith("p")
+            ? new Promise((_, reject) => {
+                options?.signal?.addEventListener("abort", () => reject(options.signal?.reason));
+              })
+            : store.put(id, data, options),
+      },
+    });
+    const abort = new AbortController();
+    const ended = (async () => {
+      await using session = await writer.openWriteSession();
+      await session.writeContent(bytesOf(100));
+      await session.flush({ signal: abort.signal });
+    })();
+    abort.abort(new Error("stop"));
+    await expect(ended).rejects.toThrow("stop");
+  });
+
   it("an aborted signal stops a write", async () => {
     const { repository } = await newRepository();
     await using session = await repository.openWriteSession();
@@ -253,6 +357,98 @@ describe("failures", () => {
     await expect(reader.openWriteSession()).rejects.toMatchObject({
       code: "DM_REPOSITORY_READ_ONLY",
     });
+  });
+});
+
+describe("time", () => {
+  it("flushes what is older than ten minutes, also when no pack gets full", async () => {
+    const { clock, open, repository, store } = await newRepository();
+    await using session = await repository.openWriteSession();
+    // A session that sleeps before it begins has nothing to flush.
+    clock.advance(3_600_000);
+    const first = await session.writeContent(bytesOf(10, 1));
+    clock.advance(599_000);
+    await session.writeContent(bytesOf(10, 2));
+    expect(kinds(store)["p"]).toBeUndefined();
+    clock.advance(1000);
+    await session.writeContent(bytesOf(10, 3));
+    expect(kinds(store)["p"]).toBe(1);
+    expect(await (await open()).readContent(first)).toEqual(bytesOf(10, 1));
+  });
+
+  it("outdoes a deletion that the watermark hides, even when the clock went back", async () => {
+    const { clock, open, repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const id = await session.writeContent(bytesOf(100));
+    await session.flush();
+    await session.deleteContent(id);
+    await session.flush();
+    const seconds = Number(clock.nowNs() / 1_000_000_000n) + 3600;
+    await (repository.indexManager as EpochManager).setDeletionWatermark(seconds);
+    const other = await open();
+    expect(await other.contentInfo(id)).toBeUndefined();
+    clock.advance(-24 * 3_600_000);
+    await using writer = await other.openWriteSession();
+    await writer.writeContent(bytesOf(100));
+    await writer.commit();
+    expect(await (await open()).contentInfo(id)).toMatchObject({ deleted: false });
+  });
+});
+
+describe("changes at once", () => {
+  it("many writers of few contents store each once", async () => {
+    const { open, repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const ids = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => session.writeContent(bytesOf(50, (i % 10) + 1))),
+    );
+    expect(session.progress.contentsWritten).toBe(10);
+    await session.commit();
+    const reader = await open();
+    for (const [i, id] of ids.entries())
+      expect(await reader.readContent(id)).toEqual(bytesOf(50, (i % 10) + 1));
+  });
+
+  it("a deleted content that is rewritten and written again at once is alive", async () => {
+    const { open, store } = await newRepository();
+    const { promise: later, resolve } = Promise.withResolvers<void>();
+    let slow = false;
+    const writer = await open({
+      store: {
+        ...forward(store),
+        async get(id, options) {
+          if (slow && id.startsWith("p")) await later;
+          return store.get(id, options);
+        },
+      },
+    });
+    await using session = await writer.openWriteSession();
+    const id = await session.writeContent(bytesOf(100));
+    await session.flush();
+    await session.deleteContent(id);
+    await session.flush();
+    slow = true;
+    const rewritten = session.rewriteContent(id);
+    await session.writeContent(bytesOf(100));
+    resolve();
+    await rewritten;
+    await session.commit();
+    expect(await (await open()).contentInfo(id)).toMatchObject({ deleted: false });
+  });
+
+  it("taking a deletion back stores the data anew: the old pack may be about to go", async () => {
+    const { open, repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const id = await session.writeContent(bytesOf(100));
+    await session.flush();
+    const before = await repository.contentInfo(id);
+    await session.deleteContent(id);
+    await session.flush();
+    await session.undeleteContent(id);
+    await session.commit();
+    const after = await (await open()).contentInfo(id);
+    expect(after?.deleted).toBe(false);
+    expect(after?.packBlobId).not.toBe(before?.packBlobId);
   });
 });
 

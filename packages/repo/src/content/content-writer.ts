@@ -1,20 +1,19 @@
 /**
  * Writing contents: hash, deduplicate, compress, encrypt into a pack, store full packs, and at flush one set of index
  * blobs. Order of writes: session marker, packs, index blobs, removal of the marker. A content is acknowledged by the
- * `flush` that stores its index entry, not before. Format: docs/format/packs.md. Proof: test/write-session.test.ts,
+ * `flush` that stores its index entry, not before; what a failed flush did not store stays in memory for the next.
+ * Format: docs/format/packs.md. Proof: test/write-session.test.ts,
  * test/kill.test.ts.
  * @module
  */
 import { type CompressorName, compress, compressors } from "@dm/compression";
 import {
-  AccessError,
   type Clock,
   IntegrityError,
-  isDmError,
   type Logger,
-  NotFoundError,
   type RandomBytes,
   Semaphore,
+  UnsupportedError,
 } from "@dm/core";
 import type { BlobStore, CallOptions } from "@dm/storage";
 import { type ContentId, contentIdFromHash, contentIdPrefix } from "../content-id.ts";
@@ -23,6 +22,7 @@ import { buildIndex, shardIndexEntries } from "../index-blob/build.ts";
 import type { IndexEntry } from "../index-blob/entry.ts";
 import type { IndexManager } from "../index-manager/index-manager.ts";
 import { PackBuilder, type PackPrefix } from "../pack/pack-builder.ts";
+import { untilAborted } from "../until-aborted.ts";
 import { type ContentReader, maxContentBytes } from "./content-reader.ts";
 import { encodeSessionMarker, newSessionId } from "./session-marker.ts";
 
@@ -44,7 +44,7 @@ export interface ContentWriterOptions {
   readonly parallelUploads: number;
   /** Decrypts and re-hashes every content of a pack before it is stored. */
   readonly verifyBeforeUpload: boolean;
-  /** Age of unflushed entries at which a write flushes by itself. */
+  /** Age of the oldest unflushed entry at which the next change flushes first. */
   readonly flushIntervalMs: number;
   /** Called at the start of every operation: must throw when the repository must not be written. */
   readonly assertWritable: () => void;
@@ -57,25 +57,44 @@ export interface WriteContentOptions extends CallOptions {
   readonly compressor?: CompressorName | undefined;
 }
 
+export interface RewriteContentOptions extends CallOptions {
+  /** The content's present compressor by default. */
+  readonly compressor?: CompressorName | undefined;
+}
+
+/** Longest stored form of a content: its length in an index entry has 28 bits. */
+const maxStoredBytes = 2 ** 28 - 1;
+
+/** A pack that is full (or closed by a flush) and not in the store yet. */
+interface FinishedPack {
+  readonly pack: PackBuilder;
+  /** Resolves in any case; undefined while nobody is storing the pack. */
+  upload: Promise<void> | undefined;
+  failure: { readonly reason: unknown } | undefined;
+}
+
 /** Everything between two flushes. */
 interface Generation {
   readonly sessionId: string;
   readonly startedAtNs: bigint;
   readonly entries: Map<ContentId, IndexEntry>;
+  /** When the first entry came. */
+  dirtySinceNs: bigint | undefined;
   readonly open: Map<PackPrefix, PackBuilder>;
-  /** Packs that are full, by blob id, while their bytes are still in memory. */
-  readonly finished: Map<string, PackBuilder>;
-  readonly uploads: Set<Promise<void>>;
+  /** By blob id, while their bytes are still in memory. */
+  readonly finished: Map<string, FinishedPack>;
   marker: Promise<string> | undefined;
 }
 
 export class ContentWriter {
   readonly #options: ContentWriterOptions;
   readonly #uploadSlots: Semaphore;
+  readonly #closing = new AbortController();
   #generation: Generation;
-  /** Generations that are being flushed: their entries are not in the committed index yet. */
+  /** Generations that a flush has taken and not stored yet, oldest first: their entries are in no committed index. */
   readonly #flushing: Generation[] = [];
   #flushQueue: Promise<unknown> = Promise.resolve();
+  /** Why nothing can be written any more. */
   #failure: { readonly reason: unknown } | undefined;
   #bytesStored = 0;
   #contentsWritten = 0;
@@ -91,11 +110,6 @@ export class ContentWriter {
     return { contentsWritten: this.#contentsWritten, bytesStored: this.#bytesStored };
   }
 
-  /** Whether a flush would write anything. */
-  get isDirty(): boolean {
-    return this.#generation.entries.size > 0;
-  }
-
   #newGeneration(): Generation {
     const { clock, randomBytes } = this.#options;
     const startedAtNs = clock.nowNs();
@@ -103,9 +117,9 @@ export class ContentWriter {
       sessionId: newSessionId(randomBytes, startedAtNs),
       startedAtNs,
       entries: new Map(),
+      dirtySinceNs: undefined,
       open: new Map(),
       finished: new Map(),
-      uploads: new Set(),
       marker: undefined,
     };
   }
@@ -120,14 +134,26 @@ export class ContentWriter {
     if (this.#failure) throw this.#failure.reason;
   }
 
+  /** Newest first. */
+  #generations(): Generation[] {
+    return [this.#generation, ...this.#flushing.toReversed()];
+  }
+
   #pending(id: ContentId): IndexEntry | undefined {
-    const own = this.#generation.entries.get(id);
-    if (own) return own;
-    for (const generation of this.#flushing) {
+    for (const generation of this.#generations()) {
       const entry = generation.entries.get(id);
       if (entry) return entry;
     }
     return undefined;
+  }
+
+  #newest(id: ContentId): IndexEntry | undefined {
+    return this.#pending(id) ?? this.#options.reader.index.current?.find(id);
+  }
+
+  #note(entry: IndexEntry): void {
+    this.#generation.entries.set(entry.contentId, entry);
+    this.#generation.dirtySinceNs ??= this.#options.clock.nowNs();
   }
 
   /** The newest entry of a content, this writer's own included. */
@@ -145,9 +171,9 @@ export class ContentWriter {
   }
 
   #packInMemory(blobId: string): PackBuilder | undefined {
-    for (const generation of [this.#generation, ...this.#flushing]) {
+    for (const generation of this.#generations()) {
       const finished = generation.finished.get(blobId);
-      if (finished) return finished;
+      if (finished) return finished.pack;
       for (const pack of generation.open.values()) if (pack.blobId === blobId) return pack;
     }
     return undefined;
@@ -155,16 +181,15 @@ export class ContentWriter {
 
   /**
    * Stores plaintext as a content unless a live content with the same id exists. `data` is borrowed until the promise
-   * settles. Waits while `parallelUploads` packs are under way.
+   * settles. Waits while `parallelUploads` packs are under way. Packs that the store has refused are offered again
+   * first; while it goes on refusing, nothing is added.
    */
   async write(data: Uint8Array, options: WriteContentOptions = {}): Promise<ContentId> {
-    this.#check(options);
-    if (data.length > maxContentBytes)
-      throw new RangeError(`content of ${data.length} bytes, the format holds ${maxContentBytes}`);
-    const { crypter, reader } = this.#options;
-    const index = await reader.index.get({ signal: options.signal });
-    const id = contentIdFromHash(options.prefix ?? "", crypter.hash.digest(data));
-    const existing = this.#pending(id) ?? index.find(id);
+    await this.#prepare(options);
+    if (data.length > maxContentBytes) throw tooLong(data.length);
+    const digest = this.#options.crypter.hash.digest(data);
+    const id = contentIdFromHash(options.prefix ?? "", digest);
+    const existing = this.#newest(id);
     if (existing && !existing.deleted) return id;
     const { payload, compressionHeaderId } = this.#compress(data, options.compressor);
     await this.#append(
@@ -173,7 +198,7 @@ export class ContentWriter {
         payload,
         originalLength: data.length,
         compressionHeaderId,
-        timestampSeconds: this.#timestamp(existing),
+        timestampSeconds: this.#timestamp(id, existing),
       },
       options,
     );
@@ -184,54 +209,89 @@ export class ContentWriter {
    * Writes an existing content again into a new pack, keeping id and deleted flag: how short packs are merged.
    * @returns false when the content is in no index
    */
-  async rewrite(
-    id: ContentId,
-    options: CallOptions & { readonly compressor?: CompressorName | undefined } = {},
-  ): Promise<boolean> {
-    this.#check(options);
-    const existing = await this.info(id, options);
+  async rewrite(id: ContentId, options: RewriteContentOptions = {}): Promise<boolean> {
+    await this.#prepare(options);
+    const existing = this.#newest(id);
     if (!existing) return false;
+    await this.#writeAgain(existing, options);
+    return true;
+  }
+
+  /** Marks a content as deleted. Unknown and already deleted contents are left alone. */
+  async delete(id: ContentId, options: CallOptions = {}): Promise<void> {
+    await this.#prepare(options);
+    const existing = this.#newest(id);
+    if (!existing || existing.deleted) return;
+    const timestampSeconds = this.#timestamp(id, existing);
+    this.#note({ ...existing, deleted: true, timestampSeconds });
+  }
+
+  /** Takes a deletion back. The content goes into a new pack: its present one may be about to be removed. */
+  async undelete(id: ContentId, options: CallOptions = {}): Promise<void> {
+    await this.#prepare(options);
+    const existing = this.#newest(id);
+    if (existing?.deleted) await this.#writeAgain(existing, { ...options, deleted: false });
+  }
+
+  async #writeAgain(
+    existing: IndexEntry,
+    options: RewriteContentOptions & { readonly deleted?: boolean },
+  ): Promise<void> {
+    const { contentId: id } = existing;
     const data = await this.read(id, options);
-    const stored = options.compressor ?? compressorOf(existing.compressionHeaderId);
-    const { payload, compressionHeaderId } = this.#compress(data, stored);
+    const compressor = options.compressor ?? compressorOf(existing.compressionHeaderId);
+    const { payload, compressionHeaderId } = this.#compress(data, compressor);
+    const newest = this.#newest(id) ?? existing;
+    // Somebody wrote, deleted or rewrote it while it was read: that counts, and is newer than what was asked for here.
+    if (newest.timestampSeconds !== existing.timestampSeconds) return;
     await this.#append(
       {
         contentId: id,
         payload,
         originalLength: data.length,
         compressionHeaderId,
-        timestampSeconds: this.#timestamp(existing),
-        deleted: existing.deleted,
+        timestampSeconds: this.#timestamp(id, newest),
+        deleted: options.deleted ?? newest.deleted,
       },
       options,
     );
-    return true;
   }
 
-  /** Marks a content as deleted. Unknown and already deleted contents are left alone. */
-  async delete(id: ContentId, options: CallOptions = {}): Promise<void> {
-    await this.#mark(id, true, options);
-  }
-
-  /** Takes a deletion back. */
-  async undelete(id: ContentId, options: CallOptions = {}): Promise<void> {
-    await this.#mark(id, false, options);
-  }
-
-  async #mark(id: ContentId, deleted: boolean, options: CallOptions): Promise<void> {
+  /**
+   * What comes before every change. Between looking an entry up (`#newest`) and noting the new one nothing may wait, or
+   * two changes of one content could each miss the other.
+   */
+  async #prepare(options: CallOptions): Promise<void> {
     this.#check(options);
-    const existing = await this.info(id, options);
-    if (!existing || existing.deleted === deleted) return;
-    this.#generation.entries.set(id, {
-      ...existing,
-      deleted,
-      timestampSeconds: this.#timestamp(existing),
-    });
+    const { clock, flushIntervalMs } = this.#options;
+    const { dirtySinceNs } = this.#generation;
+    const intervalNs = BigInt(Math.round(flushIntervalMs)) * 1_000_000n;
+    if (dirtySinceNs !== undefined && clock.nowNs() - dirtySinceNs >= intervalNs)
+      await this.flush(options);
+    else await this.#offerAgain(options);
+    await this.#options.reader.index.get({ signal: options.signal });
   }
 
-  #timestamp(existing: IndexEntry | undefined): number {
+  /** Packs that the store has refused, once more: they must not pile up in memory. */
+  async #offerAgain(options: CallOptions): Promise<void> {
+    const refused = this.#generations().flatMap((generation) =>
+      [...generation.finished.values()]
+        .filter((finished) => finished.failure)
+        .map((finished) => ({ generation, finished })),
+    );
+    if (refused.length === 0) return;
+    const uploads = refused.map(({ generation, finished }) => this.#store(generation, finished));
+    await untilAborted(Promise.all(uploads), options.signal);
+    this.#throwFailure();
+    for (const { finished } of refused) if (finished.failure) throw finished.failure.reason;
+  }
+
+  /** Above that of every entry known for the content. */
+  #timestamp(id: ContentId, existing: IndexEntry | undefined): number {
     const now = Number(this.#options.clock.nowNs() / 1_000_000_000n);
-    return existing ? Math.max(now, existing.timestampSeconds + 1) : now;
+    const known =
+      existing?.timestampSeconds ?? this.#options.reader.index.current?.hiddenTimestamp(id);
+    return known === undefined ? now : Math.max(now, known + 1);
   }
 
   #compress(
@@ -259,64 +319,73 @@ export class ContentWriter {
     options: CallOptions,
   ): Promise<void> {
     const generation = this.#generation;
+    const { crypter, formatCopy, indexVersion, randomBytes } = this.#options;
+    if (crypter.storedLength(content.payload.length) > maxStoredBytes)
+      throw tooLong(content.originalLength);
     const prefix: PackPrefix = contentIdPrefix(content.contentId) === "" ? "p" : "q";
     let pack = generation.open.get(prefix);
     if (!pack) {
-      const { crypter, formatCopy, indexVersion, maxPackSizeBytes, randomBytes } = this.#options;
-      pack = new PackBuilder({
-        prefix,
-        sessionId: generation.sessionId,
-        crypter,
-        randomBytes,
-        indexVersion,
-        formatCopy,
-        maxPackSizeBytes,
-      });
+      const { sessionId } = generation;
+      pack = new PackBuilder({ prefix, sessionId, crypter, randomBytes, indexVersion, formatCopy });
       generation.open.set(prefix, pack);
     }
     // From here to the end of the pack's filling nothing waits, so two writes of one content cannot both get in.
-    const entry = pack.add({ ...content, formatVersion: this.#options.formatVersion });
-    generation.entries.set(content.contentId, entry);
+    this.#note(pack.add({ ...content, formatVersion: this.#options.formatVersion }));
     this.#contentsWritten += 1;
     if (pack.length < this.#options.maxPackSizeBytes) return;
-    this.#finish(generation, pack);
+    void this.#store(generation, this.#finish(generation, pack));
     // Back-pressure: wait until a place among the uploads is free again.
     const release = await this.#uploadSlots.acquire(options);
     release();
-    this.#throwFailure();
-    const ageNs = this.#options.clock.nowNs() - generation.startedAtNs;
-    if (ageNs >= BigInt(Math.round(this.#options.flushIntervalMs)) * 1_000_000n)
-      await this.flush(options);
   }
 
-  /** Takes a pack out of the open ones and starts its upload. */
-  #finish(generation: Generation, pack: PackBuilder): void {
+  /** Takes a pack out of the open ones: nothing is added to it any more. */
+  #finish(generation: Generation, pack: PackBuilder): FinishedPack {
+    const finished: FinishedPack = { pack, upload: undefined, failure: undefined };
     generation.open.delete(pack.prefix);
-    generation.finished.set(pack.blobId, pack);
-    const upload = this.#upload(generation, pack)
-      .catch((reason: unknown) => {
-        // Acknowledged by nobody yet; from now on everything this writer does fails with the same reason.
-        this.#failure ??= { reason };
-      })
+    generation.finished.set(pack.blobId, finished);
+    return finished;
+  }
+
+  /** Stores a finished pack, or joins whoever is doing so. A failure stays with the pack, for the next attempt. */
+  #store(generation: Generation, finished: FinishedPack): Promise<void> {
+    finished.failure = undefined;
+    finished.upload ??= this.#upload(generation, finished.pack)
+      .then(
+        () => void generation.finished.delete(finished.pack.blobId),
+        (reason: unknown) => {
+          finished.failure = { reason };
+        },
+      )
       .finally(() => {
-        generation.uploads.delete(upload);
+        finished.upload = undefined;
       });
-    generation.uploads.add(upload);
+    return finished.upload;
   }
 
   async #upload(generation: Generation, pack: PackBuilder): Promise<void> {
-    const release = await this.#uploadSlots.acquire();
+    const { signal } = this.#closing;
+    const release = await this.#uploadSlots.acquire({ signal });
     try {
-      if (this.#failure) return;
-      const bytes = pack.finish();
-      if (this.#options.verifyBeforeUpload) this.#verify(pack);
-      generation.marker ??= this.#putMarker(generation);
-      await generation.marker;
-      await this.#options.store.put(pack.blobId, bytes);
+      this.#throwFailure();
+      const bytes = this.#sealed(pack);
+      await this.#marker(generation);
+      await this.#options.store.put(pack.blobId, bytes, { signal });
       this.#bytesStored += bytes.length;
-      generation.finished.delete(pack.blobId);
     } finally {
       release();
+    }
+  }
+
+  /** The pack's bytes. What is wrong with them no later attempt can mend. */
+  #sealed(pack: PackBuilder): Uint8Array {
+    try {
+      const bytes = pack.finish();
+      if (this.#options.verifyBeforeUpload) this.#verify(pack);
+      return bytes;
+    } catch (reason) {
+      this.#failure ??= { reason };
+      throw reason;
     }
   }
 
@@ -333,6 +402,15 @@ export class ContentWriter {
     }
   }
 
+  /** The session marker, stored once before the generation's first pack. */
+  #marker(generation: Generation): Promise<string> {
+    generation.marker ??= this.#putMarker(generation).catch((error: unknown) => {
+      generation.marker = undefined;
+      throw error;
+    });
+    return generation.marker;
+  }
+
   async #putMarker(generation: Generation): Promise<string> {
     const { clock, crypter, hostname, store, username } = this.#options;
     const plaintext = encodeSessionMarker({
@@ -343,60 +421,72 @@ export class ContentWriter {
       hostname,
     });
     const sealed = sealBlob(crypter, plaintext, "s", generation.sessionId);
-    await store.put(sealed.blobId, sealed.data);
+    await store.put(sealed.blobId, sealed.data, { signal: this.#closing.signal });
     return sealed.blobId;
   }
 
   /**
    * Makes everything written so far durable and visible: packs first, then one set of index blobs. Writes nothing when
-   * nothing changed. After a failure the writer stays unusable; what an earlier flush acknowledged is safe.
+   * nothing changed. After a failure nothing is acknowledged and nothing is lost: the next flush tries again, under the
+   * same names. An abort ends the waiting; what is under way goes on, and may become visible.
    */
   async flush(options: CallOptions = {}): Promise<void> {
     this.#check(options);
-    const generation = this.#generation;
-    if (generation.entries.size === 0) return this.#flushQueue.then(() => this.#check(options));
-    this.#generation = this.#newGeneration();
-    this.#flushing.push(generation);
-    const flushed = this.#flushQueue.then(() => this.#flush(generation));
+    if (this.#generation.entries.size > 0) {
+      this.#flushing.push(this.#generation);
+      this.#generation = this.#newGeneration();
+    }
+    const last = this.#flushing.at(-1);
+    if (!last) return;
+    const flushed = this.#flushQueue.then(async () => {
+      while (this.#flushing.includes(last)) await this.#flushOldest(this.#flushing[0]!);
+    });
     this.#flushQueue = flushed.catch(() => undefined);
-    return flushed;
+    await untilAborted(flushed, options.signal);
   }
 
-  /** Drops what was not flushed and waits for uploads under way. */
+  /** Drops what was not flushed, and ends what is under way. */
   async close(): Promise<void> {
-    this.#failure ??= { reason: new TypeError("the write session is closed") };
+    const reason = new TypeError("the write session is closed");
+    this.#failure ??= { reason };
+    this.#closing.abort(reason);
     await this.#flushQueue;
-    await Promise.all(this.#generation.uploads);
+    for (const generation of this.#generations())
+      await Promise.all([...generation.finished.values()].map(({ upload }) => upload));
   }
 
-  async #flush(generation: Generation): Promise<void> {
-    try {
+  async #flushOldest(generation: Generation): Promise<void> {
+    this.#throwFailure();
+    for (const pack of [...generation.open.values()]) this.#finish(generation, pack);
+    await this.#storePacks(generation);
+    const { indexVersion, manager, reader } = this.#options;
+    const indexes = shardIndexEntries([...generation.entries.values()]).map((shard) =>
+      buildIndex(shard, { version: indexVersion }),
+    );
+    const { sessionId } = generation;
+    const blobIds = await manager.write(indexes, { sessionId, signal: this.#closing.signal });
+    // Acknowledged from here on.
+    reader.index.add(blobIds, indexes);
+    this.#flushing.shift();
+    if (generation.marker) await this.#removeMarker(await generation.marker);
+  }
+
+  async #storePacks(generation: Generation): Promise<void> {
+    const { finished } = generation;
+    while (finished.size > 0) {
+      await Promise.all([...finished.values()].map((pack) => this.#store(generation, pack)));
       this.#throwFailure();
-      for (const pack of [...generation.open.values()]) this.#finish(generation, pack);
-      while (generation.uploads.size > 0) await Promise.all(generation.uploads);
-      this.#throwFailure();
-      const { indexVersion, manager, reader, store } = this.#options;
-      const indexes = shardIndexEntries([...generation.entries.values()]).map((shard) =>
-        buildIndex(shard, { version: indexVersion }),
-      );
-      const blobIds = await manager.write(indexes, { sessionId: generation.sessionId });
-      reader.index.add(blobIds, indexes);
-      if (generation.marker) await this.#removeMarker(store, await generation.marker);
-    } catch (reason) {
-      this.#failure ??= { reason };
-      throw reason;
-    } finally {
-      this.#flushing.splice(this.#flushing.indexOf(generation), 1);
+      for (const { failure } of finished.values()) if (failure) throw failure.reason;
     }
   }
 
   /** The index is stored: the marker has done its work. A writer without the right to delete leaves it to expire. */
-  async #removeMarker(store: BlobStore, blobId: string): Promise<void> {
+  async #removeMarker(blobId: string): Promise<void> {
     try {
-      await store.delete(blobId);
+      await this.#options.store.delete(blobId, { signal: this.#closing.signal });
     } catch (error) {
-      if (!(error instanceof AccessError) && !isDmError(error)) throw error;
-      this.#options.logger.debug("Left session marker behind", { blobId, error: error.message });
+      const why = error instanceof Error ? error.message : String(error);
+      this.#options.logger.debug("Left session marker behind", { blobId, error: why });
     }
   }
 }
@@ -405,9 +495,15 @@ function compressorOf(headerId: number): CompressorName | undefined {
   if (headerId === 0) return undefined;
   for (const compressor of Object.values(compressors))
     if (compressor.headerId === headerId) return compressor.name;
-  throw new NotFoundError(
+  throw new UnsupportedError(
     "DM_COMPRESSOR_UNKNOWN",
     `no compressor has header id 0x${headerId.toString(16)}`,
     { headerId },
+  );
+}
+
+function tooLong(length: number): RangeError {
+  return new RangeError(
+    `content of ${length} bytes is too long: the format holds ${maxContentBytes}, encryption and error correction included`,
   );
 }

@@ -6,6 +6,7 @@
  */
 import { type Clock, systemClock } from "@dm/core";
 import type { BlobStore, CallOptions } from "@dm/storage";
+import { untilAborted } from "../until-aborted.ts";
 import {
   assertNotLocked,
   type FormatReadOptions,
@@ -80,22 +81,5 @@ export class FormatMonitor {
     } finally {
       this.#loading = undefined;
     }
-  }
-}
-
-/** Waits for a promise that others wait for as well: an abort ends the waiting, not the work. */
-async function untilAborted<Value>(
-  work: Promise<Value>,
-  signal: AbortSignal | undefined,
-): Promise<Value> {
-  if (!signal) return work;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

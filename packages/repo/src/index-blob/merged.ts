@@ -43,8 +43,20 @@ export class MergedIndex {
     return !entry.deleted || entry.timestampSeconds > this.#deletedBeforeSeconds;
   }
 
+  /** Timestamp of the entry that the deletion watermark hides: a new one must outdo it. Undefined when there is none. */
+  hiddenTimestamp(id: ContentId): number | undefined {
+    if (this.#deletedBeforeSeconds === 0) return undefined;
+    const newest = this.#newest(id);
+    return newest && !this.#exists(newest) ? newest.timestampSeconds : undefined;
+  }
+
   /** The entry that counts for a content, also of a deleted one; undefined when there is none. */
   find(id: ContentId): IndexEntry | undefined {
+    const newest = this.#newest(id);
+    return newest && this.#exists(newest) ? newest : undefined;
+  }
+
+  #newest(id: ContentId): IndexEntry | undefined {
     const key = contentIdKey(id);
     let best: IndexEntry | undefined;
     for (const index of this.#indexes) {
@@ -53,7 +65,7 @@ export class MergedIndex {
       const entry = index.entryAt(position, id);
       best = best ? preferEntry(best, entry) : entry;
     }
-    return best && this.#exists(best) ? best : undefined;
+    return best;
   }
 
   /** The entries that count, one a content, in the order of the keys. */

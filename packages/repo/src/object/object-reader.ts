@@ -204,13 +204,17 @@ function firstEntryAt(entries: readonly IndirectEntry[], offset: number): number
   return low;
 }
 
-/** Ids of all contents that an object consists of, index contents included. Errors as {@link openObject}. */
+/**
+ * Ids of all contents that an object consists of, index contents included. An index that occurs several times is visited
+ * once, so that indexes which name each other many times over cannot keep a caller busy for ever. Errors as
+ * {@link openObject}.
+ */
 export function objectContents(
   source: ContentSource,
   text: string,
   options: CallOptions = {},
 ): AsyncGenerator<ContentId> {
-  return nestedContents(source, text, options, 0);
+  return nestedContents(source, text, options, 0, new Map());
 }
 
 async function* nestedContents(
@@ -218,6 +222,7 @@ async function* nestedContents(
   text: string,
   options: CallOptions,
   nesting: number,
+  visits: Map<string, "open" | "done">,
 ): AsyncGenerator<ContentId> {
   const id = parseObjectId(text);
   if (id.contentId === undefined) return;
@@ -226,9 +231,18 @@ async function* nestedContents(
     return;
   }
   checkNesting(text, nesting);
-  yield* nestedContents(source, text.slice(1), options, nesting + 1);
+  const visit = visits.get(text);
+  if (visit === "open") {
+    throw new FormatError("DM_INDIRECT_INVALID", `index of object ${text}: it contains itself`, {
+      objectId: text,
+    });
+  }
+  if (visit === "done") return;
+  visits.set(text, "open");
+  yield* nestedContents(source, text.slice(1), options, nesting + 1, visits);
   const index = await openNested(source, text.slice(1), options, nesting + 1);
   for (const entry of decodeIndirect(await index.read(options), text)) {
-    yield* nestedContents(source, entry.objectId, options, nesting + 1);
+    yield* nestedContents(source, entry.objectId, options, nesting + 1, visits);
   }
+  visits.set(text, "done");
 }

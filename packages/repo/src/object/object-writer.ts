@@ -41,6 +41,8 @@ export class ObjectWriter {
   #buffer: Uint8Array = new Uint8Array(0);
   #buffered = 0;
   #flushedBytes = 0;
+  /** `failed`: a part may be missing, so that nothing may be built on what is there. */
+  #state: "ready" | "busy" | "failed" | "finished" = "ready";
 
   constructor(sink: ContentSink, format: ObjectFormat, options: ObjectWriterOptions = {}) {
     this.#sink = sink;
@@ -54,8 +56,28 @@ export class ObjectWriter {
     return this.#flushedBytes + this.#buffered;
   }
 
-  /** Appends bytes, which are borrowed until the promise settles. Calls must not overlap. */
+  /**
+   * Appends bytes, which are borrowed until the promise settles. Calls must not overlap. After a failure the object is
+   * lost: begin a new one.
+   */
   async write(bytes: Uint8Array): Promise<void> {
+    await this.#exclusively(() => this.#split(bytes));
+  }
+
+  async #exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#state !== "ready") throw new TypeError(`the object writer is ${this.#state}`);
+    this.#state = "busy";
+    try {
+      const result = await work();
+      this.#state = "ready";
+      return result;
+    } catch (error) {
+      this.#state = "failed";
+      throw error;
+    }
+  }
+
+  async #split(bytes: Uint8Array): Promise<void> {
     let from = 0;
     while (from < bytes.length) {
       const cut = this.#splitter.next(bytes, from);
@@ -110,16 +132,21 @@ export class ObjectWriter {
 
   /** The id over the parts that are stored already; the empty id before the first. */
   async checkpoint(): Promise<ObjectId> {
-    if (this.#entries.length === 0) return "" as ObjectId;
-    return this.#index();
+    return this.#exclusively(async () =>
+      this.#entries.length === 0 ? ("" as ObjectId) : this.#index(),
+    );
   }
 
   /** Stores the rest and answers the object's id. The writer is finished then. */
   async result(): Promise<ObjectId> {
-    if (this.#buffered > 0 || this.#entries.length === 0) {
-      await this.#flushPart(this.#buffer.subarray(0, this.#buffered));
-    }
-    return this.#index();
+    const id = await this.#exclusively(async () => {
+      if (this.#buffered > 0 || this.#entries.length === 0) {
+        await this.#flushPart(this.#buffer.subarray(0, this.#buffered));
+      }
+      return this.#index();
+    });
+    this.#state = "finished";
+    return id;
   }
 
   async #index(): Promise<ObjectId> {

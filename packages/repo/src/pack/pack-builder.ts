@@ -52,6 +52,7 @@ export class PackBuilder {
   readonly #options: PackBuilderOptions;
   #buffer: Uint8Array;
   #length = 0;
+  #isFinished = false;
   readonly #entries: IndexEntry[] = [];
 
   constructor(options: PackBuilderOptions) {
@@ -68,16 +69,13 @@ export class PackBuilder {
     return this.#length;
   }
 
-  get count(): number {
-    return this.#entries.length;
-  }
-
   get entries(): readonly IndexEntry[] {
     return this.#entries;
   }
 
   /** Encrypts the content to the end of the pack and returns its index entry. */
   add(content: PackedContent): IndexEntry {
+    if (this.#isFinished) throw new TypeError(`pack ${this.blobId} is finished`);
     const { crypter } = this.#options;
     const iv = contentIv(contentIdHash(content.contentId));
     const room = crypter.storedLength(content.payload.length);
@@ -109,8 +107,16 @@ export class PackBuilder {
     return this.#buffer.subarray(entry.packOffset, entry.packOffset + entry.packedLength);
   }
 
-  /** Adds padding, local index and postamble; the result is a view of the builder's own buffer. */
+  /**
+   * Adds padding, local index and postamble; the result is a view of the builder's own buffer. Asked again, it answers
+   * the same bytes: a pack that could not be stored is stored under its name as it was.
+   */
   finish(): Uint8Array {
+    if (!this.#isFinished) this.#complete();
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  #complete(): void {
     const { crypter, indexVersion, randomBytes } = this.#options;
     this.#append(randomBytes(paddingUnit - (this.#length % paddingUnit)));
     const localIndex = concatBytes(
@@ -124,7 +130,7 @@ export class PackBuilder {
     this.#append(
       encodePostamble({ localIndexIv, localIndexOffset, localIndexLength: sealed.length }),
     );
-    return this.#buffer.subarray(0, this.#length);
+    this.#isFinished = true;
   }
 
   #append(bytes: Uint8Array): void {
