@@ -3,10 +3,17 @@
  * Format: docs/format/packs.md. Proof: test/write-session.test.ts.
  * @module
  */
-import { FormatError, type RandomBytes, toHex, utf8DecodeStrict, utf8Encode } from "@dm/core";
+import {
+  FormatError,
+  isDmError,
+  type RandomBytes,
+  toHex,
+  utf8DecodeStrict,
+  utf8Encode,
+} from "@dm/core";
 import { z } from "zod";
+import { parseChecked } from "../json/checked-json.ts";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
-import { parseJson } from "../json/raw-json.ts";
 
 export interface SessionMarker {
   readonly id: string;
@@ -47,22 +54,24 @@ const schema = z.looseObject({
   hostname: z.string().nullish(),
 });
 
-/** @throws {FormatError} `DM_SESSION_MARKER_INVALID` */
+/** @throws {FormatError} `DM_SESSION_MARKER_INVALID` naming the blob */
 export function decodeSessionMarker(bytes: Uint8Array, blobId: string): SessionMarker {
-  const result = schema.safeParse(parseJson(utf8DecodeStrict(bytes)));
-  if (!result.success) {
+  try {
+    const data = parseChecked(schema, utf8DecodeStrict(bytes));
+    return {
+      id: data.id,
+      startedAtNs: parseTime(data.startTime),
+      checkpointAtNs: parseTime(data.checkpointTime),
+      username: data.username ?? "",
+      hostname: data.hostname ?? "",
+    };
+  } catch (cause) {
+    if (!isDmError(cause)) throw cause;
     throw new FormatError(
       "DM_SESSION_MARKER_INVALID",
-      `blob ${blobId} is not a session marker: ${z.prettifyError(result.error)}`,
+      `blob ${blobId} is not a session marker: ${cause.message}`,
       { blobId },
+      { cause },
     );
   }
-  const { data } = result;
-  return {
-    id: data.id,
-    startedAtNs: parseTime(data.startTime),
-    checkpointAtNs: parseTime(data.checkpointTime),
-    username: data.username ?? "",
-    hostname: data.hostname ?? "",
-  };
 }

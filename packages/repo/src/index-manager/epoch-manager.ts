@@ -16,9 +16,11 @@ import { type Crypter, sealBlob } from "../crypto/crypter.ts";
 import type { EpochParameters } from "../format/repository-format.ts";
 import {
   type EpochState,
+  epochNumber,
   epochStateOf,
   epochToCompact,
   isSettled,
+  maxEpochsToList,
   planActive,
   rangeToCompact,
   shouldAdvance,
@@ -112,6 +114,14 @@ export class EpochManager implements IndexManager {
     });
   }
 
+  async #listEpochs(epochs: readonly number[], options: CallOptions): Promise<BlobMetadata[]> {
+    const lists = await mapConcurrent(epochs, (epoch) => this.#listPrefix(`xn${epoch}_`, options), {
+      concurrency: listConcurrency,
+      signal: options.signal,
+    });
+    return lists.flat();
+  }
+
   async #listPrefix(prefix: string, options: CallOptions): Promise<BlobMetadata[]> {
     const blobs: BlobMetadata[] = [];
     for await (const blob of this.#options.store.list(prefix, { signal: options.signal }))
@@ -123,21 +133,20 @@ export class EpochManager implements IndexManager {
     for (;;) {
       const state = await this.state(options);
       const plan = planActive(state);
-      const listed = await mapConcurrent(
-        plan.epochsToList,
-        (epoch) => this.#listPrefix(`xn${epoch}_`, options),
-        {
-          concurrency: listConcurrency,
-          signal: options.signal,
-        },
-      );
+      const { isToBeListed } = plan;
+      const listed = isToBeListed
+        ? (await this.#listPrefix("xn", options)).filter(({ id }) => {
+            const epoch = epochNumber(id);
+            return epoch !== undefined && isToBeListed(epoch);
+          })
+        : await this.#listEpochs(plan.epochsToList, options);
       // The answer must rest on a state that was valid to its end.
       if (this.#remainingNs() <= 0n) {
         this.invalidate();
         continue;
       }
       return {
-        blobIds: [...plan.blobIds, ...listed.flat().map((blob) => blob.id)],
+        blobIds: [...plan.blobIds, ...listed.map((blob) => blob.id)],
         deletionWatermarkSeconds: state.deletionWatermarkSeconds,
       };
     }
@@ -228,7 +237,7 @@ export class EpochManager implements IndexManager {
     );
     if (!range) return undefined;
     const blobIds: string[] = [];
-    for (let epoch = range.first; epoch <= range.last; epoch++)
+    for (const epoch of await this.#epochsBetween(range.first, range.last, options))
       blobIds.push(...(await this.epochBlobs(epoch, options)));
     if (blobIds.length === 0) return undefined;
     await this.writeCompaction(
@@ -237,6 +246,18 @@ export class EpochManager implements IndexManager {
       options,
     );
     return range;
+  }
+
+  /** Epochs of a range; of a long one, only those that have blobs. */
+  async #epochsBetween(first: number, last: number, options: CallOptions): Promise<number[]> {
+    if (last - first < maxEpochsToList)
+      return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    const epochs = new Set((await this.state(options)).singles.keys());
+    for (const { id } of await this.#listPrefix("xn", options)) {
+      const epoch = epochNumber(id);
+      if (epoch !== undefined) epochs.add(epoch);
+    }
+    return [...epochs].filter((epoch) => epoch >= first && epoch <= last).sort((a, b) => a - b);
   }
 
   /** Begins the next epoch when the present one is old and full enough; answers the new write epoch, or undefined. */

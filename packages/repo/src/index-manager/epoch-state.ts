@@ -155,20 +155,38 @@ export interface ActiveEpochPlan {
   readonly blobIds: readonly string[];
   /** Settled epochs without a compaction: all their `xn<N>_` blobs count and must be listed. */
   readonly epochsToList: readonly number[];
+  /**
+   * Stands for `epochsToList` when a marker far beyond the others makes them too many for a listing each: all `xn` blobs
+   * are to be listed, and those of the epochs that it accepts count.
+   */
+  readonly isToBeListed: ((epoch: number) => boolean) | undefined;
 }
 
+/** Epochs that are listed one by one; real repositories have a handful to list, a stray marker makes it any number. */
+export const maxEpochsToList = 256;
+
 export function planActive(state: EpochState): ActiveEpochPlan {
+  const { recent, singles, writeEpoch } = state;
   const chain = longestRangeChain(state.ranges);
   const blobIds = chain.flatMap((range) => range.blobs.map((blob) => blob.id));
-  const epochsToList: number[] = [];
-  for (let epoch = reach(chain) + 1; epoch <= state.writeEpoch + 1; epoch++) {
-    const single = isSettled(epoch, state.writeEpoch) ? state.singles.get(epoch) : undefined;
-    if (single) blobIds.push(...single.map((blob) => blob.id));
-    else if (state.recent.has(epoch))
-      blobIds.push(...state.recent.get(epoch)!.map((blob) => blob.id));
-    else epochsToList.push(epoch);
+  const first = reach(chain) + 1;
+  const last = writeEpoch + 1;
+  const found = new Set<number>();
+  const take = (epoch: number, blobs: readonly BlobMetadata[]): void => {
+    if (epoch < first || epoch > last || found.has(epoch)) return;
+    found.add(epoch);
+    for (const blob of blobs) blobIds.push(blob.id);
+  };
+  for (const [epoch, blobs] of singles) if (isSettled(epoch, writeEpoch)) take(epoch, blobs);
+  for (const [epoch, blobs] of recent) take(epoch, blobs);
+  if (last - first + 1 - found.size > maxEpochsToList) {
+    const isToBeListed = (epoch: number): boolean =>
+      epoch >= first && epoch <= last && !found.has(epoch);
+    return { blobIds, epochsToList: [], isToBeListed };
   }
-  return { blobIds, epochsToList };
+  const epochsToList: number[] = [];
+  for (let epoch = first; epoch <= last; epoch++) if (!found.has(epoch)) epochsToList.push(epoch);
+  return { blobIds, epochsToList, isToBeListed: undefined };
 }
 
 /** Whether the flushed blobs of the write epoch are old and many (or large) enough for the next epoch to begin. */

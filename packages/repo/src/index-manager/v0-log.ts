@@ -3,11 +3,11 @@
  * an `l` blob records which `m` blobs may go. Format: docs/format/epochs.md. Proof: test/v0.test.ts.
  * @module
  */
-import { FormatError, utf8DecodeStrict, utf8Encode } from "@dm/core";
+import { FormatError, isDmError, utf8DecodeStrict, utf8Encode } from "@dm/core";
 import type { BlobMetadata } from "@dm/storage";
 import { z } from "zod";
+import { parseChecked } from "../json/checked-json.ts";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
-import { parseJson } from "../json/raw-json.ts";
 
 export interface CompactionLog {
   readonly inputs: readonly BlobMetadata[];
@@ -27,31 +27,35 @@ const cleanupSchema = z.looseObject({
   cleanupScheduleTime: z.string(),
 });
 
-function parse<Output>(schema: z.ZodType<Output>, bytes: Uint8Array, blobId: string): Output {
-  const result = schema.safeParse(parseJson(utf8DecodeStrict(bytes)));
-  if (!result.success) {
+/** Runs a decoder; what it finds wrong is told with the blob's id. */
+function decodeNamed<Result>(blobId: string, decode: () => Result): Result {
+  try {
+    return decode();
+  } catch (cause) {
+    if (!isDmError(cause)) throw cause;
     throw new FormatError(
       "DM_COMPACTION_LOG_INVALID",
-      `blob ${blobId} is not a compaction log: ${z.prettifyError(result.error)}`,
-      {
-        blobId,
-      },
+      `blob ${blobId} is not a compaction log: ${cause.message}`,
+      { blobId },
+      { cause },
     );
   }
-  return result.data;
 }
 
+/** @throws {FormatError} `DM_COMPACTION_LOG_INVALID` naming the blob */
 export function decodeCompactionLog(bytes: Uint8Array, blobId: string): CompactionLog {
-  const log = parse(logSchema, bytes, blobId);
   const metadata = (blob: z.infer<typeof blobSchema>): BlobMetadata => ({
     id: blob.id,
     length: blob.length,
     timestampNs: parseTime(blob.timestamp),
   });
-  return {
-    inputs: (log.inputMetadata ?? []).map(metadata),
-    outputs: (log.outputMetadata ?? []).map(metadata),
-  };
+  return decodeNamed(blobId, () => {
+    const log = parseChecked(logSchema, utf8DecodeStrict(bytes));
+    return {
+      inputs: (log.inputMetadata ?? []).map(metadata),
+      outputs: (log.outputMetadata ?? []).map(metadata),
+    };
+  });
 }
 
 export function encodeCompactionLog(log: CompactionLog): Uint8Array {
@@ -70,9 +74,15 @@ export interface DelayedCleanup {
   readonly scheduledAtNs: bigint;
 }
 
+/** @throws {FormatError} `DM_COMPACTION_LOG_INVALID` naming the blob */
 export function decodeDelayedCleanup(bytes: Uint8Array, blobId: string): DelayedCleanup {
-  const cleanup = parse(cleanupSchema, bytes, blobId);
-  return { blobIds: cleanup.blobIDs ?? [], scheduledAtNs: parseTime(cleanup.cleanupScheduleTime) };
+  return decodeNamed(blobId, () => {
+    const cleanup = parseChecked(cleanupSchema, utf8DecodeStrict(bytes));
+    return {
+      blobIds: cleanup.blobIDs ?? [],
+      scheduledAtNs: parseTime(cleanup.cleanupScheduleTime),
+    };
+  });
 }
 
 export function encodeDelayedCleanup(cleanup: DelayedCleanup): Uint8Array {

@@ -18,8 +18,8 @@ import type { BlobStore, CallOptions } from "@dm/storage";
 import { z } from "zod";
 import type { OpenedFormat } from "../format/format-store.ts";
 import { deriveRepositoryKey } from "../format/keys.ts";
+import { parseChecked } from "../json/checked-json.ts";
 import { formatTime, parseTime } from "../json/go-json.ts";
-import { parseJson } from "../json/raw-json.ts";
 
 export const scheduleBlobId = "kopia.maintenance";
 
@@ -88,15 +88,21 @@ const textOf = (ns: bigint): string => (ns === 0n ? zeroTime : formatTime(ns));
 
 /** @throws {FormatError} `DM_MAINTENANCE_SCHEDULE_INVALID` */
 export function decodeSchedule(json: Uint8Array): MaintenanceSchedule {
-  const result = scheduleSchema.safeParse(parseJson(utf8DecodeStrict(json)));
-  if (!result.success) {
+  try {
+    return scheduleOf(parseChecked(scheduleSchema, utf8DecodeStrict(json)));
+  } catch (cause) {
+    if (!isDmError(cause)) throw cause;
     throw new FormatError(
       "DM_MAINTENANCE_SCHEDULE_INVALID",
-      `blob ${scheduleBlobId} is not a schedule: ${z.prettifyError(result.error)}`,
+      `blob ${scheduleBlobId} is not a schedule: ${cause.message}`,
       { blobId: scheduleBlobId },
+      { cause },
     );
   }
-  const { nextFullMaintenance, nextQuickMaintenance, runs } = result.data;
+}
+
+function scheduleOf(stored: z.infer<typeof scheduleSchema>): MaintenanceSchedule {
+  const { nextFullMaintenance, nextQuickMaintenance, runs } = stored;
   return {
     nextFullNs: timeOf(nextFullMaintenance),
     nextQuickNs: timeOf(nextQuickMaintenance),

@@ -1,0 +1,14 @@
+/**
+ * JSON that must have a certain shape. What it was meant to be, and in which blob, is for the caller to add.
+ * @module
+ */
+import { FormatError } from "@dm/core";
+import { z } from "zod";
+import { parseJson } from "./raw-json.ts";
+
+/** @throws {FormatError} `DM_JSON_INVALID` when it is no JSON, or not of this shape */
+export function parseChecked<Output>(schema: z.ZodType<Output>, text: string): Output {
+  const result = schema.safeParse(parseJson(text));
+  if (result.success) return result.data;
+  throw new FormatError("DM_JSON_INVALID", z.prettifyError(result.error), { length: text.length });
+}
