@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromHex, toHex, utf8Decode, utf8Encode } from "@dm/core";
+import { toHex, utf8Decode, utf8Encode } from "@dm/core";
 import { derivePasswordKey } from "@dm/encryption";
 import { expect, it } from "vitest";
 import { decodeToken, defaultCacheDirectory, diskCache, encodeToken } from "../src/client/index.ts";
@@ -12,14 +12,7 @@ import { encodeFormatCopy, recoverFormatCopy } from "../src/format/format-copy.t
 import { encodeFormatJson } from "../src/format/format-json.ts";
 import { newFormat } from "../src/format/format-store.ts";
 import { poisonBlobId } from "../src/format/upgrade.ts";
-
-const readPage = (name: string): Promise<string> =>
-  readFile(new URL(`../../../docs/format/${name}.md`, import.meta.url), "utf8");
-
-function dumpIn(page: string, name: string): Uint8Array {
-  const dump = new RegExp(`\`\`\`hex ${name}\\n([^\`]+)\`\`\``).exec(page)![1]!;
-  return fromHex(dump.replaceAll(/\|.*$/gm, "").replaceAll(/\s/g, ""));
-}
+import { dumpIn, readPage } from "./format-page.ts";
 
 const uniqueId = Uint8Array.from({ length: 32 }, (_, index) => index);
 
