@@ -17,6 +17,7 @@ import { type Crypter, openBlob } from "../crypto/crypter.ts";
 import { MergedIndex } from "../index-blob/merged.ts";
 import { openIndex, type PackIndex } from "../index-blob/open.ts";
 import type { IndexManager } from "../index-manager/index-manager.ts";
+import { untilAborted } from "../until-aborted.ts";
 
 /** An index blob that could not be used; only collected with `ignoreDamagedIndexes`. */
 export interface DamagedIndexBlob {
@@ -47,6 +48,10 @@ export class CommittedIndex {
   #deletionWatermarkSeconds = 0;
   #loadedAtNs = 0n;
   #loading: Promise<MergedIndex> | undefined;
+  /** The load after the one under way. */
+  #following: Promise<MergedIndex> | undefined;
+  /** Blobs that this process has stored since the present load listed: its list need not hold them. */
+  readonly #addedMeanwhile = new Set<string>();
   #damaged: readonly DamagedIndexBlob[] = [];
 
   constructor(options: CommittedIndexOptions) {
@@ -71,16 +76,33 @@ export class CommittedIndex {
     return this.#open.get(blobId);
   }
 
-  /** The index; loaded when it never was, is older than `refreshMs`, or `fresh` is asked for. */
+  /**
+   * The index; loaded when it never was, is older than `refreshMs`, or `fresh` is asked for. Callers at the same time
+   * share one load, but a `fresh` answer rests on a list that was asked for after the call.
+   */
   async get(options: CallOptions & { readonly fresh?: boolean } = {}): Promise<MergedIndex> {
+    options.signal?.throwIfAborted();
     const { clock, refreshMs } = this.#options;
     const ageNs = clock.nowNs() - this.#loadedAtNs;
     if (this.#merged && !options.fresh && ageNs < BigInt(Math.round(refreshMs)) * 1_000_000n)
       return this.#merged;
-    this.#loading ??= this.#load(options).finally(() => {
-      this.#loading = undefined;
-    });
-    return this.#loading;
+    return untilAborted(this.#begin(options.fresh === true), options.signal);
+  }
+
+  #begin(fresh: boolean): Promise<MergedIndex> {
+    if (!this.#loading) {
+      this.#loading = this.#load(fresh).finally(() => {
+        this.#loading = undefined;
+      });
+      return this.#loading;
+    }
+    if (!fresh) return this.#loading;
+    const again = (): Promise<MergedIndex> => {
+      this.#following = undefined;
+      return this.#begin(true);
+    };
+    this.#following ??= this.#loading.then(again, again);
+    return this.#following;
   }
 
   /** The index as last loaded, without any I/O. */
@@ -90,22 +112,22 @@ export class CommittedIndex {
 
   /** Takes in index blobs that this process has just stored. */
   add(blobIds: readonly string[], indexes: readonly Uint8Array[]): void {
-    for (const [position, blobId] of blobIds.entries())
+    for (const [position, blobId] of blobIds.entries()) {
       this.#open.set(blobId, this.#decode(indexes[position]!));
+      this.#addedMeanwhile.add(blobId);
+    }
     this.#merge();
   }
 
-  async #load(options: CallOptions & { readonly fresh?: boolean }): Promise<MergedIndex> {
+  async #load(fresh: boolean): Promise<MergedIndex> {
     const { clock, logger, manager } = this.#options;
     let delayMs = 100;
     for (let attempt = 1; ; attempt++) {
       const startedNs = clock.nowNs();
-      const active = await manager.active({
-        signal: options.signal,
-        fresh: options.fresh === true || attempt > 1,
-      });
+      this.#addedMeanwhile.clear();
+      const active = await manager.active({ fresh: fresh || attempt > 1 });
       try {
-        await this.#fetch(active.blobIds, options);
+        await this.#fetch(active.blobIds);
         this.#deletionWatermarkSeconds = active.deletionWatermarkSeconds;
         this.#loadedAtNs = startedNs;
         return this.#merge();
@@ -113,13 +135,13 @@ export class CommittedIndex {
         // A compaction of another client removed a blob between list and get: list again.
         if (!isDmError(error, "DM_BLOB_NOT_FOUND") || attempt >= maxAttempts) throw error;
         logger.debug("Index blob vanished between list and get", { attempt });
-        await clock.sleep(delayMs, { signal: options.signal });
+        await clock.sleep(delayMs);
         delayMs *= 2;
       }
     }
   }
 
-  async #fetch(blobIds: readonly string[], options: CallOptions): Promise<void> {
+  async #fetch(blobIds: readonly string[]): Promise<void> {
     const wanted = new Set(blobIds);
     const damaged: DamagedIndexBlob[] = [];
     const fetched = new Map<string, PackIndex>();
@@ -127,7 +149,7 @@ export class CommittedIndex {
       [...wanted].filter((blobId) => !this.#open.has(blobId)),
       async (blobId) => {
         try {
-          fetched.set(blobId, await this.#read(blobId, options));
+          fetched.set(blobId, await this.#read(blobId));
         } catch (error) {
           const isDamage = error instanceof FormatError || error instanceof IntegrityError;
           if (!isDamage || !this.#options.ignoreDamagedIndexes) throw error;
@@ -135,21 +157,34 @@ export class CommittedIndex {
           this.#options.logger.warn("Ignored damaged index blob", { blobId, error: error.message });
         }
       },
-      { concurrency: fetchConcurrency, signal: options.signal },
+      { concurrency: fetchConcurrency },
     );
-    for (const blobId of this.#open.keys()) if (!wanted.has(blobId)) this.#open.delete(blobId);
+    for (const blobId of this.#open.keys())
+      if (!wanted.has(blobId) && !this.#addedMeanwhile.has(blobId)) this.#open.delete(blobId);
     for (const [blobId, index] of fetched) this.#open.set(blobId, index);
     this.#damaged = damaged;
   }
 
-  async #read(blobId: string, options: CallOptions): Promise<PackIndex> {
-    const { cache, crypter, store } = this.#options;
-    const cached = await cache?.get(blobId, { signal: options.signal });
-    if (cached) return this.#decode(openBlob(crypter, blobId, cached), blobId);
-    const stored = await store.get(blobId, { signal: options.signal });
-    const index = this.#decode(openBlob(crypter, blobId, stored), blobId);
+  async #read(blobId: string): Promise<PackIndex> {
+    const { cache, logger, store } = this.#options;
+    const cached = await cache?.get(blobId);
+    if (cached) {
+      try {
+        return this.#openStored(blobId, cached);
+      } catch (error) {
+        if (!isDmError(error)) throw error;
+        // The store may hold what the cache has lost.
+        logger.warn("Ignored damaged index blob in the cache", { blobId, error: error.message });
+      }
+    }
+    const stored = await store.get(blobId);
+    const index = this.#openStored(blobId, stored);
     await cache?.put(blobId, stored);
     return index;
+  }
+
+  #openStored(blobId: string, stored: Uint8Array): PackIndex {
+    return this.#decode(openBlob(this.#options.crypter, blobId, stored), blobId);
   }
 
   #decode(bytes: Uint8Array, blobId?: string): PackIndex {

@@ -50,16 +50,25 @@ export class ContentReader {
 
   /** @throws {NotFoundError} `DM_CONTENT_NOT_FOUND`, and everything that {@link ContentReader.readEntry} throws */
   async read(id: ContentId, options: CallOptions = {}): Promise<Uint8Array> {
-    const entry = (await this.info(id, options)) ?? (await this.#infoAfterRefresh(id, options));
-    if (!entry)
-      throw new NotFoundError("DM_CONTENT_NOT_FOUND", `content ${id} is in no index`, {
-        contentId: id,
-      });
-    return this.readEntry(entry, options);
+    const entry = await this.info(id, options);
+    try {
+      if (entry) return await this.readEntry(entry, options);
+    } catch (error) {
+      if (!isDmError(error, "DM_PACK_NOT_FOUND")) throw error;
+      // Maintenance of another client may have moved the content into another pack.
+      const newer = await this.#afterRefresh(id, options);
+      if (!newer || newer.packBlobId === entry?.packBlobId) throw error;
+      return this.readEntry(newer, options);
+    }
+    const newer = await this.#afterRefresh(id, options);
+    if (newer) return this.readEntry(newer, options);
+    throw new NotFoundError("DM_CONTENT_NOT_FOUND", `content ${id} is in no index`, {
+      contentId: id,
+    });
   }
 
-  /** Another client may have written the content since the index was loaded. */
-  async #infoAfterRefresh(id: ContentId, options: CallOptions): Promise<IndexEntry | undefined> {
+  /** Another client may have written the content, or moved it, since the index was loaded. */
+  async #afterRefresh(id: ContentId, options: CallOptions): Promise<IndexEntry | undefined> {
     return (await this.#options.index.get({ ...options, fresh: true })).find(id);
   }
 
@@ -71,27 +80,30 @@ export class ContentReader {
    * @throws {UnsupportedError} `DM_ENCRYPTION_KEY_UNKNOWN`, or the compressor is not known
    */
   async readEntry(entry: IndexEntry, options: CallOptions = {}): Promise<Uint8Array> {
-    return this.decode(entry, await this.#packed(entry, options));
+    checkEntry(entry, this.#options.crypter);
+    const { dataCache, metadataCache } = this.#options;
+    const cache = contentIdPrefix(entry.contentId) === "" ? dataCache : metadataCache;
+    const key = cacheKey(entry);
+    const cached = await cache?.get(key, { signal: options.signal });
+    if (cached?.length === entry.packedLength) {
+      try {
+        return this.decode(entry, cached);
+      } catch (error) {
+        // The store may hold what the cache has lost.
+        if (!isDmError(error)) throw error;
+      }
+    }
+    const stored = await this.#packed(entry, options);
+    const plaintext = this.decode(entry, stored);
+    // Only what has proved good: a reading error must not stay.
+    await cache?.put(key, stored);
+    return plaintext;
   }
 
   async #packed(entry: IndexEntry, options: CallOptions): Promise<Uint8Array> {
-    checkEntry(entry, this.#options.crypter);
-    const cache =
-      contentIdPrefix(entry.contentId) === ""
-        ? this.#options.dataCache
-        : this.#options.metadataCache;
-    const key = cacheKey(entry);
-    const cached = await cache?.get(key, { signal: options.signal });
-    if (cached?.length === entry.packedLength) return cached;
     const { contentId, packBlobId: blobId, packOffset: offset, packedLength: length } = entry;
     try {
-      const stored = await this.#options.store.get(blobId, {
-        offset,
-        length,
-        signal: options.signal,
-      });
-      await cache?.put(key, stored);
-      return stored;
+      return await this.#options.store.get(blobId, { offset, length, signal: options.signal });
     } catch (cause) {
       const where = { contentId, blobId, offset, length };
       if (isDmError(cause, "DM_BLOB_NOT_FOUND")) {
@@ -181,6 +193,14 @@ function checkEntry(entry: IndexEntry, crypter: Crypter): void {
     throw new UnsupportedError(
       "DM_ENCRYPTION_KEY_UNKNOWN",
       `content ${entry.contentId} is encrypted with key number ${entry.encryptionKeyId}; known: 0`,
+      where,
+    );
+  }
+  const hashLength = entry.contentId.length >> 1;
+  if (hashLength !== crypter.hash.digestLength) {
+    throw new FormatError(
+      "DM_INDEX_ENTRY_INVALID",
+      `index entry of content ${entry.contentId} has a hash of ${hashLength} bytes, this repository's have ${crypter.hash.digestLength}`,
       where,
     );
   }
