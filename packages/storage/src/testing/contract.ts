@@ -502,6 +502,8 @@ export function testBlobStore(
       let writing = true;
       const reader = async (): Promise<void> => {
         while (writing) {
+          // A store without I/O settles at once: without this the timers of others would never run.
+          await new Promise((resolve) => setTimeout(resolve, 0));
           const bytes = await store.get(id);
           const version = versions[(bytes[0] ?? 0) - 1];
           assert(version !== undefined, `bytes that nobody put: ${bytes[0]}`);
