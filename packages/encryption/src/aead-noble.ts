@@ -19,12 +19,14 @@ const make = (
 
 export const nobleAead: Aead = {
   name: "noble",
+  ciphers: ["aes-256-gcm", "chacha20-poly1305"],
   seal(cipher, key, nonce, plaintext, aad, output) {
     output.set(make(cipher, key, nonce, aad).encrypt(plaintext));
   },
   open(cipher, key, nonce, sealed, aad) {
+    const state = make(cipher, key, nonce, aad);
     try {
-      return make(cipher, key, nonce, aad).decrypt(sealed);
+      return state.decrypt(sealed);
     } catch {
       // Lengths are checked by the caller: what is left is a tag that does not match.
       return undefined;

@@ -24,6 +24,9 @@ type NodeCrypto = typeof import("node:crypto");
 export function nodeAead(): Aead | undefined {
   const crypto = nodeBuiltin<NodeCrypto>("node:crypto");
   if (!crypto?.createCipheriv) return undefined;
+  // OpenSSL with a policy, or another library in its place, may lack ChaCha20-Poly1305.
+  const offered = new Set(crypto.getCiphers());
+  const ciphers = (["aes-256-gcm", "chacha20-poly1305"] as const).filter((it) => offered.has(it));
   const options = { authTagLength: tagBytes };
   const encryptor = (
     cipher: Cipher,
@@ -43,6 +46,7 @@ export function nodeAead(): Aead | undefined {
       : crypto.createDecipheriv(cipher, key, nonce, options);
   return {
     name: "node",
+    ciphers,
     seal(cipher, key, nonce, plaintext, aad, output) {
       const state = encryptor(cipher, key, nonce);
       state.setAAD(aad, { plaintextLength: plaintext.length });
@@ -60,9 +64,16 @@ export function nodeAead(): Aead | undefined {
       const state = decryptor(cipher, key, nonce);
       state.setAAD(aad, { plaintextLength: length });
       state.setAuthTag(sealed.subarray(length));
-      const plaintext = new Uint8Array(length);
-      for (let at = 0; at < length; at += pieceBytes) {
-        plaintext.set(state.update(sealed.subarray(at, Math.min(at + pieceBytes, length))), at);
+      let plaintext: Uint8Array;
+      if (length <= pieceBytes) {
+        // Memory of its own already: no copy.
+        const { buffer, byteOffset } = state.update(sealed.subarray(0, length));
+        plaintext = new Uint8Array(buffer, byteOffset, length);
+      } else {
+        plaintext = new Uint8Array(length);
+        for (let at = 0; at < length; at += pieceBytes) {
+          plaintext.set(state.update(sealed.subarray(at, Math.min(at + pieceBytes, length))), at);
+        }
       }
       try {
         state.final();

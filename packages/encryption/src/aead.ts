@@ -6,6 +6,7 @@ import type { Cipher } from "./registry.ts";
 
 export interface Aead {
   readonly name: string;
+  readonly ciphers: readonly Cipher[];
   /**
    * Writes `ciphertext || tag` to `output`, which has exactly room for both.
    */

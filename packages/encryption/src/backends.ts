@@ -6,25 +6,25 @@ import { UnsupportedError } from "@dm/core";
 import type { Aead } from "./aead.ts";
 import { nobleAead } from "./aead-noble.ts";
 import { nodeAead } from "./aead-node.ts";
+import type { Cipher } from "./registry.ts";
 
 let known: readonly Aead[] | undefined;
 
-export function aeadBackends(): readonly Aead[] {
+export function aeadBackends(cipher: Cipher): readonly Aead[] {
   known ??= [nodeAead(), nobleAead].filter((backend) => backend !== undefined);
-  return known;
+  return known.filter(({ ciphers }) => ciphers.includes(cipher));
 }
 
 /** @throws {UnsupportedError} `DM_ENCRYPTION_BACKEND_UNKNOWN` */
-export function aeadBackend(name?: string): Aead {
+export function aeadBackend(cipher: Cipher, name?: string): Aead {
+  const candidates = aeadBackends(cipher);
   const found =
-    name === undefined
-      ? aeadBackends()[0]
-      : aeadBackends().find((backend) => backend.name === name);
+    name === undefined ? candidates[0] : candidates.find((backend) => backend.name === name);
   if (found) return found;
-  const names = aeadBackends().map((backend) => backend.name);
+  const names = candidates.map((backend) => backend.name).join(", ");
   throw new UnsupportedError(
     "DM_ENCRYPTION_BACKEND_UNKNOWN",
-    `back-end ${JSON.stringify(name)} is not here; available: ${names.join(", ")}`,
+    `back-end ${JSON.stringify(name)} is not here; available: ${names}`,
     { backend: name },
   );
 }

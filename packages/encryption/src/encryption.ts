@@ -4,14 +4,9 @@
  * Format: docs/format/encryption.md. Proof: test/vectors.test.ts.
  * @module
  */
-import {
-  FormatError,
-  IntegrityError,
-  type RandomBytes,
-  systemRandomBytes,
-  utf8Encode,
-} from "@dm/core";
+import { type RandomBytes, systemRandomBytes, utf8Encode } from "@dm/core";
 import { aeadBackend, aeadBackends } from "./backends.ts";
+import { notAuthentic, truncated } from "./failures.ts";
 import { hkdfSha256 } from "./key-derivation.ts";
 import { noncePool } from "./nonce-pool.ts";
 import {
@@ -28,7 +23,7 @@ export interface EncryptOptions {
   readonly output?: Uint8Array | undefined;
 }
 
-export interface EncryptItem {
+export interface EncryptItem extends EncryptOptions {
   readonly plaintext: Uint8Array;
   readonly iv: Uint8Array;
 }
@@ -40,11 +35,13 @@ export interface ContentEncryption {
   /** The back-end in use. */
   readonly backend: string;
   /**
-   * Encrypts one content. `iv` (at least 16 bytes, from the content's hash) decides the key and is authenticated.
+   * Encrypts one content. `iv` (16 bytes and more, from the content's hash) decides the key and is authenticated.
    * Inputs are borrowed for the call; without `output` the result is the caller's.
+   * @throws {RangeError} for an `output` that is too short, or a nonce that has not 12 bytes
    */
   encrypt(plaintext: Uint8Array, iv: Uint8Array, options?: EncryptOptions): Uint8Array;
   /**
+   * The plaintext, the caller's own. Nothing of it is handed out before the tag has been verified.
    * @throws {FormatError} `DM_CIPHERTEXT_TRUNCATED` when shorter than the overhead
    * @throws {IntegrityError} `DM_DECRYPT_FAILED` when the tag does not match: altered bytes, another iv or another key
    */
@@ -72,7 +69,7 @@ export function createEncryption(
   options: CreateEncryptionOptions = {},
 ): ContentEncryption {
   const { cipher, name, overheadBytes } = encryptionDescription(algorithm);
-  const backend = aeadBackend(options.backend);
+  const backend = aeadBackend(cipher, options.backend);
   const secret = hkdfSha256(masterKey, { salt: contentSalt, info: new Uint8Array(0), length: 32 });
   const nextNonce = noncePool(options.randomBytes ?? systemRandomBytes);
 
@@ -100,30 +97,16 @@ export function createEncryption(
     overheadBytes,
     backend: backend.name,
     encrypt,
-    encryptMany: (items) => items.map(({ plaintext, iv }) => encrypt(plaintext, iv)),
+    encryptMany: (items) => items.map((item) => encrypt(item.plaintext, item.iv, item)),
     decrypt(stored, iv) {
-      if (stored.length < overheadBytes) {
-        throw new FormatError(
-          "DM_CIPHERTEXT_TRUNCATED",
-          `encrypted content of ${stored.length} bytes, at least ${overheadBytes} are needed`,
-          { length: stored.length },
-        );
-      }
+      if (stored.length < overheadBytes) throw truncated(stored.length, overheadBytes);
       const nonce = stored.subarray(0, nonceBytes);
       const key = backend.hmacSha256(secret, iv);
       const plaintext = backend.open(cipher, key, nonce, stored.subarray(nonceBytes), iv);
       if (plaintext) return plaintext;
-      throw decryptFailed(stored.length);
+      throw notAuthentic(stored.length);
     },
   };
-}
-
-export function decryptFailed(length: number): IntegrityError {
-  return new IntegrityError(
-    "DM_DECRYPT_FAILED",
-    `authentication of ${length} encrypted bytes failed`,
-    { length },
-  );
 }
 
 export interface EncryptionBackends {
@@ -136,10 +119,8 @@ export interface EncryptionBackends {
 
 /** Which back-end each algorithm uses on this machine. */
 export function describeEncryption(): EncryptionBackends[] {
-  const available = aeadBackends().map((backend) => backend.name);
-  return Object.values(encryptionAlgorithms).map(({ name }) => ({
-    algorithm: name,
-    backend: available[0]!,
-    available,
-  }));
+  return Object.values(encryptionAlgorithms).map(({ cipher, name }) => {
+    const available = aeadBackends(cipher).map((backend) => backend.name);
+    return { algorithm: name, backend: available[0]!, available };
+  });
 }

@@ -3,12 +3,13 @@
  * Sources: RFC 7914, RFC 8018, RFC 5869, NIST SP 800-38D. Format: docs/format/encryption.md. Proof: test/keys.test.ts.
  * @module
  */
-import { FormatError, IntegrityError, nodeBuiltin, UnsupportedError, utf8Encode } from "@dm/core";
+import { FormatError, nodeBuiltin, UnsupportedError, utf8Encode } from "@dm/core";
 import { pbkdf2Async } from "@noble/hashes/pbkdf2.js";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { aeadBackend } from "./backends.ts";
-import { tagBytes } from "./registry.ts";
+import { notAuthentic, truncated } from "./failures.ts";
+import { nonceBytes, tagBytes } from "./registry.ts";
 
 export type KeyDerivationAlgorithm = "scrypt-65536-8-1" | "pbkdf2-sha256-600000";
 
@@ -28,6 +29,7 @@ export const keyDerivationAlgorithms: Readonly<
 
 export const defaultKeyDerivationAlgorithm: KeyDerivationAlgorithm = "scrypt-65536-8-1";
 
+const aes = "aes-256-gcm";
 const keyBytes = 32;
 const minSaltBytes = 16;
 const scryptCost = { N: 65536, r: 8, p: 1 };
@@ -40,13 +42,14 @@ export interface DerivePasswordKeyOptions {
   readonly salt: Uint8Array;
   /** Looked at before the work begins and after it; the work itself cannot be stopped. */
   readonly signal?: AbortSignal | undefined;
-  /** `noble` pins the portable back-end. */
+  /** Pins a back-end by name: `node` or `noble`. */
   readonly backend?: string | undefined;
 }
 
 /**
  * The key of a password, 32 bytes. Slow by intent: about 0.3 s in Node, off the main thread; seconds in a browser.
- * @throws {UnsupportedError} `DM_KEY_DERIVATION_UNKNOWN`
+ * Takes 64 MiB of memory while it runs with scrypt.
+ * @throws {UnsupportedError} `DM_KEY_DERIVATION_UNKNOWN`, `DM_ENCRYPTION_BACKEND_UNKNOWN`
  * @throws {FormatError} `DM_SALT_TOO_SHORT`
  * @example const key = await derivePasswordKey(password, { algorithm: "scrypt-65536-8-1", salt: uniqueId });
  */
@@ -74,8 +77,8 @@ export async function derivePasswordKey(
   }
   signal?.throwIfAborted();
   const bytes = utf8Encode(password);
-  const node =
-    backend === "noble" ? undefined : nodeBuiltin<typeof import("node:crypto")>("node:crypto");
+  const { name } = aeadBackend(aes, backend);
+  const node = name === "node" ? nodeBuiltin<NodeCrypto>("node:crypto") : undefined;
   const derive = algorithm === "scrypt-65536-8-1" ? scrypt : pbkdf2;
   const key = await derive(node, bytes, salt);
   signal?.throwIfAborted();
@@ -126,7 +129,7 @@ function pbkdf2(
 
 /** HMAC-SHA-256, 32 bytes. */
 export function hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array {
-  return aeadBackend().hmacSha256(key, data);
+  return aeadBackend(aes).hmacSha256(key, data);
 }
 
 export interface HkdfOptions {
@@ -139,8 +142,8 @@ export interface HkdfOptions {
 /** HKDF (RFC 5869) with SHA-256: extract, then expand. */
 export function hkdfSha256(inputKey: Uint8Array, options: HkdfOptions): Uint8Array {
   const { info, length, salt } = options;
-  if (length > 255 * 32)
-    throw new RangeError(`HKDF-SHA-256 gives at most ${255 * 32} bytes, not ${length}`);
+  if (!(length >= 0 && length <= 255 * 32))
+    throw new RangeError(`HKDF-SHA-256 gives 0 to ${255 * 32} bytes, not ${length}`);
   const pseudoRandomKey = hmacSha256(salt.length === 0 ? new Uint8Array(32) : salt, inputKey);
   const output = new Uint8Array(length);
   let block = new Uint8Array(0);
@@ -155,22 +158,28 @@ export function hkdfSha256(inputKey: Uint8Array, options: HkdfOptions): Uint8Arr
   return output;
 }
 
-/** AES-256-GCM: `ciphertext || tag`. The nonce (12 bytes) must be new for the key. */
+/**
+ * AES-256-GCM: `ciphertext || tag`. The nonce must be new for the key.
+ * @throws {RangeError} for a key that has not 32 bytes, or a nonce that has not 12
+ */
 export function aes256GcmSeal(
   key: Uint8Array,
   nonce: Uint8Array,
   plaintext: Uint8Array,
   associatedData: Uint8Array,
 ): Uint8Array {
+  checkKey(key);
+  if (nonce.length !== nonceBytes) throw new RangeError(`nonce of ${nonce.length} bytes`);
   const sealed = new Uint8Array(plaintext.length + tagBytes);
-  aeadBackend().seal("aes-256-gcm", key, nonce, plaintext, associatedData, sealed);
+  aeadBackend(aes).seal(aes, key, nonce, plaintext, associatedData, sealed);
   return sealed;
 }
 
 /**
  * Plaintext of `ciphertext || tag`.
- * @throws {FormatError} `DM_CIPHERTEXT_TRUNCATED`
+ * @throws {FormatError} `DM_CIPHERTEXT_TRUNCATED` when the tag or the nonce is not all there
  * @throws {IntegrityError} `DM_DECRYPT_FAILED`
+ * @throws {RangeError} for a key that has not 32 bytes
  */
 export function aes256GcmOpen(
   key: Uint8Array,
@@ -178,22 +187,14 @@ export function aes256GcmOpen(
   sealed: Uint8Array,
   associatedData: Uint8Array,
 ): Uint8Array {
-  if (sealed.length < tagBytes || nonce.length !== 12) {
-    throw new FormatError(
-      "DM_CIPHERTEXT_TRUNCATED",
-      `sealed text of ${sealed.length} bytes with a nonce of ${nonce.length}`,
-      {
-        length: sealed.length,
-      },
-    );
-  }
-  const plaintext = aeadBackend().open("aes-256-gcm", key, nonce, sealed, associatedData);
+  checkKey(key);
+  if (sealed.length < tagBytes || nonce.length !== nonceBytes)
+    throw truncated(nonce.length + sealed.length, nonceBytes + tagBytes);
+  const plaintext = aeadBackend(aes).open(aes, key, nonce, sealed, associatedData);
   if (plaintext) return plaintext;
-  throw new IntegrityError(
-    "DM_DECRYPT_FAILED",
-    `authentication of ${sealed.length} encrypted bytes failed`,
-    {
-      length: sealed.length,
-    },
-  );
+  throw notAuthentic(sealed.length);
+}
+
+function checkKey(key: Uint8Array): void {
+  if (key.length !== keyBytes) throw new RangeError(`AES-256 key of ${key.length} bytes`);
 }

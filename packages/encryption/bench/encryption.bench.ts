@@ -1,0 +1,97 @@
+// MB/s of both ciphers and every back-end by block size, writing (also many in one call, into one pack) and reading; then the
+// key derivations; beside `kopia benchmark encryption` in the same run when KOPIA names its binary.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  createEncryption,
+  derivePasswordKey,
+  describeEncryption,
+  keyDerivationAlgorithms,
+} from "@dm/encryption";
+import { random, suite } from "@dm/fixtures/bench";
+
+const masterKey = new Uint8Array(32);
+const iv = new Uint8Array(16).fill(3);
+const total = 16 << 20;
+const data = random({ bytes: total, seed: 1 });
+
+await suite("encryption", { rounds: 3 }, (measure) => {
+  for (const { algorithm, available } of describeEncryption()) {
+    for (const backend of available) {
+      for (const [name, blockBytes] of [
+        ["1K", 1 << 10],
+        ["64K", 64 << 10],
+        ["1M", 1 << 20],
+      ] as const) {
+        // The portable back-end costs the same per byte at any size.
+        if (backend === "noble" && name !== "64K") continue;
+        const bytes = backend === "noble" ? 1 << 20 : total;
+        const encryption = createEncryption(algorithm, masterKey, { backend });
+        const storedBytes = blockBytes + encryption.overheadBytes;
+        const pack = new Uint8Array((bytes / blockBytes) * storedBytes);
+        const items = Array.from({ length: bytes / blockBytes }, (_, index) => ({
+          plaintext: data.subarray(index * blockBytes, (index + 1) * blockBytes),
+          iv,
+          output: pack.subarray(index * storedBytes, (index + 1) * storedBytes),
+        }));
+        const one = `${algorithm.replace("-HMAC-SHA256", "")} ${backend} ${name}`;
+        measure(
+          `${one} encrypt`,
+          () => items.map((it) => encryption.encrypt(it.plaintext, iv)[0]),
+          {
+            bytes,
+          },
+        );
+        measure(`${one} encryptMany into a pack`, () => encryption.encryptMany(items).length, {
+          bytes,
+        });
+        const stored = items.map(({ plaintext }) => encryption.encrypt(plaintext, iv));
+        measure(`${one} decrypt`, () => stored.map((it) => encryption.decrypt(it, iv)[0]), {
+          bytes,
+        });
+      }
+    }
+  }
+});
+
+await suite("key derivation", { rounds: 3 }, (measure) => {
+  const salt = new Uint8Array(32);
+  for (const algorithm of Object.keys(keyDerivationAlgorithms)) {
+    for (const backend of describeEncryption()[0]?.available ?? []) {
+      measure(`${algorithm} ${backend}`, () =>
+        derivePasswordKey("secret", { algorithm, salt, backend }),
+      );
+    }
+  }
+});
+
+const kopia = process.env["KOPIA"];
+if (kopia === undefined) console.log("KOPIA is not set: no peer measured");
+else {
+  const directory = mkdtempSync(join(tmpdir(), "dm-encryption-bench-"));
+  try {
+    for (const [block, repeat] of [
+      ["1KB", 100_000],
+      ["64KB", 10_000],
+      ["1MB", 1_000],
+    ] as const) {
+      const run = spawnSync(
+        kopia,
+        ["benchmark", "encryption", `--block-size=${block}`, `--repeat=${repeat}`, "--parallel=1"],
+        {
+          encoding: "utf8",
+          env: {
+            ...process.env,
+            KOPIA_CONFIG_PATH: join(directory, "none.config"),
+            KOPIA_LOG_DIR: directory,
+          },
+        },
+      );
+      console.log(`kopia, blocks of ${block}\n${run.stdout}${run.status === 0 ? "" : run.stderr}`);
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
