@@ -5,7 +5,7 @@
  * @module
  */
 import { DmError, isDmError, mapConcurrent, NotFoundError } from "@dm/core";
-import type { CallOptions } from "@dm/storage";
+import { type CallOptions, isBlobId } from "@dm/storage";
 import type { ContentId } from "./content-id.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { decodeManifests } from "./manifest/manifest-codec.ts";
@@ -173,6 +173,7 @@ async function verifyPack(
   entries: readonly IndexEntry[],
   options: CallOptions,
 ): Promise<VerifyFinding[]> {
+  if (!isBlobId(blobId)) return entries.map((entry) => impossiblePack(repository, entry));
   let pack: Uint8Array;
   try {
     pack = await repository.store.get(blobId, { signal: options.signal });
@@ -202,6 +203,13 @@ async function verifyPack(
     findings.push({ severity: "warning", blobId, offset: pack.length, contentCount: 0, error });
   }
   return findings;
+}
+
+/** An index entry whose pack cannot exist under that name. */
+function impossiblePack(repository: Repository, entry: IndexEntry): VerifyFinding {
+  const { contentId, packBlobId: blobId, packOffset: offset } = entry;
+  const error = contentError(repository, entry, new Uint8Array(0))!;
+  return { severity: "error", blobId, contentId, offset, contentCount: 1, error };
 }
 
 function contentError(

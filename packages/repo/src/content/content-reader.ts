@@ -12,7 +12,7 @@ import {
   NotFoundError,
   UnsupportedError,
 } from "@dm/core";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, isBlobId } from "@dm/storage";
 import type { ContentCache } from "../cache/content-cache.ts";
 import { type ContentId, contentIdHash, contentIdPrefix } from "../content-id.ts";
 import { type Crypter, contentIv } from "../crypto/crypter.ts";
@@ -187,12 +187,20 @@ function cacheKey(entry: IndexEntry): string {
   return `${contentId}.${packBlobId}.${packOffset.toString(16)}`;
 }
 
+/** Refuses what only a broken program with the keys can have written. */
 function checkEntry(entry: IndexEntry, crypter: Crypter): void {
   const where = { contentId: entry.contentId, blobId: entry.packBlobId, offset: entry.packOffset };
   if (entry.encryptionKeyId !== 0) {
     throw new UnsupportedError(
       "DM_ENCRYPTION_KEY_UNKNOWN",
       `content ${entry.contentId} is encrypted with key number ${entry.encryptionKeyId}; known: 0`,
+      where,
+    );
+  }
+  if (!isBlobId(entry.packBlobId)) {
+    throw new FormatError(
+      "DM_INDEX_ENTRY_INVALID",
+      `index entry of content ${entry.contentId} names ${JSON.stringify(entry.packBlobId)} as its pack`,
       where,
     );
   }
