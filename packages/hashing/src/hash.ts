@@ -22,8 +22,10 @@ export interface ContentHash {
   readonly algorithm: HashAlgorithm;
   /** Bytes of a digest. */
   readonly digestLength: number;
-  /** The back-end in use for one block. */
+  /** The back-end in use for one block that is not small. */
   readonly backend: string;
+  /** The back-end in use for a small block, where a call costs more than its bytes. */
+  readonly smallBackend: string;
   /** The back-end in use for many blocks in one call. */
   readonly manyBackend: string;
   /** Digest of one block. Borrows `data` for the call; the result is the caller's. */
@@ -37,17 +39,53 @@ export interface CreateHashOptions {
   readonly backend?: string | undefined;
 }
 
-type Purpose = "one" | "many";
+interface Ranking {
+  /** Shorter blocks than this are small: a call into native code or OpenSSL costs about 3 µs. */
+  readonly smallBytes: number;
+  readonly small: readonly string[];
+  readonly large: readonly string[];
+  readonly many: readonly string[];
+}
 
-/** Back-ends, fastest first, as measured by bench/hashing.bench.ts; what is not here is left out. */
-const fastest: Readonly<Record<HashFamily, Readonly<Record<Purpose, readonly string[]>>>> = {
-  blake2b: { one: ["native", "wasm", "noble"], many: ["wasm", "native", "noble"] },
-  blake2s: { one: ["native", "wasm", "noble"], many: ["wasm", "native", "noble"] },
-  blake3: { one: ["native", "wasm", "noble"], many: ["native", "wasm", "noble"] },
-  "hmac-sha224": { one: ["node", "noble"], many: ["node", "noble"] },
-  "hmac-sha256": { one: ["node", "noble"], many: ["node", "noble"] },
-  "hmac-sha3-224": { one: ["node", "wasm", "noble"], many: ["wasm", "node", "noble"] },
-  "hmac-sha3-256": { one: ["node", "wasm", "noble"], many: ["wasm", "node", "noble"] },
+type Purpose = "small" | "large" | "many";
+
+const blake2: Ranking = {
+  smallBytes: 16_384,
+  small: ["wasm", "native", "noble"],
+  large: ["native", "wasm", "noble"],
+  many: ["wasm", "native", "noble"],
+};
+
+const blake3: Ranking = {
+  smallBytes: 4097,
+  small: ["wasm", "native", "noble"],
+  large: ["native", "wasm", "noble"],
+  many: ["native", "wasm", "noble"],
+};
+
+const sha2: Ranking = {
+  smallBytes: 0,
+  small: ["node", "noble"],
+  large: ["node", "noble"],
+  many: ["node", "noble"],
+};
+
+const sha3: Ranking = {
+  smallBytes: 8192,
+  small: ["wasm", "node", "noble"],
+  large: ["node", "wasm", "noble"],
+  many: ["wasm", "node", "noble"],
+};
+
+/** Back-ends, fastest first, as measured by bench/hashing.bench.ts; what is not here is passed over. */
+const rankings: Readonly<Record<HashFamily, Ranking>> = {
+  blake2b: blake2,
+  blake2s: blake2,
+  blake3,
+  "hmac-sha224": sha2,
+  "hmac-sha256": sha2,
+  "hmac-sha3-224": sha3,
+  "hmac-sha3-256": sha3,
 };
 
 let known: readonly HashBackend[] | undefined;
@@ -62,7 +100,7 @@ function backends(): readonly HashBackend[] {
 
 function backendsFor({ family }: HashDescription, purpose: Purpose): HashBackend[] {
   const offered = backends().filter((backend) => backend.families.includes(family));
-  return fastest[family][purpose].flatMap((name) =>
+  return rankings[family][purpose].flatMap((name) =>
     offered.filter((backend) => backend.name === name),
   );
 }
@@ -80,22 +118,33 @@ export function createHash(
 ): ContentHash {
   const description = hashDescription(algorithm);
   const key = hashKey(description, secret);
-  const one = chooseBackend(description, "one", options.backend);
+  const small = chooseBackend(description, "small", options.backend);
+  const large = chooseBackend(description, "large", options.backend);
   const many = chooseBackend(description, "many", options.backend);
-  const { digestLength, fullLength, name } = description;
-  const prepared = one.prepare(description, key);
-  const preparedMany = many === one ? prepared : many.prepare(description, key);
+  const { digestLength, family, fullLength, name } = description;
+  const { smallBytes } = rankings[family];
+  const prepared = new Map(
+    [...new Set([small, large, many])].map((backend) => [
+      backend,
+      backend.prepare(description, key),
+    ]),
+  );
+  const { hash } = prepared.get(large)!;
+  const { hash: hashSmall } = prepared.get(small)!;
+  const { hashMany } = prepared.get(many)!;
   const cut = (full: Uint8Array): Uint8Array =>
     digestLength === fullLength ? full : full.slice(0, digestLength);
+  const digest = (data: Uint8Array): Uint8Array =>
+    cut(data.length < smallBytes ? hashSmall(data) : hash(data));
   return {
     algorithm: name,
     digestLength,
-    backend: one.name,
+    backend: large.name,
+    smallBackend: small.name,
     manyBackend: many.name,
-    digest: (data) => cut(prepared.hash(data)),
+    digest,
     digestMany(blocks) {
-      const { hashMany } = preparedMany;
-      if (!hashMany || blocks.length < 2) return blocks.map((data) => cut(prepared.hash(data)));
+      if (!hashMany || blocks.length < 2) return blocks.map(digest);
       return hashMany(blocks).map(cut);
     },
   };
@@ -120,21 +169,24 @@ function chooseBackend(
 
 export interface HashingDescription {
   readonly algorithm: HashAlgorithm;
-  /** The back-end that `digest` uses unless another is pinned. */
+  /** The back-end that `digest` uses for blocks that are not small, unless another is pinned. */
   readonly backend: string;
+  /** The one that it uses for small blocks, where a call into native code costs more than the bytes. */
+  readonly smallBackend: string;
   /** The one that `digestMany` uses. */
   readonly manyBackend: string;
-  /** All that work here, fastest for one block first. */
+  /** All that work here, fastest for one large block first. */
   readonly available: readonly string[];
 }
 
 /** Which back-end each algorithm uses on this machine. */
 export function describeHashing(): HashingDescription[] {
   return Object.values(hashAlgorithms).map((description) => {
-    const available = backendsFor(description, "one").map(({ name }) => name);
+    const available = backendsFor(description, "large").map(({ name }) => name);
     return {
       algorithm: description.name,
       backend: available[0]!,
+      smallBackend: backendsFor(description, "small")[0]!.name,
       manyBackend: backendsFor(description, "many")[0]!.name,
       available,
     };

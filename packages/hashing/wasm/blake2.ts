@@ -4,7 +4,7 @@
  * @module
  */
 import { beginAndEnd, type Form, form, formLayout, scratch } from "./forms.ts";
-import { each, fourWords32, type Mixing, mixingRounds, oneWord32, oneWord64, transpose4, transposeVariables, twoWords64, type Words } from "./words.ts";
+import { each, fourWords32, type Mixing, mixingRounds, oneWord32, oneWord64, transpose4, transposeVariables, turnTables, turnVariables, twoWords64, type Words } from "./words.ts";
 
 const sigma = [
   [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
@@ -75,6 +75,7 @@ export function absorb${suffix}(blocks: i32): void {
       ${each(counters, (index) => `let t${index} = ${words.load(String(state), (8 + index) * wordBytes)};`)}
       const step = ${words.load(String(step), 0)};
       const final = ${words.load(String(final), 0)};
+      ${turnVariables(words, mixing)}
       let at: usize = ${formLayout.input};
       for (; blocks > 0; --blocks) {
         ${one ? "" : gather(shape)}
@@ -96,7 +97,7 @@ function formSource(variant: Variant, words: Words): string {
   const shape = form(words);
   const { extra, lane, stride, suffix } = shape;
   const [step, final] = extra.map((address) => `${address} + lane * ${words.laneBytes}`);
-  return `${beginAndEnd(shape, 8 + variant.counters, `store<${lane}>(${step}, ${variant.blockBytes}); store<${lane}>(${final}, 0);`)}
+  return `${turnTables(words, variant.mixing)}${beginAndEnd(shape, 8 + variant.counters, `store<${lane}>(${step}, ${variant.blockBytes}); store<${lane}>(${final}, 0);`)}
 ${absorb(variant, shape)}
 
 export function last${suffix}(lane: usize, length: usize): void {

@@ -6,7 +6,7 @@
  * that merges as BLAKE3's tree does, so the memory is 128 KiB for an input of any length.
  * @module
  */
-import { each, fourWords32, type Mixing, mixingRounds, oneWord32, transpose4, transposeVariables, type Words } from "./words.ts";
+import { each, fourWords32, type Mixing, mixingRounds, oneWord32, transpose4, transposeVariables, turnTables, turnVariables, type Words } from "./words.ts";
 
 /** Addresses in the module's memory. */
 export const blake3Layout = { key: 1024, output: 1056, input: 16384, pieceBytes: 65536, pages: 2 } as const;
@@ -40,6 +40,7 @@ const state = (words: Words, chaining: (index: number) => string, tail: readonly
       }, ", ")};`;
 
 export const blake3Source = (): string => `
+${turnTables(fourWords32, mixing)}
 /** Chunks hashed before this piece, and pieces. */
 let chunksBefore: u64 = 0;
 let pieces: i32 = 0;
@@ -62,6 +63,7 @@ function compressFour(input: usize, stride: usize, blocks: i32, counter: u64, st
       let high = i32x4.splat(<i32>(counter >> 32));
       ${each(4, (lane) => `low = i32x4.replace_lane(low, ${lane}, <i32>(counter + ${lane} * step));`)}
       ${each(4, (lane) => `high = i32x4.replace_lane(high, ${lane}, <i32>((counter + ${lane} * step) >> 32));`)}
+      ${turnVariables(fourWords32, mixing)}
       for (let block = 1; block <= blocks; ++block) {
         let marks = flags;
         if (block == 1) marks |= start;

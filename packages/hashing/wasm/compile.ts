@@ -9,6 +9,9 @@ import { blake3Layout, blake3Source } from "./blake3.ts";
 import { formLayout } from "./forms.ts";
 import { keccakSource } from "./keccak.ts";
 
+/** Where the compiler places tables: behind the inputs of all kernels. */
+const tablesAt = 98_304;
+
 export interface Kernel {
   readonly name: string;
   readonly pages: number;
@@ -30,7 +33,7 @@ export async function compile({ pages, source }: Kernel): Promise<Uint8Array> {
       ...["--outFile", "kernel.wasm"],
       ...["-O3", "--noAssert", "--runtime", "stub", "--enable", "simd"],
       ...["--initialMemory", String(pages), "--maximumMemory", String(pages)],
-      ...["--memoryBase", String(formLayout.constants)],
+      ...["--memoryBase", String(tablesAt)],
     ],
     {
       readFile: (name) => (name === "kernel.ts" ? source : null),

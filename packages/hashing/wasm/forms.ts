@@ -18,8 +18,6 @@ export const formLayout = {
   output: 1280,
   input: 4096,
   inputBytes: 65536,
-  /** Data that the compiler places, behind the input. */
-  constants: 73728,
   pages: 2,
 } as const;
 
@@ -63,13 +61,13 @@ export const beginAndEnd = (
   more = "",
 ): string => `
 export function begin${suffix}(lane: usize): void {
-  const at = ${state} + lane * ${words.laneBytes};
+  const at: usize = ${state} + lane * ${words.laneBytes};
   ${each(count, (index) => `store<${lane}>(at, load<${lane}>(${formLayout.start + index * words.laneBytes}), ${index * wordBytes});`, "\n  ")}
   ${more}
 }
 
 export function end${suffix}(lane: usize): void {
-  const at = ${state} + lane * ${words.laneBytes};
+  const at: usize = ${state} + lane * ${words.laneBytes};
   ${each(count, (index) => `store<${lane}>(${formLayout.output + index * words.laneBytes}, load<${lane}>(at, ${index * wordBytes}));`, "\n  ")}
 }
 `;

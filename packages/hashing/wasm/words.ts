@@ -46,9 +46,7 @@ function vector(type: "i32x4" | "i64x2"): Words {
     xor: (a, b) => `v128.xor(${a}, ${b})`,
     andNot: (a, b) => `v128.andnot(${a}, ${b})`,
     rotateRight(a, bits) {
-      // Halves of a lane swap with an instruction of their own; a shuffle by single bytes would be slower than shifts.
-      if (bits === 16 && laneBytes === 4)
-        return `v128.shuffle<i16>(${a}, ${a}, 1, 0, 3, 2, 5, 4, 7, 6)`;
+      // Halves of a lane swap with one instruction.
       if (bits === 32 && laneBytes === 8) return `v128.shuffle<i32>(${a}, ${a}, 1, 0, 3, 2)`;
       const left = laneBytes * 8 - bits;
       const high = left === 1 ? `${type}.add(${a}, ${a})` : `${type}.shl(${a}, ${left})`;
@@ -76,28 +74,58 @@ export interface Mixing {
   readonly schedule: ReadonlyArray<readonly number[]>;
 }
 
+/** Rotations that move whole bytes, other than those that swap halves of 64 bits, by table. */
+const byteRotations = (words: Words, { rotations }: Mixing): number[] =>
+  words.lanes === 1 ? [] : rotations.filter((bits) => bits % 8 === 0 && bits !== 32);
+
+/**
+ * Tables of the byte rotations. They come from memory because of what V8 makes of the other ways: it builds the table of
+ * a constant shuffle anew at each use, and shifts take three instructions, one after the other.
+ */
+export const turnTables = (words: Words, mixing: Mixing): string =>
+  byteRotations(words, mixing)
+    .map((bits) => {
+      const indices = Array.from({ length: 16 }, (_, index) => {
+        const first = index - (index % words.laneBytes);
+        return first + ((index + bits / 8) % words.laneBytes);
+      });
+      return `const turns${bits}: usize = memory.data<u8>([${indices.join(", ")}]);\n`;
+    })
+    .join("");
+
+/** Declarations of the tables as variables, for {@link mixingRounds}. */
+export const turnVariables = (words: Words, mixing: Mixing): string =>
+  byteRotations(words, mixing)
+    .map((bits) => `const turn${bits} = v128.load(turns${bits});`)
+    .join(" ");
+
 /**
  * All rounds of BLAKE2 or BLAKE3 on the variables v0 to v15, unrolled. Message words are read from memory where they are
  * used: sixteen of them in variables would only push the state out of the registers.
  */
-export function mixingRounds(words: Words, { rotations, schedule }: Mixing, message: string): string {
-  const [first, second, third, fourth] = rotations;
+export function mixingRounds(words: Words, mixing: Mixing, message: string): string {
+  const [first, second, third, fourth] = mixing.rotations;
+  const byTable = byteRotations(words, mixing);
+  const turn = (value: string, bits: number): string =>
+    byTable.includes(bits)
+      ? `i8x16.swizzle(${value}, turn${bits})`
+      : words.rotateRight(value, bits);
   const wordBytes = words.laneBytes * words.lanes;
   const mix = (a: number, b: number, c: number, d: number, x: number, y: number): string => {
-    const half = (word: number, turnD: number, turnB: number): string =>
+    const half = (word: number, bitsD: number, bitsB: number): string =>
       `v${a} = ${words.add(words.add(`v${a}`, words.load(message, word * wordBytes)), `v${b}`)};
       v${d} = ${words.xor(`v${d}`, `v${a}`)};
-      v${d} = ${words.rotateRight(`v${d}`, turnD)};
+      v${d} = ${turn(`v${d}`, bitsD)};
       v${c} = ${words.add(`v${c}`, `v${d}`)};
       v${b} = ${words.xor(`v${b}`, `v${c}`)};
-      v${b} = ${words.rotateRight(`v${b}`, turnB)};`;
+      v${b} = ${turn(`v${b}`, bitsB)};`;
     return `${half(x, first, second)}\n      ${half(y, third, fourth)}`;
   };
   const columns = [0, 1, 2, 3].map((at) => [at, at + 4, at + 8, at + 12] as const);
   const diagonals = [0, 1, 2, 3].map(
     (at) => [at, 4 + ((at + 1) % 4), 8 + ((at + 2) % 4), 12 + ((at + 3) % 4)] as const,
   );
-  return schedule
+  return mixing.schedule
     .map((order) =>
       [...columns, ...diagonals]
         .map(([a, b, c, d], at) => mix(a, b, c, d, order[2 * at]!, order[2 * at + 1]!))
