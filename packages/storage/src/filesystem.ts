@@ -3,8 +3,8 @@
  * Format: docs/format/blobs.md. Proof: test/contract.test.ts, test/filesystem.test.ts, test/put-kill.test.ts.
  * @module
  */
-import { constants } from "node:fs";
-import { type FileHandle, open, opendir, readFile, stat, statfs, unlink } from "node:fs/promises";
+import { constants, type Dirent } from "node:fs";
+import { type FileHandle, open, readdir, readFile, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { isDmError, NotFoundError } from "@dm/core";
 import { checkBlobId, isBlobId } from "./blob-id.ts";
@@ -51,8 +51,11 @@ export interface FilesystemStoreOptions extends FilesystemConfig {
 
 const features: BlobStoreFeatures = { ifAbsent: true, retention: false, setTimestamp: true };
 
-/** Entries that one system call may bring when a directory is read. */
-const listBufferEntries = 256;
+/**
+ * Files of a listed directory that are asked for their length and time together. Whole directories and 16 at once: 10,000
+ * blobs in 4096 directories take 0.2 to 0.6 s; entry by entry 0.9 to 4 s (Node 26, 2 busy cores).
+ */
+const statsAtOnce = 16;
 
 /**
  * Opens a directory as a blob store. Nothing is touched before the first call. What passes by itself (an interrupted
@@ -140,20 +143,26 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
     wanted: string,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<BlobMetadata> {
+    const inside = (entry: Dirent): Promise<BlobMetadata | undefined> | undefined => {
+      if (entry.isDirectory() || !entry.name.endsWith(blobSuffix)) return undefined;
+      const id = idPrefix + entry.name.slice(0, -blobSuffix.length);
+      return id.startsWith(wanted) ? describeFile(join(directory, entry.name), id) : undefined;
+    };
     try {
-      for await (const entry of await opendir(directory, { bufferSize: listBufferEntries })) {
-        signal?.throwIfAborted();
-        const path = join(directory, entry.name);
-        const joined = idPrefix + entry.name;
-        if (entry.isDirectory()) {
-          if (joined.startsWith(wanted) || wanted.startsWith(joined)) {
-            yield* walk(path, joined, wanted, signal);
+      const entries = await readdir(directory, { withFileTypes: true });
+      for (let at = 0; at < entries.length; at += statsAtOnce) {
+        const group = entries.slice(at, at + statsAtOnce);
+        const blobs = await Promise.all(group.map(inside));
+        for (const [index, entry] of group.entries()) {
+          signal?.throwIfAborted();
+          const blob = blobs[index];
+          if (blob) yield blob;
+          if (!entry.isDirectory()) continue;
+          const below = idPrefix + entry.name;
+          if (below.startsWith(wanted) || wanted.startsWith(below)) {
+            yield* walk(join(directory, entry.name), below, wanted, signal);
           }
-          continue;
         }
-        if (!entry.name.endsWith(blobSuffix) || !joined.startsWith(wanted)) continue;
-        const blob = await describeFile(path, joined.slice(0, -blobSuffix.length));
-        if (blob?.id.startsWith(wanted)) yield blob;
       }
     } catch (error) {
       if (!isMissing(error)) throw translated(error, directory);

@@ -61,7 +61,7 @@ vi.mock("node:fs/promises", async (importOriginal) => {
     open,
     link: watched("link"),
     mkdir: watched("mkdir"),
-    opendir: watched("opendir"),
+    readdir: watched("readdir"),
     readFile: watched("readFile"),
     rename: watched("rename"),
     stat: watched("stat"),
@@ -215,7 +215,7 @@ describe("reads", () => {
     ["get", /^open \/warm.f$/, () => store.get("warm")],
     ["get, reading", /^read \/warm.f$/, () => store.get("warm")],
     ["stat", /^stat \/warm.f$/, () => store.stat("warm")],
-    ["list", /^opendir \/$/, () => ids()],
+    ["list", /^readdir \/$/, () => ids()],
     ["list, describing", /^stat \/warm.f$/, () => ids()],
     ["delete", /^unlink \/warm.f$/, () => store.delete("warm")],
   ])("%s is repeated while the error may pass", async (_what, matches, run) => {
@@ -253,12 +253,12 @@ describe("reads", () => {
     const entered = async (prefix: string): Promise<string[]> => {
       hook.calls = [];
       await ids(prefix);
-      return hook.calls.filter((call) => call.startsWith("opendir ")).sort();
+      return hook.calls.filter((call) => call.startsWith("readdir ")).sort();
     };
-    expect(await entered("kopia")).toEqual(["opendir /"]);
-    expect(await entered("q")).toEqual(["opendir /", "opendir /q", "opendir /q/a2c"]);
-    expect(await entered("pa2c8")).toEqual(["opendir /", "opendir /p", "opendir /p/a2c"]);
-    expect(await entered("_log_")).toEqual(["opendir /", "opendir /_", "opendir /_/log"]);
+    expect(await entered("kopia")).toEqual(["readdir /"]);
+    expect(await entered("q")).toEqual(["readdir /", "readdir /q", "readdir /q/a2c"]);
+    expect(await entered("pa2c8")).toEqual(["readdir /", "readdir /p", "readdir /p/a2c"]);
+    expect(await entered("_log_")).toEqual(["readdir /", "readdir /_", "readdir /_/log"]);
     expect(await entered("p")).toHaveLength(4);
     expect(await entered("")).toHaveLength(8);
   });
