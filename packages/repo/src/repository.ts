@@ -22,7 +22,14 @@ import { ContentWriter } from "./content/content-writer.ts";
 import type { ContentId } from "./content-id.ts";
 import { type Crypter, createCrypter } from "./crypto/crypter.ts";
 import { encodeFormatCopy } from "./format/format-copy.ts";
-import { type DeriveKey, type OpenedFormat, openRepositoryFormat } from "./format/format-store.ts";
+import { FormatMonitor } from "./format/format-monitor.ts";
+import {
+  assertNotLocked,
+  type DeriveKey,
+  type OpenedFormat,
+  openRepositoryFormat,
+} from "./format/format-store.ts";
+import { guarded } from "./format/guarded-store.ts";
 import type { RepositoryFormat } from "./format/repository-format.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { EpochManager } from "./index-manager/epoch-manager.ts";
@@ -56,6 +63,8 @@ export interface OpenRepositoryOptions extends CallOptions {
   readonly ignoreDamagedIndexes?: boolean | undefined;
   /** Age at which the list of index blobs is loaded again; 15 minutes by default. */
   readonly indexRefreshMs?: number | undefined;
+  /** How long the format may be used without reading it again; 15 minutes by default and at most. */
+  readonly formatBlobCacheDurationMs?: number | undefined;
   /** Owner of an upgrade that this client runs: its own lock does not stop it. */
   readonly upgradeOwnerId?: string | undefined;
   /** Password to key; for callers that keep derived keys. */
@@ -107,13 +116,18 @@ export async function openRepository(
 
 export class Repository implements AsyncDisposable {
   readonly #options: OpenRepositoryOptions;
-  readonly #opened: OpenedFormat;
+  readonly #monitor: FormatMonitor;
   readonly #manager: EpochManager | V0Manager;
   readonly #index: CommittedIndex;
   readonly #reader: ContentReader;
   readonly #manifests: ManifestStore;
-  /** The blob store with the repository's retention rule applied. */
+  /**
+   * The blob store with the repository's retention rule applied. Each call first makes sure that the format was read in
+   * the last 15 minutes and allows this client to go on.
+   */
   readonly store: BlobStore;
+  /** The same without that question: for changes of the format itself. */
+  readonly unguardedStore: BlobStore;
   readonly crypter: Crypter;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -125,25 +139,31 @@ export class Repository implements AsyncDisposable {
   constructor(store: BlobStore, opened: OpenedFormat, options: OpenRepositoryOptions) {
     const { clock = systemClock, logger = silentLogger, randomBytes = systemRandomBytes } = options;
     this.#options = options;
-    this.#opened = opened;
+    this.#monitor = new FormatMonitor(store, opened, {
+      clock,
+      logger,
+      upgradeOwnerId: options.upgradeOwnerId,
+      formatBlobCacheDurationMs: options.formatBlobCacheDurationMs,
+    });
     this.clock = clock;
     this.logger = logger;
     this.randomBytes = randomBytes;
     this.readOnly =
       options.readOnly === true || options.ignoreDamagedIndexes === true || store.readOnly;
     this.clientName = `${options.username ?? "dm"}@${options.hostname ?? "localhost"}`;
-    this.store = opened.blobConfig.retention
-      ? retaining(store, () => opened.blobConfig.retention)
-      : store;
+    const monitor = this.#monitor;
+    this.unguardedStore = retaining(store, () => monitor.latest.blobConfig.retention);
+    this.store = guarded(this.unguardedStore, (call) => this.#assertUnchanged(call));
     this.crypter = createCrypter(opened.format, { randomBytes });
-    const { epochParameters } = opened.format;
-    this.#manager = epochParameters.enabled
+    this.#manager = opened.format.epochParameters.enabled
       ? new EpochManager({
           store: this.store,
           crypter: this.crypter,
           clock,
           randomBytes,
-          parameters: epochParameters,
+          get parameters() {
+            return monitor.latest.format.epochParameters;
+          },
         })
       : new V0Manager({ store: this.store, crypter: this.crypter, clock });
     this.#index = new CommittedIndex({
@@ -166,19 +186,24 @@ export class Repository implements AsyncDisposable {
     this.#manifests = new ManifestStore(this.#reader);
   }
 
-  /** Algorithms and parameters. Holds secrets: never log it. */
+  /** Algorithms and parameters, as last read. Holds secrets: never log it. */
   get format(): RepositoryFormat {
-    return this.#opened.format;
+    return this.openedFormat.format;
   }
 
-  /** The format blob as it was opened, with the keys derived from the password. Never log it. */
+  /** The format blob as it was last read, with the keys derived from the password. Never log it. */
   get openedFormat(): OpenedFormat {
-    return this.#opened;
+    return this.#monitor.latest;
+  }
+
+  /** Goes on with a format that this client has changed itself: a new password, other parameters. */
+  replaceFormat(opened: OpenedFormat): void {
+    this.#monitor.replace(opened);
   }
 
   /** 32 bytes, fixed for the repository's life. */
   get uniqueId(): Uint8Array {
-    return this.#opened.uniqueId;
+    return this.openedFormat.uniqueId;
   }
 
   /** The index manager: epochs, or the older log of compactions. For maintenance and inspection. */
@@ -265,7 +290,7 @@ export class Repository implements AsyncDisposable {
   async openWriteSession(options: WriteSessionOptions = {}): Promise<WriteSession> {
     this.#assertWritable();
     await this.#index.get({ signal: options.signal });
-    const { format } = this.#opened;
+    const { format, formatBlob } = this.openedFormat;
     const contents = new ContentWriter({
       store: this.store,
       crypter: this.crypter,
@@ -277,9 +302,7 @@ export class Repository implements AsyncDisposable {
       formatVersion: format.version,
       indexVersion: format.indexVersion,
       maxPackSizeBytes: format.maxPackSizeBytes,
-      formatCopy: format.enablePasswordChange
-        ? new Uint8Array(0)
-        : encodeFormatCopy(this.#opened.formatBlob),
+      formatCopy: format.enablePasswordChange ? new Uint8Array(0) : encodeFormatCopy(formatBlob),
       username: this.#options.username ?? "dm",
       hostname: this.#options.hostname ?? "localhost",
       parallelUploads: options.parallelUploads ?? 2,
@@ -300,12 +323,17 @@ export class Repository implements AsyncDisposable {
     if (this.readOnly) {
       throw new AccessError("DM_REPOSITORY_READ_ONLY", "the repository is open for reading only");
     }
-    if (this.#opened.format.upgradeLock) {
-      throw new ConflictError(
-        "DM_UPGRADE_IN_PROGRESS",
-        "the repository is being upgraded by another client",
-      );
-    }
+    assertNotLocked(this.format, this.clock.nowNs(), this.#options.upgradeOwnerId);
+  }
+
+  async #assertUnchanged(options: CallOptions): Promise<void> {
+    const { format } = await this.#monitor.current(options);
+    // What is written by the rules of one index manager, clients of the other do not find.
+    if (format.epochParameters.enabled === this.#manager instanceof EpochManager) return;
+    throw new ConflictError(
+      "DM_FORMAT_CHANGED",
+      "the repository was upgraded by another client: open it again",
+    );
   }
 
   /** Closes caches and the store. */

@@ -13,7 +13,7 @@ import type { Repository } from "./repository.ts";
 
 /** Writes the merged index of a repository without epochs where an epoch manager looks for it; answers the blob ids. */
 async function migrateIndexes(repository: Repository, options: CallOptions): Promise<string[]> {
-  const { clock, crypter, randomBytes, store } = repository;
+  const { clock, crypter, randomBytes, unguardedStore: store } = repository;
   const { blobIds } = await repository.indexManager.active({ signal: options.signal, fresh: true });
   if (blobIds.length === 0) return [];
   const indexes = await mergeIndexBlobs(repository, blobIds, options);
@@ -35,7 +35,7 @@ export async function upgradeRepository(
   repository: Repository,
   options: CallOptions = {},
 ): Promise<OpenedFormat> {
-  return upgradeWithoutLock(repository.store, repository.openedFormat, {
+  return upgradeWithoutLock(repository.unguardedStore, repository.openedFormat, {
     clock: repository.clock,
     randomBytes: repository.randomBytes,
     signal: options.signal,
@@ -53,7 +53,7 @@ export async function finishRepositoryUpgrade(
   repository: Repository,
   options: CallOptions & { readonly ownerId: string },
 ): Promise<OpenedFormat> {
-  return commitUpgrade(repository.store, repository.openedFormat, {
+  return commitUpgrade(repository.unguardedStore, repository.openedFormat, {
     ownerId: options.ownerId,
     clock: repository.clock,
     randomBytes: repository.randomBytes,
