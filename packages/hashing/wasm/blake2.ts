@@ -4,7 +4,20 @@
  * @module
  */
 import { beginAndEnd, type Form, form, formLayout, scratch } from "./forms.ts";
-import { each, fourWords32, type Mixing, mixingRounds, oneWord32, oneWord64, transpose4, transposeVariables, turnTables, turnVariables, twoWords64, type Words } from "./words.ts";
+import {
+  each,
+  fourWords32,
+  type Mixing,
+  mixingRounds,
+  oneWord32,
+  oneWord64,
+  transpose4,
+  transposeVariables,
+  turnTables,
+  turnVariables,
+  twoWords64,
+  type Words,
+} from "./words.ts";
 
 const sigma = [
   [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
@@ -28,8 +41,14 @@ interface Variant {
 }
 
 const initial64 = [
-  0x6a09e667f3bcc908n, 0xbb67ae8584caa73bn, 0x3c6ef372fe94f82bn, 0xa54ff53a5f1d36f1n,
-  0x510e527fade682d1n, 0x9b05688c2b3e6c1fn, 0x1f83d9abfb41bd6bn, 0x5be0cd19137e2179n,
+  0x6a09e667f3bcc908n,
+  0xbb67ae8584caa73bn,
+  0x3c6ef372fe94f82bn,
+  0xa54ff53a5f1d36f1n,
+  0x510e527fade682d1n,
+  0x9b05688c2b3e6c1fn,
+  0x1f83d9abfb41bd6bn,
+  0x5be0cd19137e2179n,
 ];
 
 const b: Variant = {
@@ -49,15 +68,21 @@ const s: Variant = {
 /** Message words of all lanes, from `at` and its neighbours to the scratch area. */
 function gather({ stride, words }: Form): string {
   if (words.lanes === 2) {
-    return each(8, (pair) => `
+    return each(
+      8,
+      (pair) => `
       r0 = v128.load(at, ${16 * pair});
       r1 = v128.load(at, ${stride + 16 * pair});
       v128.store(${scratch + 32 * pair}, v128.shuffle<i64>(r0, r1, 0, 2));
-      v128.store(${scratch + 32 * pair + 16}, v128.shuffle<i64>(r0, r1, 1, 3));`);
+      v128.store(${scratch + 32 * pair + 16}, v128.shuffle<i64>(r0, r1, 1, 3));`,
+    );
   }
-  return each(4, (quarter) => `
+  return each(
+    4,
+    (quarter) => `
       ${each(4, (lane) => `r${lane} = v128.load(at, ${lane * stride + 16 * quarter});`)}
-      ${transpose4((index, column) => `v128.store(${scratch + 16 * (4 * quarter + index)}, ${column});`)}`);
+      ${transpose4((index, column) => `v128.store(${scratch + 16 * (4 * quarter + index)}, ${column});`)}`,
+  );
 }
 
 function absorb({ blockBytes, counters, initial, mixing }: Variant, shape: Form): string {
@@ -97,7 +122,8 @@ function formSource(variant: Variant, words: Words): string {
   const shape = form(words);
   const { extra, lane, stride, suffix } = shape;
   const [step, final] = extra.map((address) => `${address} + lane * ${words.laneBytes}`);
-  return `${turnTables(words, variant.mixing)}${beginAndEnd(shape, 8 + variant.counters, `store<${lane}>(${step}, ${variant.blockBytes}); store<${lane}>(${final}, 0);`)}
+  const reset = `store<${lane}>(${step}, ${variant.blockBytes}); store<${lane}>(${final}, 0);`;
+  return `${turnTables(words, variant.mixing)}${beginAndEnd(shape, 8 + variant.counters, reset)}
 ${absorb(variant, shape)}
 
 export function last${suffix}(lane: usize, length: usize): void {

@@ -6,10 +6,27 @@
  * that merges as BLAKE3's tree does, so the memory is 128 KiB for an input of any length.
  * @module
  */
-import { each, fourWords32, type Mixing, mixingRounds, oneWord32, transpose4, transposeVariables, turnTables, turnVariables, type Words } from "./words.ts";
+import {
+  each,
+  fourWords32,
+  type Mixing,
+  mixingRounds,
+  oneWord32,
+  transpose4,
+  transposeVariables,
+  turnTables,
+  turnVariables,
+  type Words,
+} from "./words.ts";
 
 /** Addresses in the module's memory. */
-export const blake3Layout = { key: 1024, output: 1056, input: 16384, pieceBytes: 65536, pages: 2 } as const;
+export const blake3Layout = {
+  key: 1024,
+  output: 1056,
+  input: 16384,
+  pieceBytes: 65536,
+  pages: 2,
+} as const;
 
 const scratch = 2048;
 const stack = 3072;
@@ -32,12 +49,21 @@ const parent = 4;
 const root = 8;
 const keyed = 16;
 
-const state = (words: Words, chaining: (index: number) => string, tail: readonly string[]): string => `
-      let ${each(16, (index) => {
-        if (index < 8) return `v${index} = ${chaining(index)}`;
-        if (index < 12) return `v${index}: ${words.type} = ${words.constant(initial[index - 8]!)}`;
-        return `v${index} = ${tail[index - 12]}`;
-      }, ", ")};`;
+const state = (
+  words: Words,
+  chaining: (index: number) => string,
+  tail: readonly string[],
+): string => `
+      let ${each(
+        16,
+        (index) => {
+          if (index < 8) return `v${index} = ${chaining(index)}`;
+          if (index < 12)
+            return `v${index}: ${words.type} = ${words.constant(initial[index - 8]!)}`;
+          return `v${index} = ${tail[index - 12]}`;
+        },
+        ", ",
+      )};`;
 
 export const blake3Source = (): string => `
 ${turnTables(fourWords32, mixing)}
@@ -68,17 +94,23 @@ function compressFour(input: usize, stride: usize, blocks: i32, counter: u64, st
         let marks = flags;
         if (block == 1) marks |= start;
         if (block == blocks) marks |= end;
-        ${each(4, (quarter) => `
+        ${each(
+          4,
+          (quarter) => `
         ${each(4, (lane) => `r${lane} = v128.load(input + ${lane} * stride, ${16 * quarter});`)}
-        ${transpose4((index, column) => `v128.store(${scratch + 16 * (4 * quarter + index)}, ${column});`)}`)}
+        ${transpose4((index, column) => `v128.store(${scratch + 16 * (4 * quarter + index)}, ${column});`)}`,
+        )}
         ${state(fourWords32, (index) => `h${index}`, ["low", "high", "i32x4.splat(64)", "i32x4.splat(marks)"])}
         ${mixingRounds(fourWords32, mixing, String(scratch))}
         ${each(8, (index) => `h${index} = v128.xor(v${index}, v${index + 8});`)}
         input += 64;
       }
-      ${each(2, (half) => `
+      ${each(
+        2,
+        (half) => `
       ${each(4, (index) => `r${index} = h${4 * half + index};`)}
-      ${transpose4((index, column) => `v128.store(output, ${column}, ${32 * index + 16 * half});`)}`)}
+      ${transpose4((index, column) => `v128.store(output, ${column}, ${32 * index + 16 * half});`)}`,
+      )}
 }
 
 /** One chunk of up to 1024 bytes; \`last\` marks its last block besides the end. */

@@ -59,15 +59,20 @@ export const beginAndEnd = (
   { lane, state, suffix, wordBytes, words }: Form,
   count: number,
   more = "",
-): string => `
+): string => {
+  const start = (index: number): number => formLayout.start + index * words.laneBytes;
+  const output = (index: number): number => formLayout.output + index * words.laneBytes;
+  const held = (index: number): number => index * wordBytes;
+  return `
 export function begin${suffix}(lane: usize): void {
   const at: usize = ${state} + lane * ${words.laneBytes};
-  ${each(count, (index) => `store<${lane}>(at, load<${lane}>(${formLayout.start + index * words.laneBytes}), ${index * wordBytes});`, "\n  ")}
+  ${each(count, (i) => `store<${lane}>(at, load<${lane}>(${start(i)}), ${held(i)});`)}
   ${more}
 }
 
 export function end${suffix}(lane: usize): void {
   const at: usize = ${state} + lane * ${words.laneBytes};
-  ${each(count, (index) => `store<${lane}>(${formLayout.output + index * words.laneBytes}, load<${lane}>(at, ${index * wordBytes}));`, "\n  ")}
+  ${each(count, (i) => `store<${lane}>(${output(i)}, load<${lane}>(at, ${held(i)}));`)}
 }
 `;
+};

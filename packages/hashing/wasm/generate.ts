@@ -8,6 +8,9 @@ import { compile, kernels, moduleText } from "./compile.ts";
 
 for (const kernel of kernels) {
   const binary = await compile(kernel);
-  writeFileSync(new URL(`../src/${kernel.name}.wasm.ts`, import.meta.url), moduleText(kernel, binary));
+  writeFileSync(
+    new URL(`../src/${kernel.name}.wasm.ts`, import.meta.url),
+    moduleText(kernel, binary),
+  );
   console.log(`${kernel.name}: ${binary.length} bytes`);
 }

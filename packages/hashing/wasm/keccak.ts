@@ -38,7 +38,10 @@ function round(words: Words, from: string, to: string, offset: number): string {
     const column = [0, 5, 10, 15, 20].map((y) => `${from}${x + y}`);
     return `c${x} = ${column.reduce((a, b) => words.xor(a, b))};`;
   });
-  const effects = each(5, (x) => `d${x} = ${words.xor(`c${(x + 4) % 5}`, left(`c${(x + 1) % 5}`, 1))};`);
+  const effects = each(
+    5,
+    (x) => `d${x} = ${words.xor(`c${(x + 4) % 5}`, left(`c${(x + 1) % 5}`, 1))};`,
+  );
   const rows = each(5, (y) => {
     const moved = each(5, (x) => {
       const at = source[x + 5 * y]!;
@@ -68,11 +71,19 @@ export function absorb${suffix}(blocks: i32): void {
       let at: usize = ${formLayout.input};
       const rest = rate;
       for (; blocks > 0; --blocks) {
-        ${one ? "" : each(9, (pair) => `
+        ${
+          one
+            ? ""
+            : each(
+                9,
+                (pair) => `
         c0 = v128.load(at, ${16 * pair});
         c1 = v128.load(at, ${stride + 16 * pair});
         a${2 * pair} = v128.xor(a${2 * pair}, v128.shuffle<i64>(c0, c1, 0, 2));
-        ${pair < 8 ? `a${2 * pair + 1} = v128.xor(a${2 * pair + 1}, v128.shuffle<i64>(c0, c1, 1, 3));` : "if (rest == 144) a17 = v128.xor(a17, v128.shuffle<i64>(c0, c1, 1, 3));"}`)}
+        ${pair < 8 ? "" : "if (rest == 144)"}
+          a${2 * pair + 1} = v128.xor(a${2 * pair + 1}, v128.shuffle<i64>(c0, c1, 1, 3));`,
+              )
+        }
         ${one ? each(17, (index) => `a${index} ^= load<u64>(at, ${8 * index});`) : ""}
         ${one ? "if (rest == 144) a17 ^= load<u64>(at, 136);" : ""}
         let table: usize = roundTable;
