@@ -76,7 +76,9 @@ async function expectSurvivedOnDisk(
   acknowledged: number,
 ): Promise<void> {
   const blobs = await blobsOf(filesystemStore({ path: directory, create: true }));
-  await expectSurvived(run, restored(blobs, manualClock(run.endNs)), acknowledged);
+  await expectSurvived(run, restored(blobs, manualClock(run.endNs)), acknowledged, {
+    goesOn: true,
+  });
 }
 
 async function killEverywhere(scenario: Scenario): Promise<void> {
@@ -104,6 +106,7 @@ async function killEverywhere(scenario: Scenario): Promise<void> {
     ? every
     : Array.from({ length: Math.min(sampleOf, every.length) }, () => random.pick(every));
   totals.moments += every.length;
+
   await mapConcurrent(
     chosen,
     async (moment, index) => {

@@ -228,44 +228,56 @@ async function litter({ clock, store }: ScenarioRun, seed: number): Promise<void
   });
 }
 
+async function tenSessions(run: ScenarioRun, repository: Repository, first: number): Promise<void> {
+  for (let seed = first; seed < first + 10; seed += 1) {
+    await using session = await repository.openWriteSession();
+    const ids = await writeContents(run, session, [seed]);
+    if (seed === first) await putManifest(run, session, `m${first % 3}`, seed);
+    if (seed === first + 1) await markDeleted(run, session, ids[0]!, true);
+    await session.commit();
+    run.clock.advance(180_000);
+  }
+}
+
+/** Figures of the maintenance tasks by scenario, filled by its uncut run. */
+export const maintenanceFigures = new Map<string, Map<string, number>>();
+
+interface MaintenanceSettings {
+  readonly version: Version;
+  readonly safety: "none" | "full";
+  /** Uncut runs that went before. */
+  readonly before: number;
+  /** Runs that are cut off. */
+  readonly runs: number;
+}
+
 /** Rounds of sessions and full maintenance, in which every task has something to do at least once. */
-function maintenance(
-  version: Version,
-  safety: "none" | "full",
-  figures: Map<string, number> = new Map(),
-): Scenario {
-  const round = async (run: ScenarioRun, repository: Repository, first: number): Promise<void> => {
-    for (let seed = first; seed < first + 10; seed += 1) {
-      await using session = await repository.openWriteSession();
-      const ids = await writeContents(run, session, [seed]);
-      if (seed === first) await putManifest(run, session, `m${first % 3}`, seed);
-      if (seed === first + 1) await markDeleted(run, session, ids[0]!, true);
-      await session.commit();
-      run.clock.advance(180_000);
-    }
+function maintenance({ before, runs, safety, version }: MaintenanceSettings): Scenario {
+  const name = `maintenance ${runs === 1 ? "once" : `${runs} times`}, format ${version}, safety ${safety}`;
+  const figures = new Map<string, number>();
+  maintenanceFigures.set(name, figures);
+  const leadUp = async (run: ScenarioRun, repository: Repository, round: number): Promise<void> => {
+    await tenSessions(run, repository, round * 20);
+    await litter(run, round);
+    run.clock.advance(25 * hourMs);
   };
   return {
-    name: `maintenance, format ${version}, safety ${safety}`,
+    name,
     async prepare(run) {
-      const epochParameters = version === 1 ? undefined : quickEpochs;
       const repository = await create(run, 1, {
-        format: { version, ...(epochParameters ? { epochParameters } : {}) },
+        format: { version, ...(version === 1 ? {} : { epochParameters: quickEpochs }) },
       });
-      for (const first of [100, 120]) {
-        await round(run, repository, first);
+      for (let round = 1; round <= before; round += 1) {
+        await leadUp(run, repository, round);
         await runMaintenance(repository, { mode: "full", safety: "full" });
       }
-      run.clock.advance(25 * hourMs);
+      await leadUp(run, repository, before + 1);
     },
     async work(run) {
       const repository = withSmallPacks(run, await open(run, 2), 3);
-      for (const first of [200, 220, 240]) {
-        await run.uncut(async () => {
-          await round(run, repository, first);
-          await litter(run, first);
-        });
+      for (let round = 1; round <= runs; round += 1) {
+        if (round > 1) await run.uncut(() => leadUp(run, repository, before + round));
         run.acknowledge();
-        run.clock.advance(25 * hourMs);
         const { tasks } = await runMaintenance(repository, { mode: "full", safety });
         for (const task of tasks) {
           const done = Object.values(task.figures).reduce((sum, figure) => sum + figure, 0);
@@ -359,27 +371,19 @@ const lockedUpgrade: Scenario = {
   },
 };
 
-/** Figures of the maintenance tasks, filled by the uncut run of that scenario. */
-export const maintenanceFigures = new Map<string, Map<string, number>>();
-
-function maintenanceWithFigures(version: Version, safety: "none" | "full"): Scenario {
-  const figures = new Map<string, number>();
-  const scenario = maintenance(version, safety, figures);
-  maintenanceFigures.set(scenario.name, figures);
-  return scenario;
-}
-
 export const scenarios: readonly (Scenario & {
   /** Not for a directory: it needs object locks, or differs too little from another one for its price. */
   readonly inMemoryOnly?: boolean;
 })[] = [
   writeSession(1),
-  writeSession(2),
+  { ...writeSession(2), inMemoryOnly: true },
   writeSession(3),
-  maintenanceWithFigures(1, "none"),
-  maintenanceWithFigures(3, "none"),
-  { ...maintenanceWithFigures(1, "full"), inMemoryOnly: true },
-  { ...maintenanceWithFigures(3, "full"), inMemoryOnly: true },
+  maintenance({ version: 1, safety: "none", before: 6, runs: 1 }),
+  maintenance({ version: 3, safety: "none", before: 6, runs: 1 }),
+  { ...maintenance({ version: 1, safety: "none", before: 2, runs: 3 }), inMemoryOnly: true },
+  { ...maintenance({ version: 3, safety: "none", before: 2, runs: 3 }), inMemoryOnly: true },
+  { ...maintenance({ version: 1, safety: "full", before: 2, runs: 3 }), inMemoryOnly: true },
+  { ...maintenance({ version: 3, safety: "full", before: 2, runs: 3 }), inMemoryOnly: true },
   passwordChange(false),
   { ...passwordChange(true), inMemoryOnly: true },
   creation(1),
