@@ -1,9 +1,10 @@
 // Maintenance does what is due, by Kopia's safety rules, records it, and never removes what somebody may still need.
 import { manualClock } from "@dm/core";
-import type { BlobMetadata } from "@dm/storage";
+import { type BlobMetadata, forward } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import {
   type EpochManager,
+  parseContentId,
   pauseMaintenance,
   readMaintenanceParameters,
   readSchedule,
@@ -14,7 +15,12 @@ import {
 import { logsToDelete } from "../src/maintenance/clean-up-logs.ts";
 import { orphanPacks } from "../src/maintenance/delete-orphans.ts";
 import { contentsToRewrite } from "../src/maintenance/rewrite-short-packs.ts";
-import { mayDeleteOrphans, mayRewrite, safetyParameters } from "../src/maintenance/safety.ts";
+import {
+  mayDeleteOrphans,
+  mayRewrite,
+  safetyParameters,
+  wasLastRewriteFull,
+} from "../src/maintenance/safety.ts";
 import {
   decodeSchedule,
   emptySchedule,
@@ -38,18 +44,17 @@ describe("rules", () => {
     );
 
   it("rewriting waits until what the last rewrite orphaned is deleted", () => {
-    expect(mayRewrite(emptySchedule, "full")).toBe(true);
-    const rewritten = after(run("full-rewrite-contents", 100n));
-    expect(mayRewrite(rewritten, "full")).toBe(false);
-    expect(
-      mayRewrite(after(run("full-rewrite-contents", 100n), run("full-delete-blobs", 101n)), "full"),
-    ).toBe(true);
-    expect(
-      mayRewrite(after(run("full-rewrite-contents", 100n), run("full-delete-blobs", 99n)), "full"),
-    ).toBe(false);
-    expect(mayRewrite(after(run("full-rewrite-contents", 100n, false)), "full")).toBe(true);
-    expect(mayRewrite(after(run("quick-rewrite-contents", 100n)), "full")).toBe(true);
-    expect(mayRewrite(rewritten, "quick")).toBe(false);
+    const { full, none } = safetyParameters;
+    const rewritten = run("full-rewrite-contents", 100n);
+    const deletedAt = (endNs: bigint) => after(rewritten, run("full-delete-blobs", endNs));
+    expect(mayRewrite(emptySchedule, "full", full)).toBe(true);
+    expect(mayRewrite(after(rewritten), "full", full)).toBe(false);
+    expect(mayRewrite(after(rewritten), "full", none)).toBe(true);
+    expect(mayRewrite(deletedAt(100n), "full", full)).toBe(true);
+    expect(mayRewrite(deletedAt(99n), "full", full)).toBe(false);
+    expect(mayRewrite(after({ ...rewritten, success: false }), "full", full)).toBe(true);
+    expect(mayRewrite(after(run("quick-rewrite-contents", 100n)), "full", full)).toBe(true);
+    expect(mayRewrite(after(rewritten), "quick", full)).toBe(false);
   });
 
   it("orphans are deleted an hour after the last rewrite", () => {
@@ -102,13 +107,22 @@ describe("rules", () => {
     const d = content("dd", "p3", 10);
     const fresh = content("ee", "p3", 10, 101);
     const q = content("ff", "q1", 10);
-    expect(contentsToRewrite([a, b, c, q], options)).toEqual([]);
-    expect(contentsToRewrite([a, b, c, d, fresh, q], options)).toEqual([
+    expect(contentsToRewrite(() => [a, b, c, q], options)).toEqual([]);
+    expect(contentsToRewrite(() => [a, d, b, c, fresh, q], options)).toEqual([
       a.contentId,
       b.contentId,
       d.contentId,
     ]);
-    expect(contentsToRewrite([a, b, d], { ...options, prefixes: ["q"] })).toEqual([]);
+    expect(contentsToRewrite(() => [a, b, d], { ...options, prefixes: ["q"] })).toEqual([]);
+  });
+
+  it("quick maintenance deletes as thoroughly as the last rewrite was", () => {
+    const full = run("full-rewrite-contents", 100n);
+    const quick = run("quick-rewrite-contents", 101n);
+    expect(wasLastRewriteFull(emptySchedule)).toBe(false);
+    expect(wasLastRewriteFull(after(full))).toBe(true);
+    expect(wasLastRewriteFull(after(full, quick))).toBe(false);
+    expect(wasLastRewriteFull(after(quick, { ...full, endNs: 102n }))).toBe(true);
   });
 
   it("logs go by size, number and age, oldest first", () => {
@@ -125,6 +139,7 @@ describe("rules", () => {
       ).map(({ id }) => id);
     expect(ids({})).toEqual([]);
     expect(ids({ maxTotalSize: 200 })).toEqual(["_log_3"]);
+    expect(ids({ maxTotalSize: 0, maxCount: 0, maxAge: 0 })).toEqual([]);
     expect(ids({ maxCount: 1 })).toEqual(["_log_2", "_log_3"]);
     expect(ids({ maxAge: Number(2n * hourNs) - 1 })).toEqual(["_log_2", "_log_3"]);
   });
@@ -192,6 +207,16 @@ describe("who and when", () => {
     await session.commit();
     clock.advance(48 * hourMs);
     expect((await runMaintenance(repository)).mode).toBe("quick");
+  });
+
+  it("with parameters of a client too old to know about logs", async () => {
+    const { repository } = await newRepository();
+    const { logRetention, ...old } = await readMaintenanceParameters(repository);
+    await using session = await repository.openWriteSession();
+    await session.replaceManifests({ type: "maintenance" }, old);
+    await session.commit();
+    expect((await readMaintenanceParameters(repository)).logRetention).toEqual(logRetention);
+    expect((await runMaintenance(repository)).mode).toBe("full");
   });
 
   it("not when the clocks differ by more than five minutes", async () => {
@@ -290,6 +315,97 @@ describe.each([1, 2, 3] as const)("full maintenance of format %i", (version) => 
     await runMaintenance(repository, { mode: "full" });
     expect(store.blobs.has(orphan)).toBe(false);
     await expectSound(test, ids);
+  });
+
+  it("leaves blobs of other programs alone, however old, and removes markers of dead sessions", async () => {
+    const test = await newRepository({ version });
+    const { clock, repository, store } = test;
+    const marker = `s${"0".repeat(32)}-s${"1".repeat(16)}123`;
+    const foreign = ["policy.json", "p-notes", "q1", "snapshots", "s-1"];
+    for (const id of [marker, ...foreign]) {
+      store.blobs.set(id, bytesOf(100));
+      store.setTimestamp(id, clock.nowNs());
+    }
+    clock.advance(95 * hourMs);
+    await runMaintenance(repository, { mode: "full" });
+    expect(store.blobs.has(marker)).toBe(true);
+    clock.advance(2 * hourMs);
+    for (let i = 0; i < 2; i += 1) {
+      await runMaintenance(repository, { mode: "full" });
+      clock.advance(2 * hourMs);
+    }
+    expect(store.blobs.has(marker)).toBe(false);
+    for (const id of foreign) expect(store.blobs.has(id)).toBe(true);
+  });
+
+  it("keeps the pack of a client that stores its index while orphans are looked for", async () => {
+    const test = await newRepository({ version });
+    const { clock, open, store } = test;
+    // Stored a pack, then slept for 30 hours.
+    const gate = Promise.withResolvers<void>();
+    const isIndex = /^(xn|n)/;
+    const sleeper = await open({
+      store: {
+        ...forward(store),
+        async put(id, data, options) {
+          if (isIndex.test(id)) await gate.promise;
+          return store.put(id, data, options);
+        },
+      },
+    });
+    await using session = await sleeper.openWriteSession();
+    const id = await session.writeContent(bytesOf(1000));
+    const flushed = session.flush();
+    await expect.poll(() => kinds(store)["p"]).toBe(1);
+    clock.advance(30 * hourMs);
+    // Wakes up after the first listing of the deletion, whatever that lists.
+    const { list } = store;
+    let isDeleting = false;
+    const cleaner = await open({
+      store: {
+        ...forward(store),
+        async *list(prefix, options) {
+          const blobs = [];
+          for await (const blob of list.call(store, prefix, options)) blobs.push(blob);
+          if (isDeleting && /^(xn|n|s$)/.test(prefix)) {
+            isDeleting = false;
+            gate.resolve();
+            await flushed;
+          }
+          yield* blobs;
+        },
+      },
+    });
+    await runMaintenance(cleaner, {
+      mode: "full",
+      onTask: (task) => {
+        isDeleting = task === "full-delete-blobs";
+      },
+    });
+    clock.advance(2 * hourMs);
+    await runMaintenance(cleaner, {
+      mode: "full",
+      onTask: (task) => {
+        isDeleting = task === "full-delete-blobs";
+      },
+    });
+    await flushed;
+    await expectSound(test, [id]);
+  });
+
+  it("a deleted content whose pack is gone does not stop the rewriting of others", async () => {
+    const test = await newRepository({ version });
+    const { clock, repository, store } = test;
+    const ids = await write(test, [1, 2, 3]);
+    await using session = await repository.openWriteSession();
+    await session.deleteContent(parseContentId(ids[0]!));
+    await session.commit();
+    const lost = (await repository.contentInfo(parseContentId(ids[0]!)))!.packBlobId;
+    await store.delete(lost);
+    clock.advance(3 * hourMs);
+    await runMaintenance(repository, { mode: "full" });
+    for (const id of ids.slice(1))
+      expect(await (await test.open()).readContent(parseContentId(id))).toHaveLength(1000);
   });
 
   it("with safety off does all of it at once", async () => {

@@ -1,6 +1,7 @@
 /**
- * Deletes packs that no index entry names: left by crashed sessions and by rewriting. The rules protect packs of other
- * clients whose index is still to come. Proof: test/maintenance.test.ts.
+ * Deletes packs that no index entry names, left by crashed sessions and by rewriting, and markers of sessions that ended
+ * long ago without removing theirs. The rules protect packs of other clients whose index is still to come.
+ * Proof: test/maintenance.test.ts.
  * @module
  */
 import { isDmError, mapConcurrent } from "@dm/core";
@@ -11,6 +12,8 @@ import type { Repository } from "../repository.ts";
 import { msToNs, type SafetyParameters } from "./safety.ts";
 
 const deleteConcurrency = 4;
+/** Packs and session markers; other programs may keep blobs of their own whose names begin alike. */
+const ownName = /^(?:[pq][0-9a-f]{32}(?:-s[0-9a-f]+)?|s[0-9a-f]{32,64}-s[0-9a-f]+)$/;
 const clockToleranceNs = 1_000_000_000n;
 
 /** Packs to delete. Pure. */
@@ -45,6 +48,7 @@ export function orphanPacks(
 export interface DeleteOrphansReport {
   readonly packsDeleted: number;
   readonly bytesDeleted: number;
+  readonly sessionMarkersDeleted: number;
 }
 
 export async function deleteOrphanPacks(
@@ -57,25 +61,29 @@ export async function deleteOrphanPacks(
 ): Promise<DeleteOrphansReport> {
   const { prefixes, safety, signal, startedAtNs } = options;
   const { store } = repository;
+  // The order of these three decides. A writer stores marker, pack, index and then removes the marker. So the marker of
+  // every pack that is listed here was there before; and unless the index, which is read last, names the pack, it was
+  // still there in between.
+  const blobs: BlobMetadata[] = [];
+  for (const prefix of prefixes) {
+    for await (const blob of store.list(prefix, { signal }))
+      if (ownName.test(blob.id)) blobs.push(blob);
+  }
+  const sessions = await activeSessions(repository, options);
   const index = await repository.contentReader.index.get({ signal, fresh: true });
   const referenced = new Set<string>();
   for (const entry of index.entries()) referenced.add(entry.packBlobId);
-  const sessions = await activeSessions(repository, options);
-  let packsDeleted = 0;
-  let bytesDeleted = 0;
-  for (const prefix of prefixes) {
-    const packs: BlobMetadata[] = [];
-    for await (const pack of store.list(prefix, { signal }))
-      if (!referenced.has(pack.id)) packs.push(pack);
-    const doomed = orphanPacks(packs, { referenced, sessions, startedAtNs, safety });
-    await mapConcurrent(doomed, (pack) => store.delete(pack.id, { signal }), {
-      concurrency: deleteConcurrency,
-      signal,
-    });
-    packsDeleted += doomed.length;
-    for (const pack of doomed) bytesDeleted += pack.length;
-  }
-  return { packsDeleted, bytesDeleted };
+  const doomed = orphanPacks(blobs, { referenced, sessions, startedAtNs, safety });
+  await mapConcurrent(doomed, (blob) => store.delete(blob.id, { signal }), {
+    concurrency: deleteConcurrency,
+    signal,
+  });
+  const packs = doomed.filter((blob) => !blob.id.startsWith("s"));
+  return {
+    packsDeleted: packs.length,
+    bytesDeleted: packs.reduce((sum, pack) => sum + pack.length, 0),
+    sessionMarkersDeleted: doomed.length - packs.length,
+  };
 }
 
 /** Session id to checkpoint time, of every marker. A marker that cannot be read counts as fresh. */

@@ -13,30 +13,50 @@ import type { WriteSession } from "../write-session.ts";
 
 const cycleSchema = z.looseObject({ enabled: z.boolean(), interval: z.number() });
 
+const logRetentionSchema = z.looseObject({
+  maxTotalSize: z.number(),
+  maxCount: z.number(),
+  maxAge: z.number(),
+});
+
+/** Limits of the log blobs together; 0 is none. */
+export type LogRetention = z.infer<typeof logRetentionSchema>;
+
 /** Stored form; durations are nanoseconds. */
-export const maintenanceParametersSchema = z.looseObject({
+const storedParameters = z.looseObject({
   owner: z.string(),
   quick: cycleSchema,
   full: cycleSchema,
-  logRetention: z.looseObject({
-    maxTotalSize: z.number(),
-    maxCount: z.number(),
-    maxAge: z.number(),
-  }),
+  /** Clients before 0.11 wrote none. */
+  logRetention: logRetentionSchema.nullish(),
   extendObjectLocks: z.boolean().nullish(),
   listParallelism: z.number().nullish(),
 });
 
-export type MaintenanceParameters = z.infer<typeof maintenanceParametersSchema>;
+export type MaintenanceParameters = z.infer<typeof storedParameters> & {
+  readonly logRetention: LogRetention;
+};
 
 const hourNs = 3_600_000_000_000;
+
+const defaultLogRetention: LogRetention = {
+  maxTotalSize: 1 << 30,
+  maxCount: 10_000,
+  maxAge: 30 * 24 * hourNs,
+};
+
+/** The limits in force: all zero stands for the defaults. */
+export function logRetentionOf({ logRetention }: MaintenanceParameters): LogRetention {
+  const { maxAge, maxCount, maxTotalSize } = logRetention;
+  return maxAge || maxCount || maxTotalSize ? logRetention : defaultLogRetention;
+}
 
 export function defaultMaintenanceParameters(owner: string): MaintenanceParameters {
   return {
     owner,
     quick: { enabled: true, interval: hourNs },
     full: { enabled: true, interval: 24 * hourNs },
-    logRetention: { maxTotalSize: 1 << 30, maxCount: 10_000, maxAge: 30 * 24 * hourNs },
+    logRetention: defaultLogRetention,
     extendObjectLocks: false,
     listParallelism: 0,
   };
@@ -56,8 +76,9 @@ export async function readMaintenanceParameters(
 ): Promise<MaintenanceParameters> {
   const manifest = pickManifest(await repository.findManifests(maintenanceLabels, options));
   if (!manifest) return defaultMaintenanceParameters("");
-  const result = maintenanceParametersSchema.safeParse(parseJson(manifest.data));
-  if (result.success) return result.data;
+  const result = storedParameters.safeParse(parseJson(manifest.data));
+  if (result.success)
+    return { ...result.data, logRetention: result.data.logRetention ?? defaultLogRetention };
   throw new FormatError(
     "DM_MAINTENANCE_PARAMETERS_INVALID",
     `manifest ${manifest.id} does not hold maintenance parameters: ${z.prettifyError(result.error)}`,

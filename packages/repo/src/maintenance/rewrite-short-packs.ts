@@ -3,17 +3,22 @@
  * orphans and are deleted by a later run. Proof: test/maintenance.test.ts.
  * @module
  */
+import { isDmError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import type { ContentId } from "../content-id.ts";
 import type { IndexEntry } from "../index-blob/entry.ts";
 import type { Repository } from "../repository.ts";
+import type { WriteSession } from "../write-session.ts";
 import { msToNs, type SafetyParameters } from "./safety.ts";
 
 const shortPackShare = 0.6;
 
-/** Ids of contents to rewrite. Pure. */
+/**
+ * Ids of contents to rewrite, those of one pack together. Pure.
+ * @param entries asked for twice, so that only short packs cost memory
+ */
 export function contentsToRewrite(
-  entries: Iterable<IndexEntry>,
+  entries: () => Iterable<IndexEntry>,
   options: {
     readonly maxPackSizeBytes: number;
     readonly prefixes: readonly string[];
@@ -21,21 +26,20 @@ export function contentsToRewrite(
     readonly newestSeconds: number;
   },
 ): ContentId[] {
-  const packs = new Map<string, { bytes: number; readonly contents: ContentId[] }>();
-  for (const entry of entries) {
-    if (!options.prefixes.includes(entry.packBlobId[0] ?? "")) continue;
-    const pack = packs.get(entry.packBlobId) ?? { bytes: 0, contents: [] };
-    pack.bytes += entry.packedLength;
-    if (entry.timestampSeconds <= options.newestSeconds) pack.contents.push(entry.contentId);
-    packs.set(entry.packBlobId, pack);
-  }
-  const limit = options.maxPackSizeBytes * shortPackShare;
-  const short = [...packs].filter(([, pack]) => pack.bytes < limit);
-  return options.prefixes.flatMap((prefix) => {
-    const own = short.filter(([blobId]) => blobId.startsWith(prefix));
+  const packBytes = new Map<string, number>();
+  for (const { packBlobId, packedLength } of entries())
+    packBytes.set(packBlobId, (packBytes.get(packBlobId) ?? 0) + packedLength);
+  const limit = Math.floor(options.maxPackSizeBytes * shortPackShare);
+  const contents = new Map<string, ContentId[]>();
+  for (const prefix of options.prefixes) {
+    const short = [...packBytes].filter(([id, bytes]) => id.startsWith(prefix) && bytes < limit);
     // A single short pack would only be copied.
-    return own.length < 2 ? [] : own.flatMap(([, pack]) => pack.contents);
-  });
+    if (short.length > 1) for (const [blobId] of short) contents.set(blobId, []);
+  }
+  if (contents.size === 0) return [];
+  for (const { contentId, packBlobId, timestampSeconds } of entries())
+    if (timestampSeconds <= options.newestSeconds) contents.get(packBlobId)?.push(contentId);
+  return [...contents.values()].flat();
 }
 
 export interface RewriteReport {
@@ -52,14 +56,30 @@ export async function rewriteShortPacks(
 ): Promise<RewriteReport> {
   const { prefixes, safety, signal, startedAtNs } = options;
   const index = await repository.contentReader.index.get({ signal });
-  const contents = contentsToRewrite(index.entries(), {
+  const contents = contentsToRewrite(() => index.entries(), {
     maxPackSizeBytes: repository.format.maxPackSizeBytes,
     prefixes,
     newestSeconds: Number((startedAtNs - msToNs(safety.rewriteMinAgeMs)) / 1_000_000_000n),
   });
   if (contents.length === 0) return { contentsRewritten: 0 };
   await using session = await repository.openWriteSession({ signal });
-  for (const id of contents) await session.rewriteContent(id, { signal });
+  let contentsRewritten = 0;
+  for (const id of contents) if (await rewritten(session, id, { signal })) contentsRewritten += 1;
   await session.commit({ signal });
-  return { contentsRewritten: contents.length };
+  return { contentsRewritten };
+}
+
+/** Whether the content is in a new pack. A deleted one may have lost its pack: nobody needs it, its entry stays. */
+async function rewritten(
+  session: WriteSession,
+  id: ContentId,
+  options: CallOptions,
+): Promise<boolean> {
+  try {
+    return await session.rewriteContent(id, options);
+  } catch (error) {
+    const isGone = isDmError(error, "DM_PACK_NOT_FOUND");
+    if (isGone && (await session.contentInfo(id, options))?.deleted) return false;
+    throw error;
+  }
 }

@@ -16,7 +16,7 @@ import { extendRetention } from "./extend-retention.ts";
 import { mergeIndexBlobs } from "./merge-indexes.ts";
 import { type MaintenanceParameters, readMaintenanceParameters } from "./parameters.ts";
 import { rewriteShortPacks } from "./rewrite-short-packs.ts";
-import { mayDeleteOrphans, mayRewrite, safetyParameters } from "./safety.ts";
+import { mayDeleteOrphans, mayRewrite, safetyParameters, wasLastRewriteFull } from "./safety.ts";
 import {
   type MaintenanceSchedule,
   type MaintenanceTask,
@@ -130,8 +130,9 @@ export async function runMaintenance(
   const safety = safetyParameters[options.safety ?? "full"];
   const manager = repository.indexManager;
   const common = { safety, signal, startedAtNs };
-  const packs = async (prefixes: readonly string[], kind: "quick" | "full"): Promise<void> => {
-    if (mayRewrite(schedule, kind)) {
+  const packs = async (kind: "quick" | "full"): Promise<void> => {
+    if (mayRewrite(schedule, kind, safety)) {
+      const prefixes = kind === "full" ? ["p", "q"] : ["q"];
       await run(`${kind}-rewrite-contents`, () =>
         rewriteShortPacks(repository, { ...common, prefixes }),
       );
@@ -140,21 +141,23 @@ export async function runMaintenance(
         `${kind}-rewrite-contents`,
         "packs orphaned by the last rewrite have not been deleted yet",
       );
+    const deletion = kind === "full" || wasLastRewriteFull(schedule) ? "full" : "quick";
     if (mayDeleteOrphans(schedule, clock.nowNs(), safety)) {
-      await run(`${kind}-delete-blobs`, () =>
+      const prefixes = deletion === "full" ? ["p", "q", "s"] : ["q"];
+      await run(`${deletion}-delete-blobs`, () =>
         deleteOrphanPacks(repository, { ...common, prefixes }),
       );
-    } else skip(`${kind}-delete-blobs`, "the last rewrite ended less than an hour ago");
+    } else skip(`${deletion}-delete-blobs`, "the last rewrite ended less than an hour ago");
   };
 
   if (mode === "full") {
-    await packs(["p", "q"], "full");
+    await packs("full");
     if (parameters.extendObjectLocks) {
       await run("extend-blob-retention-time", () =>
         extendRetention(repository, parameters, { signal }),
       );
     }
-  } else if (!(manager instanceof EpochManager)) await packs(["q"], "quick");
+  } else if (!(manager instanceof EpochManager)) await packs("quick");
   if (manager instanceof EpochManager) await epochTasks(repository, manager, mode, run, options);
   else await run("index-compaction", () => compactV0(repository, manager, options));
   if (mode === "full" || !(manager instanceof EpochManager)) {

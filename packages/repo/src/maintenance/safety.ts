@@ -57,14 +57,28 @@ export function lastSuccessNs(
 }
 
 /** Rewriting may begin when it never ran, or when what the last rewrite orphaned has been deleted since. */
-export function mayRewrite(schedule: MaintenanceSchedule, mode: "quick" | "full"): boolean {
+export function mayRewrite(
+  schedule: MaintenanceSchedule,
+  mode: "quick" | "full",
+  safety: SafetyParameters,
+): boolean {
   const rewritten = lastSuccessNs(
     schedule,
     mode === "quick" ? rewriteTasks : ["full-rewrite-contents"],
   );
-  if (rewritten === undefined) return true;
+  if (rewritten === undefined || safety.rewriteToOrphanDeletionDelayMs === 0) return true;
   const deleted = lastSuccessNs(schedule, deleteTasks);
-  return deleted !== undefined && deleted > rewritten;
+  return deleted !== undefined && deleted >= rewritten;
+}
+
+/**
+ * Whether quick maintenance must delete orphans of both kinds: the last rewrite was a full one, and its deletion has to
+ * be as thorough, since the next rewrite waits for no other.
+ */
+export function wasLastRewriteFull(schedule: MaintenanceSchedule): boolean {
+  const full = lastSuccessNs(schedule, ["full-rewrite-contents"]);
+  const quick = lastSuccessNs(schedule, ["quick-rewrite-contents"]);
+  return full !== undefined && (quick === undefined || full >= quick);
 }
 
 /** Orphans may be deleted when the last rewrite ended long enough ago for every reader to have seen its index. */
