@@ -5,6 +5,7 @@
 import { type ManualClock, manualClock, utf8Encode } from "@dm/core";
 import { type BlobMetadata, type MemoryStore, memoryStore } from "@dm/storage";
 import { encodeSessionMarker } from "../../src/content/session-marker.ts";
+import type { ContentId } from "../../src/content-id.ts";
 import {
   createRepositoryFormat,
   EpochManager,
@@ -20,6 +21,7 @@ import {
 import { deleteOrphanPacks } from "../../src/maintenance/delete-orphans.ts";
 import { mergeIndexBlobs } from "../../src/maintenance/merge-indexes.ts";
 import { safetyParameters } from "../../src/maintenance/safety.ts";
+import { readPackIndex } from "../../src/pack/pack-index.ts";
 import { quickKey } from "../format-helpers.ts";
 import { bytesOf, seededRandomBytes, startNs } from "../new-repository.ts";
 import { memoisedDeriveKey } from "../open-golden.ts";
@@ -267,7 +269,7 @@ export async function examine(small: SmallRepository, store: MemoryStore): Promi
   if (listed.join() !== [...truth.contents.keys()].join()) wrong.push("list of contents");
   for (const [id, expected] of truth.contents)
     await attempt(`content ${id}`, expected, async () =>
-      hex(await repository.readContent(id as never)),
+      hex(await repository.readContent(id as ContentId)),
     );
   for (const [id, expected] of truth.objects)
     await attempt(`object ${id}`, expected, async () => {
@@ -284,6 +286,82 @@ export async function examine(small: SmallRepository, store: MemoryStore): Promi
     }
   }
   return { complaints, wrong };
+}
+
+/** What one blob can influence, and only that: a tenth of the time of {@link examine}. The blob is put back afterwards. */
+export async function examineBlob(
+  small: SmallRepository,
+  blobId: string,
+  bytes: Uint8Array,
+): Promise<Examination> {
+  const { store } = small;
+  const original = store.blobs.get(blobId)!;
+  store.blobs.set(blobId, bytes);
+  const complaints: unknown[] = [];
+  const wrong: string[] = [];
+  try {
+    if (/^kopia\.(?:repository|blobcfg)/.test(blobId)) await examineFormat(small, wrong);
+    else if (blobId === "kopia.maintenance") await examineSchedule(small, wrong);
+    else if (blobId.startsWith("s")) return await examine(small, store);
+    else if (/^[pq]/.test(blobId) && !small.unread.has(blobId))
+      await examinePack(small, blobId, complaints, wrong);
+    else await examineIndexes(small, blobId, wrong);
+  } catch (error) {
+    complaints.push(error);
+  } finally {
+    store.blobs.set(blobId, original);
+  }
+  return { complaints, wrong };
+}
+
+async function examineFormat(small: SmallRepository, wrong: string[]): Promise<void> {
+  const { clock, repository, store, truth } = small;
+  const deriveKey = deriveKeyFor(() => repository.uniqueId);
+  const opened = await open({ store, clock, deriveKey });
+  if (formatText(opened) !== truth.format) wrong.push("format");
+}
+
+async function examineSchedule(small: SmallRepository, wrong: string[]): Promise<void> {
+  const { repository, store, truth } = small;
+  const schedule = await readSchedule(store, repository.openedFormat);
+  if (scheduleText(schedule) !== truth.schedule) wrong.push("schedule");
+}
+
+async function examinePack(
+  small: SmallRepository,
+  blobId: string,
+  complaints: unknown[],
+  wrong: string[],
+): Promise<void> {
+  const { repository, store, truth } = small;
+  const index = repository.contentReader.index.current!;
+  for (const [contentId, expected] of truth.contents) {
+    const entry = index.find(contentId as ContentId)!;
+    if (entry.packBlobId !== blobId) continue;
+    try {
+      if (hex(await repository.contentReader.readEntry(entry)) !== expected) wrong.push(contentId);
+    } catch (error) {
+      complaints.push(error);
+    }
+  }
+  await readPackIndex(store, repository.crypter, blobId);
+}
+
+async function examineIndexes(
+  small: SmallRepository,
+  blobId: string,
+  wrong: string[],
+): Promise<void> {
+  const { clock, repository, store } = small;
+  const fresh = new Repository(store, repository.openedFormat, { password, clock });
+  const entriesOf = async (from: Repository): Promise<string> => {
+    const entries: unknown[] = [];
+    for await (const entry of from.listContents({ includeDeleted: true })) entries.push(entry);
+    return plain(entries);
+  };
+  if ((await entriesOf(fresh)) !== (await entriesOf(repository))) wrong.push("index entries");
+  if (blobId.startsWith("l") && fresh.indexManager instanceof V0Manager)
+    await fresh.indexManager.cleanUp();
 }
 
 /** The marker of its session protects a pack; damage to the marker must not end that. */
