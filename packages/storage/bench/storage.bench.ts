@@ -33,7 +33,7 @@ async function putWithoutSync(path: string, data: Uint8Array): Promise<void> {
 }
 
 try {
-  await suite("storage", { rounds: 3 }, async (measure) => {
+  await suite("storage", {}, async (measure) => {
     const memory = memoryStore();
     const disk = filesystemStore({ path: join(base, "store"), create: true });
     const plain = join(base, "plain");
