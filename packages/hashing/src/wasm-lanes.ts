@@ -101,7 +101,8 @@ export function hashMany(hash: BlockHash, blocks: readonly Uint8Array[]): Uint8A
     let active = 0;
     let only = 0;
     let stepBytes = mostBytes;
-    for (const [index, lane] of lanes.entries()) {
+    for (let index = 0; index < lanes.length; index += 1) {
+      const lane = lanes[index];
       if (!lane) continue;
       active += 1;
       only = index;
@@ -118,7 +119,8 @@ export function hashMany(hash: BlockHash, blocks: readonly Uint8Array[]): Uint8A
       return digests;
     }
     if (stepBytes > 0) {
-      for (const [index, lane] of lanes.entries()) {
+      for (let index = 0; index < lanes.length; index += 1) {
+        const lane = lanes[index];
         if (!lane) continue;
         const end = lane.at + stepBytes;
         kernel.bytes.set(lane.data.subarray(lane.at, end), inputAt + index * laneRoom);
@@ -128,14 +130,16 @@ export function hashMany(hash: BlockHash, blocks: readonly Uint8Array[]): Uint8A
       continue;
     }
     // Some lane is at its last block; the others take one block with it.
-    for (const [index, lane] of lanes.entries()) {
+    for (let index = 0; index < lanes.length; index += 1) {
+      const lane = lanes[index];
       if (!lane) continue;
       const end = Math.min(lane.at + blockBytes, lane.data.length);
       kernel.bytes.set(lane.data.subarray(lane.at, end), inputAt + index * laneRoom);
       if (lane.at === lane.whole) kernel.last(index, end - lane.at);
     }
     kernel.absorb(1);
-    for (const [index, lane] of lanes.entries()) {
+    for (let index = 0; index < lanes.length; index += 1) {
+      const lane = lanes[index];
       if (!lane) continue;
       if (lane.at < lane.whole) {
         lane.at += blockBytes;

@@ -37,6 +37,17 @@ it("offers BLAKE2, BLAKE3 and HMAC-SHA3", () => {
   ]);
 });
 
+it("takes over from native code for small blocks and for many, as described", () => {
+  for (const { algorithm, available, backend, manyBackend, smallBackend } of describeHashing()) {
+    const wasm = available.includes("wasm");
+    expect(smallBackend, algorithm).toBe(wasm ? "wasm" : backend);
+    expect(manyBackend, algorithm).toBe(wasm && !algorithm.startsWith("BLAKE3") ? "wasm" : backend);
+    expect(backend, algorithm).toBe(available[0]);
+    const pinned = createHash(algorithm, secret, { backend: "noble" });
+    expect(pinned).toMatchObject({ backend: "noble", smallBackend: "noble", manyBackend: "noble" });
+  }
+});
+
 describe.each(kernels)("the kernel $name", (kernel) => {
   it("in src/ is what wasm/ compiles to", async () => {
     const kept = readFileSync(new URL(`../src/${kernel.name}.wasm.ts`, import.meta.url), "utf8");
