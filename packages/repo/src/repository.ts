@@ -165,7 +165,7 @@ export class Repository implements AsyncDisposable {
             return monitor.latest.format.epochParameters;
           },
         })
-      : new V0Manager({ store: this.store, crypter: this.crypter, clock });
+      : new V0Manager({ store: this.store, crypter: this.crypter });
     this.#index = new CommittedIndex({
       store: this.store,
       crypter: this.crypter,

@@ -1,6 +1,6 @@
 // Epochs: which blobs count under gaps and half-written compactions, when to advance, compact and clean up; and that no
 // order of these steps loses an entry.
-import { manualClock } from "@dm/core";
+import { AccessError, manualClock } from "@dm/core";
 import { type BlobMetadata, type BlobStore, forward, memoryStore } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import { defaultEpochParameters, type EpochParameters } from "../src/format/repository-format.ts";
@@ -228,10 +228,38 @@ describe("in a store", () => {
     };
     const writer = await open({ store: slow });
     await using session = await writer.openWriteSession();
-    await session.writeContent(bytesOf(5));
+    const id = await session.writeContent(bytesOf(5));
     // Readers at epoch 2 no longer list what is written to epoch 0: it must not count as acknowledged.
     await expect(session.flush()).rejects.toMatchObject({ code: "DM_INDEX_WRITE_TOO_SLOW" });
     expect([...store.blobs.keys()].filter((id) => id.startsWith("xn0_")).length).toBe(1);
+    // The next flush writes it to the epoch of that time.
+    await session.flush();
+    expect([...store.blobs.keys()].filter((id) => id.startsWith("xn2_")).length).toBe(1);
+    expect(await (await open()).readContent(id)).toEqual(bytesOf(5));
+  });
+
+  it("says that a write was too slow also without the right to delete it", async () => {
+    const { clock, open, store } = await newRepository({ epochParameters: quick });
+    const writer = await open({
+      store: {
+        ...forward(store),
+        async put(id, data, options) {
+          if (id.startsWith("xn0_")) {
+            clock.advance(700_000);
+            await store.put("xe2", new Uint8Array(1));
+          }
+          return store.put(id, data, options);
+        },
+        async delete() {
+          throw new AccessError("DM_ACCESS_DENIED", "no right to delete");
+        },
+      },
+    });
+    await using session = await writer.openWriteSession();
+    const id = await session.writeContent(bytesOf(5));
+    await expect(session.flush()).rejects.toMatchObject({ code: "DM_INDEX_WRITE_TOO_SLOW" });
+    await session.flush();
+    expect(await (await open()).readContent(id)).toEqual(bytesOf(5));
   });
 
   it("lists again when a listing took longer than it is valid", async () => {

@@ -1,4 +1,5 @@
 // JSON text, times and durations as Go writes them, byte for byte.
+import { inspect } from "node:util";
 import { FormatError } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import {
@@ -111,5 +112,16 @@ describe("raw JSON", () => {
 
   it.each(["", "{", "[1", "{}x", '{"a"}', "nul", "[1,]", "{'a':1}"])("refuses %j", (text) => {
     expect(() => parseJson(text)).toThrow(FormatError);
+  });
+
+  it("quotes nothing of a text that may hold keys", () => {
+    const failure = (): unknown => {
+      try {
+        return parseJson('{"masterKey":"c2VjcmV0" oops');
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(inspect(failure(), { depth: 9 })).not.toContain("c2VjcmV0");
   });
 });

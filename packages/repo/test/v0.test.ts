@@ -1,6 +1,6 @@
 // Repositories without epochs: compaction replaces index blobs by a log, in whatever order of crashes, and cleans up an
 // hour later by the store's clock.
-import type { BlobMetadata } from "@dm/storage";
+import { type BlobMetadata, forward } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import type { V0Manager } from "../src/index.ts";
 import {
@@ -116,6 +116,47 @@ describe("in a store", () => {
     expect(removed.logs.length).toBe(1);
     expect(kinds(store)).toMatchObject({ m: 2 });
     await expectAll(test);
+  });
+
+  it("a clean-up that is cut off anywhere brings no replaced blob back to life", async () => {
+    const test = await withSessions(9);
+    const { clock, open, repository, store } = test;
+    const compact = async (): Promise<void> => {
+      const manager = repository.indexManager as V0Manager;
+      const blobs = await manager.activeBlobs();
+      const ids = blobs.map(({ id }) => id);
+      await manager.replace(blobs, await mergeIndexBlobs(repository, ids, { unique: true }));
+    };
+    for (let i = 0; i < 3; i += 1) {
+      await compact();
+      clock.advance(3_600_000);
+    }
+    for (let deletions = 0; ; deletions += 1) {
+      let left = deletions;
+      const client = await open({
+        store: {
+          ...forward(store),
+          // The order of a listing is up to the store: the worst one.
+          async *list(prefix, options) {
+            const blobs = [];
+            for await (const found of store.list(prefix, options)) blobs.push(found);
+            yield* blobs.sort((a, b) => Number(b.timestampNs - a.timestampNs));
+          },
+          async delete(id, options) {
+            if (left-- <= 0) throw new Error("cut off");
+            await store.delete(id, options);
+          },
+        },
+      });
+      const ended = await (client.indexManager as V0Manager).cleanUp().then(
+        () => true,
+        () => false,
+      );
+      const active = await ((await open()).indexManager as V0Manager).activeBlobs();
+      expect(active.length).toBe(1);
+      await expectAll(test);
+      if (ended) break;
+    }
   });
 
   it("two compactions of the same blobs at once do no harm", async () => {

@@ -30,6 +30,9 @@ const formatBackupPrefix = "kopia.repository.backup.";
 export const poisonBlobId =
   "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required";
 
+/** Not all of `x`: other programs may keep blobs of their own. */
+const epochBlobPrefixes = ["xe", "xn", "xr", "xs", "xw"];
+
 const poisonText =
   "This repository was upgraded. A client that reads this blob is too old for it.\n";
 
@@ -177,7 +180,7 @@ async function migrate(
 ): Promise<OpenedFormat> {
   if (opened.format.epochParameters.enabled) return opened;
   // What an earlier attempt left behind would bring back contents that were deleted since.
-  await deleteAll(store, "x", options.signal);
+  for (const prefix of epochBlobPrefixes) await deleteAll(store, prefix, options.signal);
   await options.migrateIndexes();
   const format: RepositoryFormat = {
     ...opened.format,

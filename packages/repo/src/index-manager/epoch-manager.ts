@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  AccessError,
   type Clock,
   ConflictError,
   mapConcurrent,
@@ -167,8 +168,7 @@ export class EpochManager implements IndexManager {
       const written: string[] = [];
       for (const index of indexes) {
         if ((await this.state({ signal })).writeEpoch !== writeEpoch) {
-          for (const blobId of written) await store.delete(blobId, { signal });
-          this.invalidate();
+          await this.#discard(written, { signal });
           continue restart;
         }
         const sealed = sealBlob(crypter, index, `xn${writeEpoch}_`, suffix);
@@ -177,7 +177,7 @@ export class EpochManager implements IndexManager {
       }
       const after = await this.state({ signal, fresh: true });
       if (after.writeEpoch >= writeEpoch + 2) {
-        for (const blobId of written) await store.delete(blobId, { signal });
+        await this.#discard(written, { signal });
         throw new ConflictError(
           "DM_INDEX_WRITE_TOO_SLOW",
           `writing the index to epoch ${writeEpoch} took until epoch ${after.writeEpoch}: readers no longer look there`,
@@ -185,6 +185,19 @@ export class EpochManager implements IndexManager {
         );
       }
       return written;
+    }
+  }
+
+  /**
+   * Removes index blobs of a write that does not count. What a client without the right to delete leaves behind names
+   * packs that exist, and does no harm.
+   */
+  async #discard(blobIds: readonly string[], options: CallOptions): Promise<void> {
+    this.invalidate();
+    try {
+      for (const blobId of blobIds) await this.#options.store.delete(blobId, options);
+    } catch (error) {
+      if (!(error instanceof AccessError)) throw error;
     }
   }
 

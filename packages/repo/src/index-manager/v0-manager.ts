@@ -3,7 +3,7 @@
  * Format: docs/format/epochs.md. Proof: test/v0.test.ts.
  * @module
  */
-import { type Clock, isDmError, mapConcurrent } from "@dm/core";
+import { isDmError, mapConcurrent } from "@dm/core";
 import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
 import { type Crypter, openBlob, sealBlob } from "../crypto/crypter.ts";
 import { poisonBlobId } from "../format/upgrade.ts";
@@ -23,7 +23,6 @@ const readConcurrency = 5;
 export interface V0ManagerOptions {
   readonly store: BlobStore;
   readonly crypter: Crypter;
-  readonly clock: Clock;
 }
 
 export class V0Manager implements IndexManager {
@@ -58,7 +57,7 @@ export class V0Manager implements IndexManager {
     return written;
   }
 
-  /** Stores the merged index of `inputs` and the log that makes it replace them; deletes what older logs replaced. */
+  /** Stores the merged index of `inputs` and the log that makes it replace them; {@link cleanUp} deletes them later. */
   async replace(
     inputs: readonly BlobMetadata[],
     indexes: readonly Uint8Array[],
@@ -82,35 +81,35 @@ export class V0Manager implements IndexManager {
   async cleanUp(
     options: CallOptions = {},
   ): Promise<{ readonly indexes: string[]; readonly logs: string[] }> {
-    const { store, clock, crypter } = this.#options;
+    const { store, crypter } = this.#options;
     const { signal } = options;
     const removed = { indexes: [] as string[], logs: [] as string[] };
-    const logBlobs = await this.#list("m", options);
+    // Oldest first: when the output of an older log goes before that log's inputs, a crash in between makes them count.
+    const logBlobs = (await this.#list("m", options)).sort(byTime);
+    const cleanups = (await this.#list("l", options)).sort(byTime);
     const logs = await this.#readLogs(logBlobs, options);
-    const newest = logBlobs.reduce(
-      // biome-ignore lint/complexity/useMathMinMax: these are bigints
-      (time, blob) => (blob.timestampNs > time ? blob.timestampNs : time),
-      0n,
-    );
+    const newest = [logBlobs.at(-1), cleanups.at(-1)]
+      .filter((blob) => blob !== undefined)
+      .sort(byTime);
+    const nowNs = newest.at(-1)?.timestampNs ?? 0n;
     const present = new Set((await this.#list("n", options)).map((blob) => blob.id));
     const finished: string[] = [];
     for (const blob of logBlobs) {
       const log = logs.get(blob.id);
-      if (!log || newest - blob.timestampNs < v0CleanupDelayNs) continue;
-      if (!log.outputs.every((output) => present.has(output.id))) continue;
-      for (const input of log.inputs) {
-        if (!present.has(input.id)) continue;
+      if (!log || nowNs - blob.timestampNs < v0CleanupDelayNs) continue;
+      const inputs = log.inputs.filter((input) => present.has(input.id));
+      if (inputs.length > 0 && !log.outputs.every((output) => present.has(output.id))) continue;
+      for (const input of inputs) {
         await store.delete(input.id, { signal });
         removed.indexes.push(input.id);
       }
       finished.push(blob.id);
     }
-    const cleanups = await this.#list("l", options);
     const scheduled = new Set<string>();
     for (const blob of cleanups) {
       const stored = await store.get(blob.id, { signal });
       const cleanup = decodeDelayedCleanup(openBlob(crypter, blob.id, stored), blob.id);
-      if (newest - blob.timestampNs >= v0CleanupDelayNs) {
+      if (nowNs - blob.timestampNs >= v0CleanupDelayNs) {
         for (const logId of cleanup.blobIds) {
           await store.delete(logId, { signal });
           removed.logs.push(logId);
@@ -123,7 +122,7 @@ export class V0Manager implements IndexManager {
     );
     if (toSchedule.length > 0) {
       await this.#put(
-        encodeDelayedCleanup({ blobIds: toSchedule, scheduledAtNs: clock.nowNs() }),
+        encodeDelayedCleanup({ blobIds: toSchedule, scheduledAtNs: nowNs }),
         "l",
         "",
         options,
@@ -182,3 +181,6 @@ export class V0Manager implements IndexManager {
     return logs;
   }
 }
+
+const byTime = (a: BlobMetadata, b: BlobMetadata): number =>
+  a.timestampNs < b.timestampNs ? -1 : a.timestampNs > b.timestampNs ? 1 : 0;
