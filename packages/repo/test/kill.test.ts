@@ -1,6 +1,7 @@
 // A process that is killed (SIGKILL) at any call of the store, or between the system calls inside one, loses nothing that
-// it acknowledged. A child works on a directory; afterwards the directory is opened, compared, verified, written to and
-// maintained. A seeded sample here, every moment with DM_FULL=1; test/kill-states.test.ts does all of it in memory.
+// it acknowledged. A child works on a directory; afterwards the directory is opened, compared, verified, written to and,
+// one time in four, maintained. A seeded sample here, every moment with DM_FULL=1; test/kill-states.test.ts does the
+// same in memory.
 import { spawn } from "node:child_process";
 import { cp, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -74,10 +75,11 @@ async function expectSurvivedOnDisk(
   run: UncutRun,
   directory: string,
   acknowledged: number,
+  maintains: boolean,
 ): Promise<void> {
   const blobs = await blobsOf(filesystemStore({ path: directory, create: true }));
   await expectSurvived(run, restored(blobs, manualClock(run.endNs)), acknowledged, {
-    goesOn: true,
+    maintains,
   });
 }
 
@@ -99,7 +101,7 @@ async function killEverywhere(scenario: Scenario): Promise<void> {
   const whole = await copy("whole");
   const { acknowledged, moments, signal } = await runChild(run, whole, 0);
   expect({ acknowledged, signal }).toEqual({ acknowledged: run.models.length - 1, signal: null });
-  await expectSurvivedOnDisk(run, whole, acknowledged);
+  await expectSurvivedOnDisk(run, whole, acknowledged, true);
 
   const every = Array.from({ length: moments! }, (_, index) => index + 1);
   const chosen = isFull
@@ -117,7 +119,7 @@ async function killEverywhere(scenario: Scenario): Promise<void> {
       const files = await readdir(target, { recursive: true });
       totals.temporaryFiles += files.filter((file) => file.includes(".tmp.")).length;
       try {
-        await expectSurvivedOnDisk(run, target, end.acknowledged);
+        await expectSurvivedOnDisk(run, target, end.acknowledged, random.integer(4) === 0);
       } catch (cause) {
         throw new Error(
           `${scenario.name}: killed at moment ${moment} of ${moments}, ${end.acknowledged} steps acknowledged`,
