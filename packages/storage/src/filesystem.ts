@@ -61,6 +61,7 @@ const statsAtOnce = 16;
  * Opens a directory as a blob store. Nothing is touched before the first call. What passes by itself (an interrupted
  * call, too many open files, an I/O error) is tried again: ten times, a put twice.
  * @throws {TypeError} when `path` is not absolute
+ * @throws {RangeError} when `dirShards` holds anything but positive integers
  * @example const store = filesystemStore({ path: "/backup", create: true });
  */
 export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
@@ -73,6 +74,7 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
     throw new TypeError(`path of a filesystem store must be absolute, not ${options.path}`);
   }
   const root = resolve(options.path);
+  const chosen = shardingFor(options.dirShards ?? (create ? [1, 3] : [3, 3]));
   const fileMode = options.fileMode || 0o600;
   const dirMode = options.dirMode || 0o700;
   const writer = atomicWriter(root, { fileMode, dirMode, uid, gid });
@@ -95,7 +97,6 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
       if (!isMissing(error)) throw error;
     }
     await requireRoot();
-    const chosen = shardingFor(options.dirShards ?? (create ? [1, 3] : [3, 3]));
     const text = new TextEncoder().encode(encodeSharding(chosen));
     try {
       // Two clients that start together must not spread blobs in two ways.
@@ -157,8 +158,9 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
           signal?.throwIfAborted();
           const blob = blobs[index];
           if (blob) yield blob;
-          if (!entry.isDirectory()) continue;
           const below = idPrefix + entry.name;
+          // Not lost+found, .snapshot or @eaDir, which may not even be readable: nothing below them can be a blob.
+          if (!entry.isDirectory() || !isBlobId(below)) continue;
           if (below.startsWith(wanted) || wanted.startsWith(below)) {
             yield* walk(join(directory, entry.name), below, wanted, signal);
           }

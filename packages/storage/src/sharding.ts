@@ -20,8 +20,13 @@ export const blobSuffix = ".f";
 
 const maxNonShardedLength = 20;
 
-/** What `.shards` holds for given directory shards. */
+/**
+ * What `.shards` holds for given directory shards.
+ * @throws {RangeError} for a length that is not a positive integer
+ */
 export function shardingFor(shards: readonly number[]): Sharding {
+  const wrong = shards.find((length) => !isLength(length));
+  if (wrong !== undefined) throw new RangeError(`directory names of ${wrong} characters`);
   return { default: shards, maxNonShardedLength };
 }
 

@@ -2,7 +2,7 @@
 // real; a hook in front of them notes each and lets chosen ones fail.
 import { writeFileSync } from "node:fs";
 import type * as promises from "node:fs/promises";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -250,6 +250,9 @@ describe("reads", () => {
       "_log_20261122101530_1a2b_1795380862",
     ];
     for (const id of [long, ...others]) await store.put(id, data);
+    for (const name of ["lost+found", ".snapshot", "@eaDir", "p/@eaDir"]) {
+      await mkdir(join(hook.root, name));
+    }
     const entered = async (prefix: string): Promise<string[]> => {
       hook.calls = [];
       await ids(prefix);

@@ -51,6 +51,9 @@ async function filesIn(directory: string): Promise<string[]> {
 describe("layout", () => {
   it("refuses a relative path and touches nothing before the first call", async () => {
     expect(() => filesystemStore({ path: "backup" })).toThrow(TypeError);
+    for (const dirShards of [[0], [1, -3], [1.5]]) {
+      expect(() => filesystemStore({ path: root, dirShards })).toThrow(RangeError);
+    }
     filesystemStore({ path: join(root, "later"), create: true });
     expect(await readdir(root)).toEqual([]);
   });
