@@ -2,7 +2,12 @@
 import { DmError } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import { contentIdPrefix } from "../src/content-id.ts";
-import { buildIndex } from "../src/index-blob/build.ts";
+import {
+  buildIndex,
+  encodeSorted,
+  shardIndexEntries,
+  shardSorted,
+} from "../src/index-blob/build.ts";
 import { type IndexEntry, preferEntry } from "../src/index-blob/entry.ts";
 import { MergedIndex } from "../src/index-blob/merged.ts";
 import { openIndex } from "../src/index-blob/open.ts";
@@ -55,6 +60,23 @@ describe.each([1, 2] as const)("index version %i", (version) => {
         for (let number = 0; number < 44; number += 1) {
           const id = smallContentId(number);
           expect(merged.find(id)).toEqual(known.get(id));
+        }
+      }),
+    );
+  });
+
+  it("merges into the same blobs, whole and in shards, as all the entries together give", () => {
+    fc.assert(
+      fc.property(fc.array(entries, { minLength: 1, maxLength: 6 }), fc.nat(20), (lists, size) => {
+        const merged = new MergedIndex(
+          lists.map((list) => openIndex(buildIndex(list, { version }))),
+        );
+        const expected = [...winners(lists.flat()).values()].sort(byId);
+        for (const maximum of [undefined, size + 1]) {
+          const shards = shardSorted(() => merged.entries(), maximum);
+          expect(shards.map((shard) => encodeSorted(shard, { version }))).toEqual(
+            shardIndexEntries(expected, maximum).map((shard) => buildIndex(shard, { version })),
+          );
         }
       }),
     );

@@ -37,8 +37,20 @@ export function buildIndex(
     unique.set(entry.contentId, known ? preferEntry(known, entry) : entry);
   }
   const sorted = [...unique.values()].sort((a, b) => (a.contentId < b.contentId ? -1 : 1));
-  if (options.version === 1) return buildV1(sorted);
-  if (options.version === 2) return buildV2(sorted);
+  return encodeSorted(() => sorted, options);
+}
+
+/**
+ * Encodes entries that come in the order of their ids, each id once, as a merged index yields them. They are asked for
+ * twice and not kept: memory is the result's.
+ * @throws {FormatError} `DM_INDEX_LIMIT` for what the layout cannot hold
+ */
+export function encodeSorted(
+  entries: () => Iterable<IndexEntry>,
+  options: { readonly version: 1 | 2 },
+): Uint8Array {
+  if (options.version === 1) return encodeV1(entries);
+  if (options.version === 2) return encodeV2(entries);
   throw new FormatError(
     "DM_INDEX_VERSION_UNKNOWN",
     `index version ${String(options.version)} is not known; known: 1, 2`,
@@ -52,23 +64,46 @@ class PackNames {
   readonly offsets: number[] = [];
   byteLength = 0;
 
-  add(name: string, entry: IndexEntry): number {
-    const known = this.#numbers.get(name);
-    if (known !== undefined) return known;
+  numberOf(name: string): number {
+    return this.#numbers.get(name)!;
+  }
+
+  add(entry: IndexEntry): void {
+    const name = entry.packBlobId;
+    if (this.#numbers.has(name)) return;
     const bytes = utf8Encode(name);
     if (bytes.length > 255) throw limit(`pack id of ${bytes.length} bytes`, entry);
-    const number = this.names.length;
-    this.#numbers.set(name, number);
+    this.#numbers.set(name, this.names.length);
     this.names.push(bytes);
     // Kopia notes no place for the empty name.
     this.offsets.push(bytes.length === 0 ? 0 : this.byteLength);
     this.byteLength += bytes.length;
-    return number;
   }
 
   writeTo(bytes: Uint8Array, offset: number): void {
     for (const [number, name] of this.names.entries())
       bytes.set(name, offset + this.offsets[number]!);
+  }
+}
+
+/** Formats (compression, format version, key) in order of first use. */
+class Formats {
+  readonly #numbers = new Map<number, number>();
+  readonly entries: IndexEntry[] = [];
+
+  static #key(entry: IndexEntry): number {
+    return (entry.compressionHeaderId * 256 + entry.formatVersion) * 256 + entry.encryptionKeyId;
+  }
+
+  numberOf(entry: IndexEntry): number {
+    return this.#numbers.get(Formats.#key(entry))!;
+  }
+
+  add(entry: IndexEntry): void {
+    const key = Formats.#key(entry);
+    if (this.#numbers.has(key)) return;
+    this.#numbers.set(key, this.entries.length);
+    this.entries.push(entry);
   }
 }
 
@@ -79,29 +114,31 @@ function keyOf(entry: IndexEntry, keyBytes: number): Uint8Array {
   return key;
 }
 
-function buildV1(entries: readonly IndexEntry[]): Uint8Array {
-  const keyBytes =
-    entries.length === 0 ? emptyV1KeyBytes : contentIdKey(entries[0]!.contentId).length;
+function encodeV1(entries: () => Iterable<IndexEntry>): Uint8Array {
+  let count = 0;
+  let keyBytes = emptyV1KeyBytes;
   const packs = new PackNames();
-  const numbers = entries.map((entry) => {
+  for (const entry of entries()) {
     if (entry.packBlobId === "") throw limit(`entry of ${entry.contentId} names no pack`, entry);
     if (entry.compressionHeaderId !== 0)
       throw limit("index version 1 cannot hold compressed contents", entry);
     if (entry.packOffset >= 2 ** 31 || entry.packedLength >= 2 ** 32)
       throw limit(`pack offset ${entry.packOffset} is too high`, entry);
-    return packs.add(entry.packBlobId, entry);
-  });
+    if (count === 0) keyBytes = contentIdKey(entry.contentId).length;
+    packs.add(entry);
+    count += 1;
+  }
   const stride = keyBytes + v1EntryBytes;
-  const extraOffset = v1HeaderBytes + entries.length * stride;
+  const extraOffset = v1HeaderBytes + count * stride;
   const bytes = new Uint8Array(extraOffset + packs.byteLength);
   const view = new DataView(bytes.buffer);
   bytes[0] = 1;
   bytes[1] = keyBytes;
   view.setUint16(2, v1EntryBytes);
-  view.setUint32(4, entries.length);
+  view.setUint32(4, count);
   let at = v1HeaderBytes;
-  for (const [index, entry] of entries.entries()) {
-    const pack = numbers[index]!;
+  for (const entry of entries()) {
+    const pack = packs.numberOf(entry.packBlobId);
     bytes.set(keyOf(entry, keyBytes), at);
     const value = at + keyBytes;
     view.setUint16(value, Math.floor(entry.timestampSeconds / 2 ** 32));
@@ -117,14 +154,13 @@ function buildV1(entries: readonly IndexEntry[]): Uint8Array {
   return bytes;
 }
 
-function buildV2(entries: readonly IndexEntry[]): Uint8Array {
-  if (entries.length === 0) throw limit("an index of version 2 must have entries");
-  const keyBytes = contentIdKey(entries[0]!.contentId).length;
-  const packs = new PackNames();
-  const formats = new Map<string, number>();
-  const formatEntries: IndexEntry[] = [];
+function encodeV2(entries: () => Iterable<IndexEntry>): Uint8Array {
+  let count = 0;
+  let keyBytes = 0;
   let longLengths = false;
-  const numbers = entries.map((entry) => {
+  const packs = new PackNames();
+  const formats = new Formats();
+  for (const entry of entries()) {
     if (entry.packedLength >= 2 ** 28 || entry.originalLength >= 2 ** 28) {
       throw limit(
         `content of ${entry.originalLength} bytes, ${entry.packedLength} stored, is too long`,
@@ -136,38 +172,37 @@ function buildV2(entries: readonly IndexEntry[]): Uint8Array {
     if (entry.timestampSeconds >= 2 ** 32)
       throw limit(`timestamp ${entry.timestampSeconds} is too high`, entry);
     longLengths ||= entry.packedLength >= 2 ** 24 || entry.originalLength >= 2 ** 24;
-    const key = `${entry.compressionHeaderId} ${entry.formatVersion} ${entry.encryptionKeyId}`;
-    let format = formats.get(key);
-    if (format === undefined) {
-      format = formats.size;
-      formats.set(key, format);
-      formatEntries.push(entry);
-    }
-    return { pack: packs.add(entry.packBlobId, entry), format };
-  });
-  if (formats.size > 255) throw limit(`${formats.size} formats in one index, at most 255`);
+    if (count === 0) keyBytes = contentIdKey(entry.contentId).length;
+    packs.add(entry);
+    formats.add(entry);
+    count += 1;
+  }
+  if (count === 0) throw limit("an index of version 2 must have entries");
+  const formatCount = formats.entries.length;
+  if (formatCount > 255) throw limit(`${formatCount} formats in one index, at most 255`);
   if (packs.names.length > 2 ** 24)
     throw limit(`${packs.names.length} packs in one index, at most 2^24`);
   let entryBytes = 16;
-  if (formats.size > 1) entryBytes = 17;
+  if (formatCount > 1) entryBytes = 17;
   if (packs.names.length > 65536) entryBytes = 18;
   if (longLengths) entryBytes = 19;
 
   const stride = keyBytes + entryBytes;
-  const packsOffset = v2HeaderBytes + entries.length * stride;
+  const packsOffset = v2HeaderBytes + count * stride;
   const formatsOffset = packsOffset + packs.names.length * v2PackBytes;
-  const extraOffset = formatsOffset + formats.size * v2FormatBytes;
+  const extraOffset = formatsOffset + formatCount * v2FormatBytes;
   const bytes = new Uint8Array(extraOffset + packs.byteLength);
   const view = new DataView(bytes.buffer);
   bytes[0] = 2;
   bytes[1] = keyBytes;
   view.setUint16(2, entryBytes);
-  view.setUint32(4, entries.length);
+  view.setUint32(4, count);
   view.setUint32(8, packs.names.length);
-  bytes[12] = formats.size;
+  bytes[12] = formatCount;
   let at = v2HeaderBytes;
-  for (const [index, entry] of entries.entries()) {
-    const { pack, format } = numbers[index]!;
+  for (const entry of entries()) {
+    const pack = packs.numberOf(entry.packBlobId);
+    const format = formats.numberOf(entry);
     const { originalLength, packedLength } = entry;
     bytes.set(keyOf(entry, keyBytes), at);
     const value = at + keyBytes;
@@ -187,7 +222,7 @@ function buildV2(entries: readonly IndexEntry[]): Uint8Array {
     bytes[packsOffset + number * v2PackBytes] = name.length;
     view.setUint32(packsOffset + number * v2PackBytes + 1, extraOffset + packs.offsets[number]!);
   }
-  for (const [number, entry] of formatEntries.entries()) {
+  for (const [number, entry] of formats.entries.entries()) {
     const offset = formatsOffset + number * v2FormatBytes;
     view.setUint32(offset, entry.compressionHeaderId);
     bytes[offset + 4] = entry.formatVersion;
@@ -206,6 +241,8 @@ export function fnv1a32(text: string): number {
   return hash >>> 0;
 }
 
+const shardOf = (entry: IndexEntry, count: number): number => fnv1a32(entry.contentId) % count;
+
 /** Spreads entries over as few blobs as the limit allows, by the hash of their ids; empty shards are dropped. */
 export function shardIndexEntries(
   entries: readonly IndexEntry[],
@@ -215,6 +252,27 @@ export function shardIndexEntries(
   const count = Math.ceil(entries.length / maxEntriesPerShard);
   if (count === 1) return [[...entries]];
   const shards = Array.from({ length: count }, (): IndexEntry[] => []);
-  for (const entry of entries) shards[fnv1a32(entry.contentId) % count]!.push(entry);
+  for (const entry of entries) shards[shardOf(entry, count)]!.push(entry);
   return shards.filter((shard) => shard.length > 0);
+}
+
+/** As {@link shardIndexEntries}, of entries that are asked for again and again and not kept. */
+export function shardSorted(
+  entries: () => Iterable<IndexEntry>,
+  maxEntriesPerShard: number = maxEntriesPerIndex,
+): Array<() => Iterable<IndexEntry>> {
+  let total = 0;
+  for (const _ of entries()) total += 1;
+  const count = Math.ceil(total / maxEntriesPerShard);
+  if (count < 2) return count === 0 ? [] : [entries];
+  const used = new Set<number>();
+  for (const entry of entries()) used.add(shardOf(entry, count));
+  return [...used]
+    .sort((a, b) => a - b)
+    .map(
+      (shard) =>
+        function* () {
+          for (const entry of entries()) if (shardOf(entry, count) === shard) yield entry;
+        },
+    );
 }

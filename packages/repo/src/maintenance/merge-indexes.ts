@@ -6,7 +6,7 @@
 import { concatBytes, mapConcurrent } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import { openBlob } from "../crypto/crypter.ts";
-import { buildIndex, shardIndexEntries } from "../index-blob/build.ts";
+import { encodeSorted, shardSorted } from "../index-blob/build.ts";
 import { MergedIndex } from "../index-blob/merged.ts";
 import { openIndex } from "../index-blob/open.ts";
 import { indexSuffixBytes } from "../pack/pack-builder.ts";
@@ -16,6 +16,7 @@ const fetchConcurrency = 5;
 
 /**
  * Encoded indexes with every entry of the given blobs, the winning one where several name one content. Tombstones stay.
+ * Memory: the blobs and the result.
  * @param options.unique appends random bytes, as the old index manager wants it
  */
 export async function mergeIndexBlobs(
@@ -32,9 +33,10 @@ export async function mergeIndexBlobs(
       }),
     { concurrency: fetchConcurrency, signal: options.signal },
   );
-  const entries = [...new MergedIndex(indexes).entries()];
-  return shardIndexEntries(entries).map((shard) => {
-    const index = buildIndex(shard, { version: format.indexVersion });
+  const merged = new MergedIndex(indexes);
+  const version = format.indexVersion;
+  return shardSorted(() => merged.entries()).map((entries) => {
+    const index = encodeSorted(entries, { version });
     return options.unique ? concatBytes(index, randomBytes(indexSuffixBytes)) : index;
   });
 }
