@@ -197,11 +197,15 @@ function outcomeOf(error: unknown, messages: Messages, io: Io): number {
 const hints: Readonly<Record<string, string>> = {
   DM_CONFIG_NOT_FOUND: "connect first: dm repository connect filesystem --path <path>",
   DM_REPOSITORY_NOT_FOUND: "to make one: dm repository create filesystem --path <path>",
-  DM_INDEX_BLOB_INVALID: "--ignore-damaged-indexes reads what the other index blobs name",
+  DM_STORE_NOT_FOUND: "to make one: dm repository create filesystem --path <path>",
 };
+
+const indexHint = "--ignore-damaged-indexes reads what the other index blobs name";
 
 function describe(error: unknown): string {
   if (!isDmError(error)) return error instanceof Error ? error.message : String(error);
-  const hint = hints[error.code];
+  const isIndex = /^(n|x[nsr])/.test(String(error.details["blobId"] ?? ""));
+  const isDamage = error.name === "IntegrityError" || error.name === "FormatError";
+  const hint = isIndex && isDamage ? indexHint : hints[error.code];
   return `${error.message} [${error.code}]${hint ? `\n${hint}` : ""}`;
 }

@@ -21,3 +21,10 @@ export const secret = (session: Session, flags: string): Option =>
     session.messages.keepSecret(text);
     return text;
   });
+
+/** May be given several times; each takes one value, so that arguments can follow. */
+export const repeatable = (flags: string, description: string): Option =>
+  new Option(flags, description).argParser((text, before: readonly string[] = []) => [
+    ...before,
+    text,
+  ]);

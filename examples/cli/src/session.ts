@@ -3,6 +3,7 @@
  * command first asks for it and closed at the end.
  * @module
  */
+import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, type Logger, systemClock } from "@dm/core";
 import type { OpenedFormat, Repository, RepositoryCaches } from "@dm/repo";
@@ -179,6 +180,7 @@ export class Session implements AsyncDisposable {
     store: BlobStore,
     opened: OpenedFormat,
     config: ClientConfig & { readonly hostname: string; readonly username: string },
+    upgradeOwnerId: string | undefined = this.upgradeOwnerId,
   ): Promise<Repository> {
     const { Repository } = await import("@dm/repo");
     return new Repository(store, opened, {
@@ -189,7 +191,7 @@ export class Session implements AsyncDisposable {
       hostname: config.hostname,
       readOnly: config.readonly,
       ignoreDamagedIndexes: this.globals.ignoreDamagedIndexes,
-      upgradeOwnerId: this.upgradeOwnerId,
+      upgradeOwnerId,
       caches: await this.#caches(opened, config),
     });
   }
@@ -221,6 +223,16 @@ export class Session implements AsyncDisposable {
       metadata: cache("metadata", Math.floor(metadataBytes * 0.8)),
       indexes: cache("indexes", Math.floor(metadataBytes * 0.2)),
     };
+  }
+
+  /** Kopia keeps the format for 15 minutes; on this connection it must not, after a change of ours. */
+  async forgetCachedFormat(): Promise<void> {
+    const { cacheDirectoryOf } = await import("@dm/repo/client");
+    const directory = cacheDirectoryOf(await this.config(), await this.configPath(), this.io.env);
+    if (!directory) return;
+    for (const name of ["kopia.repository", "kopia.blobcfg"]) {
+      await rm(join(directory, name), { force: true });
+    }
   }
 
   async maintenanceLock(): Promise<MaintenanceLock> {

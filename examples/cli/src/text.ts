@@ -7,11 +7,21 @@ import { type Io, UsageError } from "./io.ts";
 const decimalUnits = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
 const binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
+/** One decimal, halves to the even digit, as Go rounds. Only quarters lie exactly between two digits. */
+export function oneDecimal(value: number): string {
+  const isDownwardHalf = Number.isInteger(value * 4) && (value * 4) % 4 === 1;
+  return isDownwardHalf ? (Math.floor(value * 10) / 10).toFixed(1) : value.toFixed(1);
+}
+
 /** `29.4 MB`: one decimal, `.0` removed, the next unit from nine tenths of it on. */
 export function formatBytes(io: Pick<Io, "env">, bytes: number): string {
   const binary = /^(1|t|true)$/i.test(io.env["KOPIA_BYTES_STRING_BASE_2"] ?? "");
   return scaled(bytes, binary ? 1024 : 1000, binary ? binaryUnits : decimalUnits);
 }
+
+/** A number of things with a decimal prefix; kopia leaves the space when there is none. */
+export const formatCount = (count: number): string =>
+  scaled(count, 1000, ["", "K", "M", "G", "T", "P", "E"]);
 
 export const formatBytesBase2 = (bytes: number): string => scaled(bytes, 1024, binaryUnits);
 
@@ -22,7 +32,7 @@ function scaled(value: number, base: number, units: readonly string[]): string {
     rest /= base;
     unit += 1;
   }
-  return `${rest.toFixed(1).replace(/\.0$/, "")} ${units[unit]}`;
+  return `${oneDecimal(rest).replace(/\.0$/, "")} ${units[unit]}`;
 }
 
 const sizePattern = /^(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?$/i;
@@ -57,6 +67,12 @@ export function parseDuration(text: string): number {
 export function parseCount(text: string): number {
   if (!/^\d+$/.test(text)) throw new UsageError(`not a whole number: ${text}`);
   return Number(text);
+}
+
+export function parsePositive(text: string): number {
+  const count = parseCount(text);
+  if (count < 1) throw new UsageError("counts begin at 1");
+  return count;
 }
 
 export function parsePercent(text: string): number {
@@ -107,7 +123,8 @@ export function indented(json: string): string {
     text += token === ":" ? ": " : token;
     if (isOpening) depth += 1;
   }
-  return text;
+  // Go keeps what white space follows.
+  return text + (/\s*$/.exec(json)?.[0] ?? "");
 }
 
 /** A JSON list, one item a line, as kopia prints it (no newline at the end). */

@@ -4,8 +4,7 @@ import type { Command } from "commander";
 import { UsageError } from "../io.ts";
 import { choice } from "../options.ts";
 import type { Session } from "../session.ts";
-import { formatBytes, formatBytesBase2, parseCount } from "../text.ts";
-import { parsePositive } from "./crypto.ts";
+import { formatBytes, formatBytesBase2, parseCount, parsePositive } from "../text.ts";
 import { maxCompressedBytes } from "./jobs.ts";
 import { measure } from "./measure.ts";
 

@@ -1,9 +1,8 @@
 /** `dm benchmark hashing|encryption|crypto`. */
 import type { Command } from "commander";
-import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
-import { formatBytes, parseCount, parseSize } from "../text.ts";
+import { formatBytes, parsePositive, parseSize } from "../text.ts";
 import { measure } from "./measure.ts";
 
 interface CryptoOptions {
@@ -30,12 +29,6 @@ function withOptions(command: Command, repeat: number): Command {
     .option("--repeat <count>", "repetitions", parsePositive, repeat)
     .option("--parallel <count>", "threads", parsePositive, 1)
     .option("--print-options", "add the options of repository create");
-}
-
-export function parsePositive(text: string): number {
-  const count = parseCount(text);
-  if (count < 1) throw new UsageError("counts begin at 1");
-  return count;
 }
 
 export function hashingCommand(benchmark: Command, session: Session): void {

@@ -1,8 +1,7 @@
 /** `dm benchmark ecc`: error correction at five overheads, decoding with a damaged shard in each block. */
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
-import { formatBytes, parseSize } from "../text.ts";
-import { parsePositive } from "./crypto.ts";
+import { formatBytes, parsePositive, parseSize } from "../text.ts";
 import { measure } from "./measure.ts";
 
 interface EccOptions {

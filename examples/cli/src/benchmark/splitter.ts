@@ -1,8 +1,7 @@
 /** `dm benchmark splitter`: the same data, counts and percentiles as kopia's. */
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
-import { formatBytes, formatBytesBase2, parseCount, parseSize } from "../text.ts";
-import { parsePositive } from "./crypto.ts";
+import { formatBytes, formatBytesBase2, parseCount, parsePositive, parseSize } from "../text.ts";
 import { measure } from "./measure.ts";
 import { splitCountsText } from "./split-counts.ts";
 

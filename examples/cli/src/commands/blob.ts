@@ -4,6 +4,7 @@ import { formatTime, openBlob } from "@dm/repo";
 import type { BlobMetadata } from "@dm/storage";
 import type { Command } from "commander";
 import { UsageError } from "../io.ts";
+import { repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
 import {
   formatBytes,
@@ -22,7 +23,7 @@ export function blobCommands(parent: Command, session: Session): void {
     .alias("ls")
     .description("List blobs")
     .option("--prefix <prefix>", "blob id prefix", "")
-    .option("--exclude-prefix <prefix...>", "blob id prefixes to leave out")
+    .addOption(repeatable("--exclude-prefix <prefix>", "blob id prefix to leave out"))
     .option("--min-size <size>", "smallest size", parseSize)
     .option("--max-size <size>", "largest size", parseSize)
     .option("--data-only", "leave out indexes, logs and the format")

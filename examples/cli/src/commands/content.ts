@@ -1,24 +1,30 @@
 /** `dm content list|show|stats|verify`. */
 
 import { compressorByHeaderId, decompress } from "@dm/compression";
-import { utf8Decode } from "@dm/core";
+import { type DmError, isDmError, utf8Decode } from "@dm/core";
 import {
   type ContentId,
   contentIdPrefix,
   type IndexEntry,
   parseContentId,
+  type Repository,
+  type VerifyFinding,
+  type VerifyReport,
   verifyRepository,
 } from "@dm/repo";
 import type { Command } from "commander";
-import { UsageError } from "../io.ts";
+import { hidden } from "../options.ts";
 import { Progress } from "../progress.ts";
 import type { Session } from "../session.ts";
 import {
   formatBytes,
+  formatCount,
   formatTimestamp,
+  goJson,
   indented,
   JsonList,
-  parseCount,
+  oneDecimal,
+  parsePositive,
   SizeHistogram,
 } from "../text.ts";
 
@@ -45,7 +51,7 @@ function selected(id: ContentId, options: Selection): boolean {
 const compressorName = (headerId: number): string => compressorByHeaderId(headerId).name;
 
 const savings = (original: number, packed: number): string =>
-  packed >= original ? "0%" : `${(100 * (1 - packed / original)).toFixed(1)}%`;
+  packed >= original ? "0%" : `${oneDecimal(100 * (1 - packed / original))}%`;
 
 export function contentCommands(parent: Command, session: Session): void {
   const content = parent.command("content").description("Commands to inspect contents");
@@ -95,7 +101,8 @@ function listCommand(content: Command, session: Session): void {
       await json?.end();
       if (options.summary && !json) {
         const total = options.human ? formatBytes(session.io, packed) : packed;
-        await session.io.out(`Total: ${count} contents, ${total} total size\n`);
+        const things = options.human ? formatCount(count) : count;
+        await session.io.out(`Total: ${things} contents, ${total} total size\n`);
       }
     });
 }
@@ -217,51 +224,88 @@ function statsCommand(content: Command, session: Session): void {
     });
 }
 
+interface VerifyCommandOptions {
+  readonly parallel: number;
+  readonly full?: boolean;
+  readonly json?: boolean;
+}
+
 function verifyCommand(content: Command, session: Session): void {
   content
     .command("verify")
-    .description(
-      "Verify that every content is there, and with --full that it decrypts and has its hash",
-    )
-    .option("--parallel <count>", "packs in memory at once", parseCount, 2)
+    .description("Verify that every content is there, and with --full that it can be read")
+    .option("--parallel <count>", "packs in memory at once", parsePositive, 2)
     .option("--full", "read, decrypt and hash everything")
-    .option("--json", "print the report as JSON")
-    .action(
-      async (options: {
-        readonly parallel: number;
-        readonly full?: boolean;
-        readonly json?: boolean;
-      }) => {
-        if (options.parallel < 1) throw new UsageError("--parallel must be at least 1");
-        const repository = await session.repository();
-        session.say("Verifying contents...");
-        using progress = await Progress.open(session, "contents");
-        const report = await verifyRepository(repository, {
-          depth: options.full ? "full" : "structure",
-          parallelPacks: options.parallel,
-          signal: session.signal,
-          onProgress: ({ contentsDone, totalContents }) =>
-            progress.update(contentsDone, totalContents),
-        });
-        progress.end();
-        const { findings, ...counts } = report;
-        const errors = findings.filter((finding) => finding.severity === "error");
-        for (const finding of findings) {
-          session.say(`${finding.severity}: ${finding.error.message}`);
-        }
-        if (options.json) {
-          const list = findings.map(({ error, ...finding }) => ({
-            ...finding,
-            message: error.message,
-          }));
-          await session.io.out(
-            `${JSON.stringify({ ...counts, errorCount: errors.length, findings: list })}\n`,
-          );
-        }
-        session.say(
-          `Finished verifying ${report.contentsDone} contents in ${report.packsDone} packs, ${errors.length} errors`,
-        );
-        if (!report.ok) throw new Error(`encountered ${errors.length} errors`);
-      },
-    );
+    .addOption(hidden("--include-deleted"))
+    .addOption(hidden("--progress-interval <duration>"))
+    .option("--json", "print what was found as JSON")
+    .action(async (options: VerifyCommandOptions) => {
+      const repository = await session.repository();
+      session.say("Verifying contents...");
+      const report = await verified(repository, options, session);
+      const counters = countersOf(report, options.full === true);
+      for (const { error, severity } of report.findings) {
+        session.messages.say(`${severity}: ${error.message}`, severity);
+      }
+      if (options.json) {
+        const findings = report.findings.map(({ error, ...finding }) => ({
+          ...finding,
+          code: (error as Partial<DmError>).code,
+          message: error.message,
+        }));
+        await session.io.out(`${goJson({ ...counters, findings })}\n`);
+      }
+      session.say("Finished verifying contents");
+      session.say(`verifyCounters:\t${goJson(counters)}`);
+      if (!report.ok) {
+        const count = Math.max(counters.totalErrorCount, 1);
+        throw new Error(`the repository is damaged: encountered ${count} errors`);
+      }
+    });
+}
+
+async function verified(
+  repository: Repository,
+  options: VerifyCommandOptions,
+  session: Session,
+): Promise<VerifyReport> {
+  using progress = await Progress.open(session, "contents");
+  return verifyRepository(repository, {
+    depth: options.full ? "full" : "structure",
+    parallelPacks: options.parallel,
+    signal: session.signal,
+    onProgress: ({ contentsDone, totalContents }) => progress.update(contentsDone, totalContents),
+  });
+}
+
+/** Kopia's counters, from the findings. */
+function countersOf(
+  report: VerifyReport,
+  isFull: boolean,
+): Readonly<Record<string, number>> & {
+  readonly totalErrorCount: number;
+} {
+  const errors = report.findings.filter(({ severity }) => severity === "error");
+  const ofCode = (code: string): VerifyFinding[] =>
+    errors.filter(({ error }) => isDmError(error, code));
+  const contents = (findings: readonly VerifyFinding[]): number =>
+    findings.reduce((sum, { contentCount }) => sum + contentCount, 0);
+  const packs = (findings: readonly VerifyFinding[]): number =>
+    new Set(findings.map(({ blobId }) => blobId)).size;
+  const missing = ofCode("DM_PACK_NOT_FOUND");
+  const truncated = ofCode("DM_PACK_TRUNCATED");
+  const unreadable = errors.filter((finding) => {
+    return finding.contentId !== undefined && !truncated.includes(finding);
+  });
+  return {
+    verifiedContents: report.contentsDone,
+    totalErrorCount: contents(errors),
+    contentsInMissingPacks: contents(missing),
+    contentsInTruncatedPacks: contents(truncated),
+    unreadableContents: contents(unreadable),
+    readContents: isFull ? report.contentsDone - contents(missing) - contents(truncated) : 0,
+    missingPacks: packs(missing),
+    truncatedPacks: packs(truncated),
+    corruptedPacks: packs(unreadable),
+  };
 }

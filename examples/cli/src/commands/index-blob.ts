@@ -1,11 +1,20 @@
 /** `dm index inspect|list|recover`. */
-import { formatTime, type IndexEntry, openBlob, openIndex, recoverIndex } from "@dm/repo";
+import { isDmError } from "@dm/core";
+import {
+  formatTime,
+  type IndexEntry,
+  openBlob,
+  openIndex,
+  poisonBlobId,
+  recoverIndex,
+} from "@dm/repo";
 import type { BlobMetadata } from "@dm/storage";
 import type { Command } from "commander";
-import { UsageError } from "../io.ts";
+import { LossError, UsageError } from "../io.ts";
+import { hidden, repeatable } from "../options.ts";
 import { Progress } from "../progress.ts";
 import type { Session } from "../session.ts";
-import { formatTimestamp, JsonList, parseCount } from "../text.ts";
+import { formatTimestamp, JsonList, parsePositive } from "../text.ts";
 
 const indexPrefixes = ["n", "xn", "xs", "xr"];
 
@@ -90,27 +99,51 @@ function inspectCommand(index: Command, session: Session): void {
     .argument("[blobs...]", "names of index blobs")
     .option("--all", "all index blobs, also inactive ones")
     .option("--active", "all active index blobs")
-    .option("--content-id <id...>", "only entries of these contents")
-    .option("--parallel <count>", "accepted for compatibility", parseCount)
+    .addOption(repeatable("--content-id <id>", "only entries of this content"))
+    .addOption(hidden("--parallel <count>"))
     .action(async (names: readonly string[], options: InspectOptions) => {
-      const repository = await session.repository();
-      const { signal } = session;
-      const blobs: BlobMetadata[] =
-        options.all || options.active
-          ? await activeBlobs(session, options.all)
-          : await Promise.all(names.map((name) => repository.store.stat(name, { signal })));
-      if (blobs.length === 0) throw new UsageError("name index blobs, or say --active or --all");
-      for (const blob of blobs) {
-        const stored = await repository.store.get(blob.id, { signal });
-        const entries = openIndex(openBlob(repository.crypter, blob.id, stored), {
-          overheadBytes: repository.crypter.overheadBytes,
-        }).entries();
+      let damagedCount = 0;
+      for (const blob of await blobsToInspect(session, names, options)) {
+        let entries: Iterable<IndexEntry>;
+        try {
+          entries = await entriesOf(session, blob);
+        } catch (error) {
+          if (!session.globals.ignoreDamagedIndexes || !isDmError(error)) throw error;
+          session.messages.say(`left out index blob ${blob.id}: ${error.message}`, "warning");
+          damagedCount += 1;
+          continue;
+        }
         for (const entry of entries) {
           if (options.contentId && !options.contentId.includes(entry.contentId)) continue;
           await session.io.out(`${inspected(blob, entry)}\n`);
         }
       }
+      if (damagedCount > 0) throw new LossError(`${damagedCount} index blobs were left out`);
     });
+}
+
+async function blobsToInspect(
+  session: Session,
+  names: readonly string[],
+  options: InspectOptions,
+): Promise<BlobMetadata[]> {
+  if (options.all || options.active) {
+    const blobs = await activeBlobs(session, options.all);
+    // The marker of an upgrade is called like an index blob; nobody can decrypt it.
+    return blobs.filter(({ id }) => id !== poisonBlobId);
+  }
+  if (names.length === 0) throw new UsageError("name index blobs, or say --active or --all");
+  const { store } = await session.repository();
+  const blobs: BlobMetadata[] = [];
+  for (const name of names) blobs.push(await store.stat(name, { signal: session.signal }));
+  return blobs;
+}
+
+async function entriesOf(session: Session, blob: BlobMetadata): Promise<Iterable<IndexEntry>> {
+  const { crypter, store } = await session.repository();
+  const stored = await store.get(blob.id, { signal: session.signal });
+  const { overheadBytes } = crypter;
+  return openIndex(openBlob(crypter, blob.id, stored), { overheadBytes }).entries();
 }
 
 function inspected(blob: BlobMetadata, entry: IndexEntry): string {
@@ -136,9 +169,9 @@ function recoverCommand(index: Command, session: Session): void {
   index
     .command("recover")
     .description("Rebuild the index from the packs; reports only, unless --commit is given")
-    .option("--blob-prefixes <prefix...>", "prefixes of packs to read")
-    .option("--blobs <id...>", "packs to read")
-    .option("--parallel <count>", "packs read at once", parseCount, 4)
+    .addOption(repeatable("--blob-prefixes <prefix>", "prefix of packs to read"))
+    .addOption(repeatable("--blobs <id>", "pack to read"))
+    .option("--parallel <count>", "packs read at once", parsePositive, 4)
     .option("--ignore-errors", "go on when a pack has no readable index of its own")
     .option(
       "--delete-indexes",
@@ -171,8 +204,13 @@ function recoverCommand(index: Command, session: Session): void {
         return;
       }
       report = await recoverIndex(repository, { ...look, commit: true });
-      for (const blob of before) await repository.store.delete(blob.id, { signal });
+      // Only in exchange for new ones.
+      const doomed = report.indexBlobIds.length > 0 ? before : [];
+      for (const blob of doomed) await repository.store.delete(blob.id, { signal });
       session.say(`Stored ${report.indexBlobIds.length} index blobs.`);
+      if (report.failures.length > 0) {
+        throw new LossError(`${report.failures.length} packs have no readable index`);
+      }
     });
 }
 

@@ -1,11 +1,13 @@
 /** `dm maintenance info|run|set`. */
 import {
+  defaultMaintenanceParameters,
   formatDuration,
   formatTime,
   type MaintenanceParameters,
   type MaintenanceRun,
   type MaintenanceSchedule,
   pauseMaintenance,
+  type Repository,
   readMaintenanceParameters,
   readSchedule,
   runMaintenance,
@@ -13,8 +15,10 @@ import {
 } from "@dm/repo";
 import { type Command, Option } from "commander";
 import { UsageError } from "../io.ts";
+import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
 import { formatBytes, formatTimestamp, goJson, parseCount, parseDuration } from "../text.ts";
+import { runSummary } from "./maintenance-summary.ts";
 
 const nsOf = (ms: number): number => Math.round(ms * 1e6);
 
@@ -63,6 +67,15 @@ function jsonSchedule(schedule: MaintenanceSchedule): unknown {
   };
 }
 
+/** What was never set is kopia's default. */
+function logRetentionOf({
+  logRetention,
+}: MaintenanceParameters): MaintenanceParameters["logRetention"] {
+  const { maxAge, maxCount, maxTotalSize } = logRetention;
+  const isSet = maxAge || maxCount || maxTotalSize;
+  return isSet ? logRetention : defaultMaintenanceParameters("").logRetention;
+}
+
 function infoText(
   session: Session,
   parameters: MaintenanceParameters,
@@ -84,7 +97,7 @@ function infoText(
   };
   cycle("Quick", parameters.quick, schedule.nextQuickNs);
   cycle("Full", parameters.full, schedule.nextFullNs);
-  const { maxAge, maxCount, maxTotalSize } = parameters.logRetention;
+  const { maxAge, maxCount, maxTotalSize } = logRetentionOf(parameters);
   lines.push(
     "Log Retention:",
     `  max count:       ${maxCount}`,
@@ -95,14 +108,18 @@ function infoText(
     "Recent Maintenance Runs:",
   );
   for (const task of [...schedule.runs.keys()].sort()) {
-    lines.push(`  ${task}:`, ...schedule.runs.get(task)!.map(runText));
+    const runs = schedule.runs.get(task)!.map((run) => runText(session, run));
+    lines.push(`  ${task}:`, ...runs);
   }
   return `${lines.join("\n")}\n`;
 }
 
-function runText(run: MaintenanceRun): string {
+function runText(session: Session, run: MaintenanceRun): string {
   const seconds = ((run.endNs - run.startNs) / 1_000_000_000n) * 1_000_000_000n;
-  return `    ${formatTimestamp(run.startNs)} (${formatDuration(seconds)}) ${run.success ? "SUCCESS" : `ERROR: ${run.error ?? ""}`}`;
+  const summary = runSummary(run.extra, (bytes) => formatBytes(session.io, bytes));
+  const success = summary ? `SUCCESS: ${summary}` : "SUCCESS";
+  const outcome = run.success ? success : `ERROR: ${run.error ?? ""}`;
+  return `    ${formatTimestamp(run.startNs)} (${formatDuration(seconds)}) ${outcome}`;
 }
 
 function runCommand(maintenance: Command, session: Session): void {
@@ -113,7 +130,7 @@ function runCommand(maintenance: Command, session: Session): void {
     .addOption(
       new Option("--safety <level>", "safety level").choices(["full", "none"]).default("full"),
     )
-    .option("--force", "run although another client is the owner")
+    .addOption(hidden("--force"))
     .action(
       async (options: {
         readonly full?: boolean;
@@ -186,10 +203,12 @@ function setCommand(maintenance: Command, session: Session): void {
     )
     .option("--list-parallelism <count>", "parallel listing", parseCount)
     .action(async (options: SetOptions) => {
+      if (Object.keys(options).length === 0) throw new UsageError("no changes specified");
       const repository = await session.repository();
       const { signal } = session;
       const before = await readMaintenanceParameters(repository, { signal });
       const after = changed(before, options, repository.clientName);
+      assertExtensionPossible(repository, after);
       if (JSON.stringify(before) !== JSON.stringify(after)) {
         await using write = await repository.openWriteSession({ signal });
         await writeMaintenanceParameters(write, after, { signal });
@@ -209,12 +228,25 @@ function setCommand(maintenance: Command, session: Session): void {
     });
 }
 
+const dayNs = 86_400_000_000_000;
+
+/** Locks that run out before the next full maintenance cannot be prolonged by it. */
+function assertExtensionPossible(repository: Repository, after: MaintenanceParameters): void {
+  const { retention } = repository.openedFormat.blobConfig;
+  if (!after.extendObjectLocks || !retention) return;
+  if (nsOf(retention.periodMs) - after.full.interval >= dayNs) return;
+  const text = formatDuration(BigInt(nsOf(retention.periodMs)));
+  throw new UsageError(
+    `the retention period (${text}) must be at least 24 hours longer than the interval of full maintenance`,
+  );
+}
+
 function changed(
   before: MaintenanceParameters,
   options: SetOptions,
   clientName: string,
 ): MaintenanceParameters {
-  const { logRetention } = before;
+  const logRetention = logRetentionOf(before);
   return {
     ...before,
     owner: options.owner === "me" ? clientName : (options.owner ?? before.owner),

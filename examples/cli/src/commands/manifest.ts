@@ -2,6 +2,7 @@
 import { formatTime, type ManifestEntry } from "@dm/repo";
 import type { Command } from "commander";
 import { UsageError } from "../io.ts";
+import { repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
 import { formatTimestamp, indented, JsonList } from "../text.ts";
 
@@ -24,8 +25,8 @@ export function manifestCommands(parent: Command, session: Session): void {
     .command("list")
     .alias("ls")
     .description("List manifests")
-    .option("--filter <key:value...>", "labels that a manifest must have")
-    .option("--sort <key...>", "labels to sort by")
+    .addOption(repeatable("--filter <key:value>", "label that a manifest must have"))
+    .addOption(repeatable("--sort <key>", "label to sort by"))
     .option("--json", "output as JSON")
     .action(
       async (options: { filter?: readonly string[]; sort?: readonly string[]; json?: boolean }) => {

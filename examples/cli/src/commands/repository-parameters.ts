@@ -79,6 +79,7 @@ export function setParametersCommand(parent: Command, session: Session): void {
         if (error instanceof RangeError) throw new UsageError(error.message);
         throw error;
       }
+      await session.forgetCachedFormat();
       session.say(
         "NOTE: Repository parameters updated, you must disconnect and re-connect all other clients.",
       );

@@ -77,6 +77,7 @@ async function withFormat(
   const store = await session.openStore(config);
   try {
     await run({ store, config, opened: await openAsOwner(session, store, config, anybodys) });
+    await session.forgetCachedFormat();
   } finally {
     await store.close();
   }
@@ -148,7 +149,7 @@ async function finishWhenDrained(
   pollMs: number,
 ): Promise<void> {
   const { clock, signal } = session;
-  const repository = await session.repositoryOf(store, opened, config);
+  const repository = await session.repositoryOf(store, opened, config, ownerId);
   for (;;) {
     try {
       await finishRepositoryUpgrade(repository, { ownerId, signal });

@@ -77,6 +77,7 @@ function changePasswordCommand(repository: Command, session: Session): void {
         const { clock, signal } = session;
         const { deriveKey } = session.io;
         await changePassword(store, opened, { newPassword, clock, deriveKey, signal });
+        await session.forgetCachedFormat();
         const configPath = await session.configPath();
         if (session.globals.persistCredentials || (await readPasswordFile(configPath))) {
           await writePasswordFile(configPath, newPassword);
