@@ -9,7 +9,7 @@ import { isFull, randomFor, seed } from "./robustness/seeded.ts";
 import { expectSurvived } from "./robustness/survival.ts";
 
 /** How often each scenario runs, with calls overtaking each other in other ways. */
-const rounds = isFull ? 3 : 1;
+const rounds = isFull ? 2 : 1;
 /** After one of how many states the sample also runs maintenance, the costly part of the proof. */
 const maintainOneIn = 4;
 const totals = { points: 0, states: 0 };
