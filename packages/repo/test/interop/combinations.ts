@@ -16,6 +16,12 @@ export const combinations: readonly Combination[] = Object.keys(hashAlgorithms).
   ),
 );
 
+/** Average length of a splitter's parts in bytes, by its name. */
+export function averageOf(splitter: string): number {
+  const [, size = "4M"] = splitter.split("-");
+  return Number.parseInt(size, 10) << (size.endsWith("K") ? 10 : 20);
+}
+
 /** Text that compresses, then bytes that do not; `length` bytes, the same for the same seed. */
 export function sampleBytes(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);

@@ -17,6 +17,8 @@ export interface KopiaResult {
 export class Kopia implements AsyncDisposable {
   readonly folder: string;
   readonly repositoryPath: string;
+  /** What it is told in the environment. */
+  password = password;
   readonly #program: string;
 
   private constructor(program: string, folder: string) {
@@ -51,6 +53,33 @@ export class Kopia implements AsyncDisposable {
     });
   }
 
+  /** Removes its caches: the next command sees what other clients wrote meanwhile, as a new client would. */
+  async forget(): Promise<void> {
+    await rm(join(this.folder, "cache"), { recursive: true, force: true });
+  }
+
+  /** `content verify --full`, which must find all contents and nothing wrong; answers how many it read. */
+  async verifyContents(): Promise<number> {
+    const { stderr } = await this.run("content", "verify", "--full");
+    const text = /verifyCounters:\s*(\{.*\})/.exec(stderr)?.[1];
+    if (!text) throw new Error(`no counters in ${stderr}`);
+    const counters: Record<string, number> = JSON.parse(text);
+    if (counters["totalErrorCount"] !== 0) throw new Error(text);
+    if (counters["verifiedContents"] !== counters["readContents"]) throw new Error(text);
+    return counters["readContents"] ?? 0;
+  }
+
+  /** Ids of all contents that `index inspect --all` prints, each as often as an index blob names it. */
+  async inspectIndexes(): Promise<string[]> {
+    const { stdout } = await this.run("index", "inspect", "--all");
+    const lines = stdout.split("\n").filter((line) => line.trim() !== "");
+    return lines.map((line) => {
+      const id = / (\w+) (?:created|deleted) /.exec(line)?.[1];
+      if (!id) throw new Error(`not a line of an index: ${line}`);
+      return id;
+    });
+  }
+
   /** @throws {Error} with everything it printed, when it does not exit with 0 */
   run(...parameters: readonly string[]): Promise<KopiaResult> {
     const flags = [
@@ -65,8 +94,9 @@ export class Kopia implements AsyncDisposable {
       env: {
         HOME: this.folder,
         PATH: process.env["PATH"],
-        KOPIA_PASSWORD: password,
+        KOPIA_PASSWORD: this.password,
         KOPIA_CHECK_FOR_UPDATES: "false",
+        KOPIA_DANGEROUS_COMMANDS: "enabled",
         KOPIA_CACHE_DIRECTORY: join(this.folder, "cache"),
       },
       stdio: ["ignore", "pipe", "pipe"],
