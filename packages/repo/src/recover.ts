@@ -10,6 +10,7 @@ import type { ContentId } from "./content-id.ts";
 import { buildIndex, shardIndexEntries } from "./index-blob/build.ts";
 import { type IndexEntry, preferEntry } from "./index-blob/entry.ts";
 import { readPackIndex } from "./pack/pack-index.ts";
+import { listPacks } from "./pack/pack-name.ts";
 import type { Repository } from "./repository.ts";
 
 export interface RecoverIndexOptions extends CallOptions {
@@ -34,7 +35,7 @@ export interface RecoverIndexReport {
 
 /**
  * Reads local indexes, without any index blob. Deletions are not in packs: contents deleted before come back to life and
- * are removed again by the next garbage collection.
+ * are removed again by the next garbage collection. The repository sees what was stored after a `refresh`.
  * @throws {AccessError} `DM_REPOSITORY_READ_ONLY` with `commit`
  */
 export async function recoverIndex(
@@ -45,7 +46,7 @@ export async function recoverIndex(
   if (commit && repository.readOnly) {
     throw new AccessError("DM_REPOSITORY_READ_ONLY", "the repository is open for reading only");
   }
-  const packBlobIds = options.packBlobIds ?? (await listPacks(repository, options));
+  const packBlobIds = options.packBlobIds ?? (await allPacks(repository, options));
   const entries = new Map<ContentId, IndexEntry>();
   const failures: { blobId: string; error: Error }[] = [];
   let packsDone = 0;
@@ -79,11 +80,9 @@ export async function recoverIndex(
   return { packsRead: packsDone, entriesFound: entries.size, failures, indexBlobIds };
 }
 
-async function listPacks(repository: Repository, options: CallOptions): Promise<string[]> {
+async function allPacks(repository: Repository, options: CallOptions): Promise<string[]> {
   const packs: string[] = [];
-  for (const prefix of ["p", "q"]) {
-    for await (const blob of repository.store.list(prefix, { signal: options.signal }))
-      packs.push(blob.id);
-  }
+  for await (const { id } of listPacks(repository.store, { signal: options.signal }))
+    packs.push(id);
   return packs.sort();
 }

@@ -1,15 +1,16 @@
 /**
  * Verification of a whole repository: every pack that the index names is read once, every content in it decrypted,
- * decompressed and hashed again; manifests are decoded. Memory: the index entries (about 250 bytes each) and
- * `parallelPacks` packs. Proof: test/damage.test.ts, test/bit-flip.test.ts.
+ * decompressed and hashed again; manifests are decoded. Memory: `parallelPacks` packs, one number for each pack, and the
+ * entries of 262,144 contents (60 MiB), however many there are. Proof: test/verify.test.ts, test/bit-flip.test.ts.
  * @module
  */
-import { DmError, isDmError, mapConcurrent, NotFoundError } from "@dm/core";
+import { FormatError, IntegrityError, isDmError, mapConcurrent, NotFoundError } from "@dm/core";
 import { type CallOptions, isBlobId } from "@dm/storage";
 import type { ContentId } from "./content-id.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { decodeManifests } from "./manifest/manifest-codec.ts";
 import { packIndexOf } from "./pack/pack-index.ts";
+import { listPacks } from "./pack/pack-name.ts";
 import type { Repository } from "./repository.ts";
 
 export interface VerifyOptions extends CallOptions {
@@ -57,43 +58,45 @@ export async function verifyRepository(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const { depth = "full", onProgress, parallelPacks = 2, signal } = options;
-  await repository.refresh({ signal });
+  const index = await repository.contentReader.index.get({ signal, fresh: true });
   const findings: VerifyFinding[] = repository.damagedIndexBlobs.map(({ blobId, error }) => ({
     severity: "error",
     blobId,
     contentCount: 0,
     error,
   }));
-  const byPack = new Map<string, IndexEntry[]>();
+  const contentCounts = new Map<string, number>();
   let totalContents = 0;
-  for await (const entry of repository.listContents({ includeDeleted: true, signal })) {
+  for (const { packBlobId } of index.entries()) {
     totalContents += 1;
-    const list = byPack.get(entry.packBlobId);
-    if (list) list.push(entry);
-    else byPack.set(entry.packBlobId, [entry]);
+    contentCounts.set(packBlobId, (contentCounts.get(packBlobId) ?? 0) + 1);
   }
   const progress = {
     packsDone: 0,
-    totalPacks: byPack.size,
+    totalPacks: contentCounts.size,
     contentsDone: 0,
     totalContents,
     bytesDone: 0,
   };
   const lengths = depth === "structure" ? await packLengths(repository, options) : undefined;
-  await mapConcurrent(
-    byPack,
-    async ([blobId, entries]) => {
-      const found = lengths
-        ? checkLengths(blobId, entries, lengths.get(blobId))
-        : await verifyPack(repository, blobId, entries, options);
-      findings.push(...found);
-      progress.packsDone += 1;
-      progress.contentsDone += entries.length;
-      for (const entry of entries) progress.bytesDone += entry.packedLength;
-      onProgress?.(progress);
-    },
-    { concurrency: parallelPacks, signal },
-  );
+  for (const packs of packBatches(contentCounts)) {
+    const byPack = new Map(packs.map((blobId): [string, IndexEntry[]] => [blobId, []]));
+    for (const entry of index.entries()) byPack.get(entry.packBlobId)?.push(entry);
+    await mapConcurrent(
+      byPack,
+      async ([blobId, entries]) => {
+        const found = lengths
+          ? checkLengths(blobId, entries, lengths.get(blobId))
+          : await verifyPack(repository, blobId, entries, options);
+        findings.push(...found);
+        progress.packsDone += 1;
+        progress.contentsDone += entries.length;
+        for (const entry of entries) progress.bytesDone += entry.packedLength;
+        onProgress?.(progress);
+      },
+      { concurrency: parallelPacks, signal },
+    );
+  }
   const manifestsDone = await verifyManifests(repository, findings, options);
   findings.sort((a, b) =>
     a.blobId < b.blobId ? -1 : a.blobId > b.blobId ? 1 : (a.offset ?? 0) - (b.offset ?? 0),
@@ -106,15 +109,33 @@ export async function verifyRepository(
   };
 }
 
+const maxContentsPerBatch = 2 ** 18;
+
+/** Packs in groups of so many contents that their entries fit into memory; a pack with more is a group of its own. Pure. */
+export function packBatches(
+  contentCounts: ReadonlyMap<string, number>,
+  maxContents: number = maxContentsPerBatch,
+): string[][] {
+  const batches: string[][] = [];
+  let room = 0;
+  for (const [blobId, count] of contentCounts) {
+    if (count > room || batches.length === 0) {
+      batches.push([]);
+      room = maxContents;
+    }
+    batches.at(-1)!.push(blobId);
+    room -= count;
+  }
+  return batches;
+}
+
 async function packLengths(
   repository: Repository,
   options: CallOptions,
 ): Promise<Map<string, number>> {
   const lengths = new Map<string, number>();
-  for (const prefix of ["p", "q"]) {
-    for await (const blob of repository.store.list(prefix, { signal: options.signal }))
-      lengths.set(blob.id, blob.length);
-  }
+  for await (const { id, length } of listPacks(repository.store, { signal: options.signal }))
+    lengths.set(id, length);
   return lengths;
 }
 
@@ -159,7 +180,7 @@ function truncated(entry: IndexEntry, length: number): VerifyFinding {
     contentId,
     offset,
     contentCount: 1,
-    error: new DmError(
+    error: new FormatError(
       "DM_PACK_TRUNCATED",
       `pack ${blobId} of ${length} bytes ends before content ${contentId} (${entry.packedLength} bytes at offset ${offset})`,
       { blobId, contentId, offset, length },
@@ -221,7 +242,7 @@ function contentError(
   try {
     const plaintext = contentReader.decode(entry, stored);
     if (contentReader.matchesId(entry.contentId, plaintext)) return undefined;
-    return new DmError(
+    return new IntegrityError(
       "DM_CONTENT_HASH_MISMATCH",
       `content ${entry.contentId} in pack ${entry.packBlobId} at offset ${entry.packOffset} has another hash than its id`,
       { contentId: entry.contentId, blobId: entry.packBlobId, offset: entry.packOffset },

@@ -8,12 +8,12 @@ import { isDmError, mapConcurrent } from "@dm/core";
 import type { BlobMetadata, CallOptions } from "@dm/storage";
 import { decodeSessionMarker, sessionIdOfPack } from "../content/session-marker.ts";
 import { openBlob } from "../crypto/crypter.ts";
+import { isPackBlobId } from "../pack/pack-name.ts";
 import type { Repository } from "../repository.ts";
 import { msToNs, type SafetyParameters } from "./safety.ts";
 
 const deleteConcurrency = 4;
-/** Packs and session markers; other programs may keep blobs of their own whose names begin alike. */
-const ownName = /^(?:[pq][0-9a-f]{32}(?:-s[0-9a-f]+)?|s[0-9a-f]{32,64}-s[0-9a-f]+)$/;
+const markerName = /^s[0-9a-f]{32,64}-s[0-9a-f]+$/;
 const clockToleranceNs = 1_000_000_000n;
 
 /** Packs to delete. Pure. */
@@ -67,7 +67,7 @@ export async function deleteOrphanPacks(
   const blobs: BlobMetadata[] = [];
   for (const prefix of prefixes) {
     for await (const blob of store.list(prefix, { signal }))
-      if (ownName.test(blob.id)) blobs.push(blob);
+      if (isPackBlobId(blob.id) || markerName.test(blob.id)) blobs.push(blob);
   }
   const sessions = await activeSessions(repository, options);
   const index = await repository.contentReader.index.get({ signal, fresh: true });
