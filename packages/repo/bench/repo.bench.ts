@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { systemRandomBytes } from "@dm/core";
 import { random, suite } from "@dm/fixtures/bench";
 import {
@@ -62,6 +63,7 @@ async function packs(): Promise<void> {
       crypter,
       randomBytes: systemRandomBytes,
       indexVersion: 2,
+      maxPackSizeBytes: 20 << 20,
       formatCopy: new Uint8Array(0),
     });
     for (const block of blocks) {
@@ -139,7 +141,7 @@ async function millionOnDisk(index: Uint8Array): Promise<void> {
   const asked = contentIds(1000, 5).join("");
   const child = spawnSync(
     process.execPath,
-    ["--expose-gc", join(import.meta.dirname, "million.ts"), path, password, asked],
+    ["--expose-gc", fileURLToPath(import.meta.resolve("./million.ts")), path, password, asked],
     { encoding: "utf8" },
   );
   if (child.status !== 0) throw new Error(child.stderr);
