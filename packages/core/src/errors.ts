@@ -82,7 +82,7 @@ export class StorageError extends DmError {
 
 /**
  * Whether `error` is one of ours and, when `code` is given, carries that code. Compares shapes, not classes.
- * @example if (isDmError(error, "DM_BLOB_NOT_FOUND")) return undefined;
+ * @example if (isDmError(error, "DM_HEX_INVALID")) return undefined;
  */
 export function isDmError(error: unknown, code?: string): error is DmError {
   if (!(error instanceof Error)) return false;
