@@ -74,6 +74,8 @@ export interface OpenRepositoryOptions extends CallOptions {
 export interface WriteSessionOptions extends CallOptions {
   /** Packs that may be under way while the next is filled; 2 by default. Each takes about `maxPackSizeBytes`. */
   readonly parallelUploads?: number | undefined;
+  /** Contents after which the session flushes by itself, which bounds its memory; 262,144 by default. */
+  readonly maxUnflushedEntries?: number | undefined;
   /** Decrypt and re-hash every content before its pack is stored; off by default. */
   readonly verifyBeforeUpload?: boolean | undefined;
 }
@@ -87,6 +89,8 @@ export interface ListContentsOptions extends CallOptions {
 
 const indexRefreshMs = 15 * 60_000;
 const flushIntervalMs = 10 * 60_000;
+/** About 100 MiB of entries. */
+const maxUnflushedEntries = 2 ** 18;
 
 /**
  * Opens a repository. Costs one or two reads and one key derivation (0.3 s); the index is loaded when first needed.
@@ -308,6 +312,7 @@ export class Repository implements AsyncDisposable {
       parallelUploads: options.parallelUploads ?? 2,
       verifyBeforeUpload: options.verifyBeforeUpload ?? false,
       flushIntervalMs,
+      maxUnflushedEntries: options.maxUnflushedEntries ?? maxUnflushedEntries,
       assertWritable: () => this.#assertWritable(),
     });
     return new WriteSession({

@@ -376,6 +376,16 @@ describe("time", () => {
     expect(await (await open()).readContent(first)).toEqual(bytesOf(10, 1));
   });
 
+  it("flushes when many entries wait, so that a long session does not fill the memory", async () => {
+    const { repository, store } = await newRepository();
+    const before = kinds(store)["xn"]!;
+    await using session = await repository.openWriteSession({ maxUnflushedEntries: 10 });
+    for (let seed = 1; seed <= 25; seed += 1) await session.writeContent(bytesOf(20, seed));
+    expect(kinds(store)["xn"]! - before).toBe(2);
+    await session.commit();
+    expect(kinds(store)["xn"]! - before).toBe(3);
+  });
+
   it("outdoes a deletion that the watermark hides, even when the clock went back", async () => {
     const { clock, open, repository } = await newRepository();
     await using session = await repository.openWriteSession();

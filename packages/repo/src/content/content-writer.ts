@@ -46,6 +46,8 @@ export interface ContentWriterOptions {
   readonly verifyBeforeUpload: boolean;
   /** Age of the oldest unflushed entry at which the next change flushes first. */
   readonly flushIntervalMs: number;
+  /** Number of unflushed entries at which the next change flushes first: they are in memory. */
+  readonly maxUnflushedEntries: number;
   /** Called at the start of every operation: must throw when the repository must not be written. */
   readonly assertWritable: () => void;
 }
@@ -263,13 +265,17 @@ export class ContentWriter {
    */
   async #prepare(options: CallOptions): Promise<void> {
     this.#check(options);
-    const { clock, flushIntervalMs } = this.#options;
-    const { dirtySinceNs } = this.#generation;
-    const intervalNs = BigInt(Math.round(flushIntervalMs)) * 1_000_000n;
-    if (dirtySinceNs !== undefined && clock.nowNs() - dirtySinceNs >= intervalNs)
-      await this.flush(options);
+    if (this.#isFlushDue()) await this.flush(options);
     else await this.#offerAgain(options);
     await this.#options.reader.index.get({ signal: options.signal });
+  }
+
+  #isFlushDue(): boolean {
+    const { clock, flushIntervalMs, maxUnflushedEntries } = this.#options;
+    const { dirtySinceNs, entries } = this.#generation;
+    if (dirtySinceNs === undefined) return false;
+    const intervalNs = BigInt(Math.round(flushIntervalMs)) * 1_000_000n;
+    return entries.size >= maxUnflushedEntries || clock.nowNs() - dirtySinceNs >= intervalNs;
   }
 
   /** Packs that the store has refused, once more: they must not pile up in memory. */
