@@ -14,6 +14,7 @@ import {
   verifyRepository,
 } from "../src/index.ts";
 import { buildIndex } from "../src/index-blob/build.ts";
+import { encodeIndirect } from "../src/object/indirect-codec.ts";
 import { bytesOf, newRepository, type TestRepository } from "./new-repository.ts";
 
 async function withSessions(version: 1 | 3, count = 3) {
@@ -123,6 +124,40 @@ describe("index entries that cannot be", () => {
     const { findings, ok } = await verifyRepository(repository);
     expect(ok).toBe(false);
     expect(findings.map(({ error }) => isDmError(error) && error.code)).toEqual([code]);
+  });
+});
+
+describe("an object whose index promises too much", () => {
+  it.each([100, 2 ** 33, 2 ** 52])(
+    "%i bytes: a typed error, no such allocation",
+    async (length) => {
+      const { open, repository } = await newRepository();
+      await using session = await repository.openWriteSession();
+      const part = await session.writeContent(bytesOf(10));
+      const list = encodeIndirect([{ start: 0, length, objectId: part }]);
+      const index = await session.writeContent(list, { prefix: "x" });
+      await session.commit();
+      const object = await (await open()).openObject(`I${index}`);
+      await expect(object.read()).rejects.toMatchObject({
+        code: "DM_OBJECT_PART_LENGTH_MISMATCH",
+        details: { objectId: `I${index}`, length: 10, expected: length },
+      });
+    },
+  );
+
+  it("is read whole beyond the first allocation when the promise is kept", async () => {
+    const { open, repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const bytes = bytesOf(1 << 20, 5);
+    const part = await session.writeObject(bytes);
+    const whole = await session.concatenateObjects(Array.from({ length: 70 }, () => part));
+    await session.commit();
+    const read = await (await (await open()).openObject(whole)).read({ offset: 10 });
+    expect(read.length).toBe(70 * bytes.length - 10);
+    for (let copy = 1; copy < 70; copy += 1) {
+      const start = copy * bytes.length - 10;
+      expect(Buffer.compare(read.subarray(start, start + bytes.length), bytes)).toBe(0);
+    }
   });
 });
 

@@ -18,6 +18,8 @@ export interface ContentSource {
 
 /** Longest index object that is read, about 7 million entries: 28 TiB at the default splitter. Also what a string can hold. */
 const maxIndexBytes = 500 << 20;
+/** What a read allocates at once before any part has proved the object's length. */
+const unprovenBytes = 64 << 20;
 /** Indexes within indexes; only an object that contains itself has more. */
 const maxNesting = 20;
 
@@ -180,11 +182,19 @@ function partedObject(
     stream,
     async read(options = {}) {
       const { offset, end } = checkRange(length, options);
-      const bytes = new Uint8Array(end - offset);
+      const wanted = end - offset;
+      // Until the parts arrive their lengths are claims of the index: memory grows with what is there.
+      let bytes = new Uint8Array(Math.min(wanted, unprovenBytes));
       let at = 0;
       for await (const piece of stream(options)) {
+        const needed = at + piece.length;
+        if (needed > bytes.length) {
+          const grown = new Uint8Array(Math.min(wanted, Math.max(needed, 2 * bytes.length)));
+          grown.set(bytes.subarray(0, at));
+          bytes = grown;
+        }
         bytes.set(piece, at);
-        at += piece.length;
+        at = needed;
       }
       return bytes;
     },
