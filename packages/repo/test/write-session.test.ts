@@ -419,6 +419,31 @@ describe("changes at once", () => {
       expect(await reader.readContent(id)).toEqual(bytesOf(50, (i % 10) + 1));
   });
 
+  it("many writers stop when the store is slower than they are", async () => {
+    const { open, store } = await newRepository({ maxPackSizeBytes: 10 << 20 });
+    const gate = Promise.withResolvers<void>();
+    const writer = await open({
+      store: watched(store, (id) => (id.startsWith("p") ? gate.promise : undefined)),
+    });
+    await using session = await writer.openWriteSession({ parallelUploads: 1 });
+    const bytes = bytesOf(1 << 20);
+    const writers = Array.from({ length: 20 }, async (_, number) => {
+      for (let i = 0; i < 5; i += 1) {
+        const data = bytes.slice();
+        data[0] = number;
+        data[1] = i;
+        await session.writeContent(data);
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    // A pack under way, one that waits, one that is filled, and one content from each who had begun.
+    expect(session.progress.contentsWritten).toBeLessThanOrEqual(50);
+    gate.resolve();
+    await Promise.all(writers);
+    await session.commit();
+    expect(session.progress.contentsWritten).toBe(100);
+  });
+
   it("a deleted content that is rewritten and written again at once is alive", async () => {
     const { open, store } = await newRepository();
     const { promise: later, resolve } = Promise.withResolvers<void>();

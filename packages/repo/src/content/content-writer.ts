@@ -21,7 +21,7 @@ import { type Crypter, sealBlob } from "../crypto/crypter.ts";
 import { buildIndex, shardIndexEntries } from "../index-blob/build.ts";
 import type { IndexEntry } from "../index-blob/entry.ts";
 import type { IndexManager } from "../index-manager/index-manager.ts";
-import { PackBuilder, type PackPrefix } from "../pack/pack-builder.ts";
+import { PackBuilder, type PackedContent, type PackPrefix } from "../pack/pack-builder.ts";
 import { untilAborted } from "../until-aborted.ts";
 import { type ContentReader, maxContentBytes } from "./content-reader.ts";
 import { encodeSessionMarker, newSessionId } from "./session-marker.ts";
@@ -194,16 +194,13 @@ export class ContentWriter {
     const existing = this.#newest(id);
     if (existing && !existing.deleted) return id;
     const { payload, compressionHeaderId } = this.#compress(data, options.compressor);
-    await this.#append(
-      {
-        contentId: id,
-        payload,
-        originalLength: data.length,
-        compressionHeaderId,
-        timestampSeconds: this.#timestamp(id, existing),
-      },
-      options,
-    );
+    this.#append({
+      contentId: id,
+      payload,
+      originalLength: data.length,
+      compressionHeaderId,
+      timestampSeconds: this.#timestamp(id, existing),
+    });
     return id;
   }
 
@@ -246,17 +243,14 @@ export class ContentWriter {
     const newest = this.#newest(id) ?? existing;
     // Somebody wrote, deleted or rewrote it while it was read: that counts, and is newer than what was asked for here.
     if (newest.timestampSeconds !== existing.timestampSeconds) return;
-    await this.#append(
-      {
-        contentId: id,
-        payload,
-        originalLength: data.length,
-        compressionHeaderId,
-        timestampSeconds: this.#timestamp(id, newest),
-        deleted: options.deleted ?? newest.deleted,
-      },
-      options,
-    );
+    this.#append({
+      contentId: id,
+      payload,
+      originalLength: data.length,
+      compressionHeaderId,
+      timestampSeconds: this.#timestamp(id, newest),
+      deleted: options.deleted ?? newest.deleted,
+    });
   }
 
   /**
@@ -266,7 +260,7 @@ export class ContentWriter {
   async #prepare(options: CallOptions): Promise<void> {
     this.#check(options);
     if (this.#isFlushDue()) await this.flush(options);
-    else await this.#offerAgain(options);
+    await this.#waitForRoom(options);
     await this.#options.reader.index.get({ signal: options.signal });
   }
 
@@ -278,18 +272,23 @@ export class ContentWriter {
     return entries.size >= maxUnflushedEntries || clock.nowNs() - dirtySinceNs >= intervalNs;
   }
 
-  /** Packs that the store has refused, once more: they must not pile up in memory. */
-  async #offerAgain(options: CallOptions): Promise<void> {
-    const refused = this.#generations().flatMap((generation) =>
-      [...generation.finished.values()]
-        .filter((finished) => finished.failure)
-        .map((finished) => ({ generation, finished })),
-    );
-    if (refused.length === 0) return;
-    const uploads = refused.map(({ generation, finished }) => this.#store(generation, finished));
-    await untilAborted(Promise.all(uploads), options.signal);
-    this.#throwFailure();
-    for (const { finished } of refused) if (finished.failure) throw finished.failure.reason;
+  /**
+   * Back-pressure: one pack may wait while `parallelUploads` others are under way. What the store has refused is offered
+   * again, so that it does not pile up.
+   */
+  async #waitForRoom({ signal }: CallOptions): Promise<void> {
+    for (;;) {
+      const finished = this.#generations().flatMap((generation) =>
+        [...generation.finished.values()].map((pack) => ({ generation, pack })),
+      );
+      const refused = finished.filter(({ pack }) => pack.failure);
+      const uploads = refused.map(({ generation, pack }) => this.#store(generation, pack));
+      if (refused.length > 0) await untilAborted(Promise.all(uploads), signal);
+      else if (finished.length <= this.#options.parallelUploads) return;
+      else await untilAborted(Promise.race(finished.map(({ pack }) => pack.upload)), signal);
+      this.#throwFailure();
+      for (const { pack } of refused) if (pack.failure) throw pack.failure.reason;
+    }
   }
 
   /** Above that of every entry known for the content. */
@@ -313,17 +312,8 @@ export class ContentWriter {
     return { payload: data, compressionHeaderId: 0 };
   }
 
-  async #append(
-    content: {
-      readonly contentId: ContentId;
-      readonly payload: Uint8Array;
-      readonly originalLength: number;
-      readonly compressionHeaderId: number;
-      readonly timestampSeconds: number;
-      readonly deleted?: boolean;
-    },
-    options: CallOptions,
-  ): Promise<void> {
+  /** Nothing waits in here, so that two writes of one content cannot both get in. */
+  #append(content: Omit<PackedContent, "formatVersion">): void {
     const generation = this.#generation;
     const { crypter, formatCopy, indexVersion, randomBytes } = this.#options;
     if (crypter.storedLength(content.payload.length) > maxStoredBytes)
@@ -335,14 +325,10 @@ export class ContentWriter {
       pack = new PackBuilder({ prefix, sessionId, crypter, randomBytes, indexVersion, formatCopy });
       generation.open.set(prefix, pack);
     }
-    // From here to the end of the pack's filling nothing waits, so two writes of one content cannot both get in.
     this.#note(pack.add({ ...content, formatVersion: this.#options.formatVersion }));
     this.#contentsWritten += 1;
-    if (pack.length < this.#options.maxPackSizeBytes) return;
-    void this.#store(generation, this.#finish(generation, pack));
-    // Back-pressure: wait until a place among the uploads is free again.
-    const release = await this.#uploadSlots.acquire(options);
-    release();
+    if (pack.length >= this.#options.maxPackSizeBytes)
+      void this.#store(generation, this.#finish(generation, pack));
   }
 
   /** Takes a pack out of the open ones: nothing is added to it any more. */
@@ -356,16 +342,13 @@ export class ContentWriter {
   /** Stores a finished pack, or joins whoever is doing so. A failure stays with the pack, for the next attempt. */
   #store(generation: Generation, finished: FinishedPack): Promise<void> {
     finished.failure = undefined;
-    finished.upload ??= this.#upload(generation, finished.pack)
-      .then(
-        () => void generation.finished.delete(finished.pack.blobId),
-        (reason: unknown) => {
-          finished.failure = { reason };
-        },
-      )
-      .finally(() => {
+    finished.upload ??= this.#upload(generation, finished.pack).then(
+      () => void generation.finished.delete(finished.pack.blobId),
+      (reason: unknown) => {
         finished.upload = undefined;
-      });
+        finished.failure = { reason };
+      },
+    );
     return finished.upload;
   }
 
