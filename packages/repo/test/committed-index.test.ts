@@ -89,6 +89,17 @@ describe("loading", () => {
     clock.advance(6 * 60_000);
     expect(await client.contentInfo(id)).toBeDefined();
   });
+
+  it("is due when the clock was set back", async () => {
+    const { clock, open, repository } = await newRepository();
+    const client = await open();
+    await client.refresh();
+    await using session = await repository.openWriteSession();
+    const id = await session.writeContent(bytesOf(100));
+    await session.commit();
+    clock.advance(-3_600_000);
+    expect(await client.contentInfo(id)).toBeDefined();
+  });
 });
 
 describe("reading", () => {

@@ -84,8 +84,9 @@ export class CommittedIndex {
     options.signal?.throwIfAborted();
     const { clock, refreshMs } = this.#options;
     const ageNs = clock.nowNs() - this.#loadedAtNs;
-    if (this.#merged && !options.fresh && ageNs < BigInt(Math.round(refreshMs)) * 1_000_000n)
-      return this.#merged;
+    // A clock that was set back tells no age.
+    const isCurrent = ageNs >= 0n && ageNs < BigInt(Math.round(refreshMs)) * 1_000_000n;
+    if (this.#merged && isCurrent && !options.fresh) return this.#merged;
     return untilAborted(this.#begin(options.fresh === true), options.signal);
   }
 

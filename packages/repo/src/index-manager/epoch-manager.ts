@@ -62,8 +62,9 @@ export class EpochManager implements IndexManager {
 
   /** Nanoseconds for which the loaded state may still be used. */
   #remainingNs(): bigint {
-    if (!this.#state) return 0n;
-    return this.#loadedAtNs + this.#validityNs - this.#options.clock.nowNs();
+    const ageNs = this.#options.clock.nowNs() - this.#loadedAtNs;
+    // A clock that was set back tells no age.
+    return this.#state && ageNs >= 0n ? this.#validityNs - ageNs : 0n;
   }
 
   /** The current state; listed anew when `fresh` is set or less than `minimumRemainingNs` of its validity is left. */
