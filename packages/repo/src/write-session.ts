@@ -17,7 +17,7 @@ import { encodeManifests, type ManifestEntry } from "./manifest/manifest-codec.t
 import { type LabelSelector, mergeManifests, selectManifests } from "./manifest/manifest-set.ts";
 import type { ManifestStore } from "./manifest/manifest-store.ts";
 import { decodeIndirect, type IndirectEntry } from "./object/indirect-codec.ts";
-import type { ObjectId } from "./object/object-id.ts";
+import { type ObjectId, parseObjectId } from "./object/object-id.ts";
 import { type ObjectReader, openObject } from "./object/object-reader.ts";
 import {
   type ObjectFormat,
@@ -139,11 +139,14 @@ export class WriteSession implements AsyncDisposable {
   }
 
   async #partsOf(id: string, options: CallOptions): Promise<readonly IndirectEntry[]> {
-    if (id.startsWith("I")) {
+    const { compressed, contentId, indirection } = parseObjectId(id);
+    if (indirection > 0) {
       const index = await this.openObject(id.slice(1), options);
       return decodeIndirect(await index.read(options), id);
     }
-    const { length } = await this.openObject(id, options);
+    // The index knows the length of a content; only a compressed stream does not tell its own.
+    const entry = contentId && !compressed ? await this.contentInfo(contentId, options) : undefined;
+    const length = entry?.originalLength ?? (await this.openObject(id, options)).length;
     return [{ start: 0, length, objectId: id }];
   }
 

@@ -1,5 +1,6 @@
 // An object comes back as it was written, by range and as a stream, whatever its size and however it was handed over.
 import { FormatError, utf8Encode } from "@dm/core";
+import { counting } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import type { WriteContentOptions } from "../src/content/content-writer.ts";
 import { type ContentId, parseContentId } from "../src/content-id.ts";
@@ -234,6 +235,21 @@ describe("a writer", () => {
     await writer.result();
     await expect(writer.write(bytesOf(1))).rejects.toThrow(TypeError);
     await expect(writer.result()).rejects.toThrow(TypeError);
+  });
+
+  it("joins objects without reading their data", async () => {
+    const { open, repository, store } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const parts = [];
+    for (const seed of [1, 2]) parts.push(await session.writeObject(bytesOf(1_000_000, seed)));
+    await session.commit();
+    const counted = counting(store);
+    const other = await open({ store: counted });
+    await using joining = await other.openWriteSession();
+    const whole = await joining.concatenateObjects(parts);
+    await joining.commit();
+    expect(counted.counts.bytesRead).toBeLessThan(100_000);
+    expect((await other.openObject(whole)).length).toBe(2_000_000);
   });
 
   it("joins no objects out of nothing", async () => {
