@@ -1,5 +1,7 @@
 /**
- * Messages to stderr, by level, with everything secret that the command was given blotted out.
+ * Messages to stderr, by level. Those that repeat the command line or the insides of the program are written with the
+ * secrets that the command was given blotted out. Others never mention any, and are left alone: a blotted word in a
+ * sentence that everybody knows would give a simple password away.
  * @module
  */
 import type { LogFields, Logger } from "@dm/core";
@@ -20,7 +22,7 @@ export class Messages {
     this.#io = io;
   }
 
-  /** From now on `text` is blotted out of every message: the second line of defence, after not mentioning it. */
+  /** From now on `text` is blotted out of messages that might repeat it. */
   keepSecret(text: string | undefined): void {
     for (const secret of [text, text?.trim()]) {
       if (secret && secret.length >= shortestBlotted) this.#secrets.add(secret);
@@ -29,10 +31,12 @@ export class Messages {
 
   /** A message of its own line, unless the log level leaves it out. */
   say(text: string, level: LogLevel = "info"): void {
-    if (logLevels.indexOf(level) >= logLevels.indexOf(this.level)) this.write(`${text}\n`);
+    if (logLevels.indexOf(level) < logLevels.indexOf(this.level)) return;
+    if (level === "debug") this.writeBlotted(`${text}\n`);
+    else this.#io.err(`${text}\n`);
   }
 
-  write(text: string): void {
+  writeBlotted(text: string): void {
     let blotted = text;
     for (const secret of this.#secrets) blotted = blotted.replaceAll(secret, "****");
     this.#io.err(blotted);

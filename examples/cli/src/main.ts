@@ -125,7 +125,7 @@ function newProgram(messages: Messages, help: string[], io: Io): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => help.push(text),
-      writeErr: (text) => messages.write(withoutValue(text)),
+      writeErr: (text) => messages.writeBlotted(withoutValue(text)),
     })
     .showHelpAfterError("(add --help for more)")
     .addHelpText("after", environmentHelp)

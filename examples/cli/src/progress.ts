@@ -8,6 +8,7 @@ import type { Session } from "./session.ts";
 export class Progress implements Disposable {
   readonly #bar: SingleBar | undefined;
   #started = false;
+  #ended = false;
 
   private constructor(bar: SingleBar | undefined) {
     this.#bar = bar;
@@ -30,15 +31,16 @@ export class Progress implements Disposable {
   }
 
   update(done: number, total: number): void {
-    if (!this.#bar) return;
+    if (!this.#bar || this.#ended) return;
     if (!this.#started) this.#bar.start(total, done);
     else this.#bar.update(done);
     this.#started = true;
   }
 
   end(): void {
-    if (this.#started) this.#bar?.stop();
-    this.#started = false;
+    if (this.#started && !this.#ended) this.#bar?.stop();
+    // A bar that is started again would draw, and keep the process, for ever.
+    this.#ended = true;
   }
 
   [Symbol.dispose](): void {

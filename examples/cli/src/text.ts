@@ -19,6 +19,18 @@ export function formatBytes(io: Pick<Io, "env">, bytes: number): string {
   return scaled(bytes, binary ? 1024 : 1000, binary ? binaryUnits : decimalUnits);
 }
 
+/** `32MiB`, `1MiB512KiB`: exact, as kopia repeats sizes that it was given. */
+export function sizeText(bytes: number): string {
+  let rest = bytes;
+  let text = "";
+  for (const [power, unit] of [...binaryUnits.entries()].reverse()) {
+    const count = Math.floor(rest / 1024 ** power);
+    if (count > 0) text += `${count}${unit}`;
+    rest -= count * 1024 ** power;
+  }
+  return text || "0B";
+}
+
 /** A number of things with a decimal prefix; kopia leaves the space when there is none. */
 export const formatCount = (count: number): string =>
   scaled(count, 1000, ["", "K", "M", "G", "T", "P", "E"]);

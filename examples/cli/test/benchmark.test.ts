@@ -89,7 +89,7 @@ describe("splitter", () => {
   it("has the recorded run's defaults, counts and percentiles", async () => {
     expect(recorded).toMatchObject({ randSeed: 42, dataSize: 32 << 20, blockCount: 16 });
     const { err, lines } = await run(`benchmark splitter --algorithms ${chosen.join(",")}`);
-    expect(err).toBe("splitting 16 blocks of 32 MiB each, parallelism 1\n");
+    expect(err).toBe("splitting 16 blocks of 32MiB each, parallelism 1\n");
     const rule = lines.indexOf("-".repeat(65));
     expect(rule).toBe(chosen.length);
     for (const line of lines.slice(0, rule)) {

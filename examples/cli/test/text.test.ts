@@ -11,6 +11,7 @@ import {
   parseCount,
   parseDuration,
   parseSize,
+  sizeText,
 } from "../src/text.ts";
 
 const io = { env: {} };
@@ -33,6 +34,15 @@ describe("sizes", () => {
   it("has binary units on request", () => {
     expect(formatBytes({ env: { KOPIA_BYTES_STRING_BASE_2: "true" } }, 20_971_520)).toBe("20 MiB");
     expect(formatBytesBase2(32 << 20)).toBe("32 MiB");
+  });
+
+  it("repeats sizes exactly", () => {
+    expect([32 << 20, 3 << 19, 1025, 0].map(sizeText)).toEqual([
+      "32MiB",
+      "1MiB512KiB",
+      "1KiB1B",
+      "0B",
+    ]);
   });
 
   it("counts with a space where there is no prefix, as kopia does", () => {

@@ -1,7 +1,7 @@
 /** `dm benchmark splitter`: the same data, counts and percentiles as kopia's. */
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
-import { formatBytes, formatBytesBase2, parseCount, parsePositive, parseSize } from "../text.ts";
+import { formatBytes, parseCount, parsePositive, parseSize, sizeText } from "../text.ts";
 import { measure } from "./measure.ts";
 import { splitCountsText } from "./split-counts.ts";
 
@@ -33,7 +33,7 @@ export function splitterCommand(benchmark: Command, session: Session): void {
     .option("--algorithms <prefixes>", "only splitters whose names begin so, separated by commas")
     .action(async (options: SplitterOptions) => {
       const { blockCount, dataSize, parallel, randSeed: seed } = options;
-      const blockText = formatBytesBase2(dataSize);
+      const blockText = sizeText(dataSize);
       session.say(`splitting ${blockCount} blocks of ${blockText} each, parallelism ${parallel}`);
       const rows: Row[] = [];
       for (const name of await chosen(options.algorithms)) {

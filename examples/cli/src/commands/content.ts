@@ -270,7 +270,7 @@ async function verified(
   session: Session,
 ): Promise<VerifyReport> {
   using progress = await Progress.open(session, "contents");
-  return verifyRepository(repository, {
+  return await verifyRepository(repository, {
     depth: options.full ? "full" : "structure",
     parallelPacks: options.parallel,
     signal: session.signal,

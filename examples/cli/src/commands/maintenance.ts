@@ -149,7 +149,7 @@ function runCommand(maintenance: Command, session: Session): void {
           signal: session.signal,
         });
         for (const { task, figures, skipped } of report.tasks) {
-          const numbers = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
+          const numbers = Object.entries(figures).map(figureText);
           session.say(
             skipped
               ? `  ${task}: skipped, ${skipped}`
@@ -160,6 +160,10 @@ function runCommand(maintenance: Command, session: Session): void {
       },
     );
 }
+
+/** `contentsRewritten: 3` as `3 contents rewritten`. */
+const figureText = ([name, value]: [string, number]): string =>
+  `${value} ${name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`;
 
 interface SetOptions {
   readonly owner?: string;
