@@ -114,8 +114,9 @@ async function killEverywhere(scenario: Scenario): Promise<void> {
     async (moment, index) => {
       const target = await copy(`${index}`);
       const end = await runChild(run, target, moment);
-      expect(end.signal).toBe("SIGKILL");
-      totals.kills += 1;
+      // How often calls at the same time both make a directory differs from run to run, by a moment or two.
+      if (end.signal === "SIGKILL") totals.kills += 1;
+      else expect(end.moments).toBeLessThan(moment);
       const files = await readdir(target, { recursive: true });
       totals.temporaryFiles += files.filter((file) => file.includes(".tmp.")).length;
       try {
@@ -137,7 +138,7 @@ describe("a process killed at any moment", () => {
 
   it.each(possible)("$name", { timeout: 1_800_000 }, (scenario) => killEverywhere(scenario));
 
-  it("was also killed between writing a file and renaming it", { skip: !isFull }, () => {
+  it("was also killed between writing a file and renaming it", () => {
     expect(totals.temporaryFiles).toBeGreaterThan(0);
   });
 });
