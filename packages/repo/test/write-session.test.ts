@@ -221,6 +221,22 @@ describe("failures", () => {
     expect(await reader.readContent(small)).toEqual(bytesOf(1));
   });
 
+  it("after a failed flush nothing is added until one succeeds", async () => {
+    const { open, writer } = await refusing(["xn", "xn", "xn"]);
+    await using session = await writer.openWriteSession();
+    const first = await session.writeContent(bytesOf(10, 1));
+    await expect(session.flush()).rejects.toBe(broken);
+    // Those who come at the same time share one attempt.
+    const writes = [2, 3, 4].map((seed) => session.writeContent(bytesOf(10, seed)));
+    for (const write of writes) await expect(write).rejects.toBe(broken);
+    await expect(session.writeContent(bytesOf(10, 2))).rejects.toBe(broken);
+    expect(session.progress.contentsWritten).toBe(1);
+    const second = await session.writeContent(bytesOf(10, 2));
+    expect(await (await open()).readContent(first)).toEqual(bytesOf(10, 1));
+    await session.commit();
+    expect(await (await open()).readContent(second)).toEqual(bytesOf(10, 2));
+  });
+
   it("manifests of a failed flush are in the next", async () => {
     const { open, writer } = await refusing(["xn"]);
     await using session = await writer.openWriteSession();

@@ -96,6 +96,9 @@ export class ContentWriter {
   /** Generations that a flush has taken and not stored yet, oldest first: their entries are in no committed index. */
   readonly #flushing: Generation[] = [];
   #flushQueue: Promise<unknown> = Promise.resolve();
+  #latestFlush: { readonly last: Generation; readonly done: Promise<void> } | undefined;
+  /** Until a flush succeeds again, every change tries one first: nothing more piles up, and callers hear of it. */
+  #hasFlushFailed = false;
   /** Why nothing can be written any more. */
   #failure: { readonly reason: unknown } | undefined;
   #bytesStored = 0;
@@ -267,6 +270,7 @@ export class ContentWriter {
   #isFlushDue(): boolean {
     const { clock, flushIntervalMs, maxUnflushedEntries } = this.#options;
     const { dirtySinceNs, entries } = this.#generation;
+    if (this.#hasFlushFailed) return true;
     if (dirtySinceNs === undefined) return false;
     const intervalNs = BigInt(Math.round(flushIntervalMs)) * 1_000_000n;
     return entries.size >= maxUnflushedEntries || clock.nowNs() - dirtySinceNs >= intervalNs;
@@ -427,11 +431,24 @@ export class ContentWriter {
     }
     const last = this.#flushing.at(-1);
     if (!last) return;
-    const flushed = this.#flushQueue.then(async () => {
+    if (this.#latestFlush?.last !== last) this.#latestFlush = { last, done: this.#begin(last) };
+    await untilAborted(this.#latestFlush.done, options.signal);
+  }
+
+  /** Flushes all generations up to one, after the flushes that were begun before. */
+  #begin(last: Generation): Promise<void> {
+    const done = this.#flushQueue.then(async () => {
       while (this.#flushing.includes(last)) await this.#flushOldest(this.#flushing[0]!);
     });
-    this.#flushQueue = flushed.catch(() => undefined);
-    await untilAborted(flushed, options.signal);
+    const ended = (hasFailed: boolean): void => {
+      this.#hasFlushFailed = hasFailed;
+      if (this.#latestFlush?.last === last) this.#latestFlush = undefined;
+    };
+    this.#flushQueue = done.then(
+      () => ended(false),
+      () => ended(true),
+    );
+    return done;
   }
 
   /** Drops what was not flushed, and ends what is under way. */
