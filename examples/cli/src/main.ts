@@ -123,6 +123,7 @@ function newProgram(messages: Messages, help: string[], io: Io): Command {
     .description("Kopia repositories from the command line")
     .version(packageJson.version)
     .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => help.push(text),
       writeErr: (text) => messages.writeBlotted(withoutValue(text)),

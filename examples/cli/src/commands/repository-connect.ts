@@ -2,8 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import { encryptionAlgorithms, keyDerivationAlgorithms } from "@dm/encryption";
-import { hashAlgorithms } from "@dm/hashing";
+import {
+  defaultEncryptionAlgorithm,
+  defaultKeyDerivationAlgorithm,
+  encryptionAlgorithms,
+  keyDerivationAlgorithms,
+} from "@dm/encryption";
+import { defaultHashAlgorithm, hashAlgorithms } from "@dm/hashing";
 import {
   createRepositoryFormat,
   defaultMaintenanceParameters,
@@ -23,7 +28,7 @@ import {
   writeClientConfig,
   writePasswordFile,
 } from "@dm/repo/client";
-import { splitterAlgorithms } from "@dm/splitter";
+import { defaultSplitterAlgorithm, splitterAlgorithms } from "@dm/splitter";
 import type { BlobStore, Retention } from "@dm/storage";
 import type { Command } from "commander";
 import { openStore } from "../connection.ts";
@@ -38,14 +43,24 @@ export function createCommand(repository: Command, session: Session): void {
     repository.command("create").description("Make a new repository and connect to it"),
   );
   create
-    .addOption(choice("--block-hash <algorithm>", "content hash", Object.keys(hashAlgorithms)))
     .addOption(
-      choice("--encryption <algorithm>", "content encryption", Object.keys(encryptionAlgorithms)),
+      choice(
+        "--block-hash <algorithm>",
+        `content hash, ${defaultHashAlgorithm} by default`,
+        Object.keys(hashAlgorithms),
+      ),
+    )
+    .addOption(
+      choice(
+        "--encryption <algorithm>",
+        `content encryption, ${defaultEncryptionAlgorithm} by default`,
+        Object.keys(encryptionAlgorithms),
+      ),
     )
     .addOption(
       choice(
         "--object-splitter <splitter>",
-        "splitter of new objects",
+        `splitter of new objects, ${defaultSplitterAlgorithm} by default`,
         Object.keys(splitterAlgorithms),
       ),
     )
@@ -55,11 +70,13 @@ export function createCommand(repository: Command, session: Session): void {
       "space for error correction; 0 for none",
       parsePercent,
     )
-    .addOption(choice("--format-version <version>", "version of the format", ["1", "2", "3"]))
+    .addOption(
+      choice("--format-version <version>", "version of the format, 3 by default", ["1", "2", "3"]),
+    )
     .addOption(
       choice(
         "--format-block-key-derivation-algorithm <algorithm>",
-        "derivation of the key from the password",
+        `derivation of the key from the password, ${defaultKeyDerivationAlgorithm} by default`,
         Object.keys(keyDerivationAlgorithms),
       ),
     )
