@@ -1,11 +1,19 @@
 // The documentation keeps its promises: links between pages resolve, every error code is explained in the README of the
-// package that throws it, the example of the root README runs, and no tracked file names a machine or a registry.
+// package that throws it, sources name formats and proofs that are there, the example of the root README runs, and no
+// tracked file names a machine or a registry.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { anchors, fencedBlocks, links } from "../src/markdown.ts";
 import { environmentFor, mustRun } from "../src/programs.ts";
-import { filesUnder, fromRoot, publicPackages, root, trackedFiles } from "../src/workspace.ts";
+import {
+  filesUnder,
+  fromRoot,
+  publicPackages,
+  root,
+  trackedFiles,
+  workspaces,
+} from "../src/workspace.ts";
 
 const tracked = trackedFiles();
 const read = (path: string): string => readFileSync(path, "utf8");
@@ -58,6 +66,23 @@ describe("pages", () => {
       rmSync(folder, { recursive: true });
     }
   });
+});
+
+describe("headers of shipped code", () => {
+  /** Pages and tests that a source names as its format and its proof, which are not there. */
+  const missingIn = (file: string, folder: string): string[] =>
+    [...read(file).matchAll(/\b(?:docs|test)\/[\w./-]+\.(?:md|test\.ts)\b/g)]
+      .map(([named]) => named)
+      .filter((named) => !existsSync(join(named.startsWith("docs/") ? root : folder, named)))
+      .map((named) => `${fromRoot(file)} names ${named}, which is not there`);
+
+  it.each(workspaces().map((workspace) => [workspace.manifest.name, workspace] as const))(
+    "%s names pages and tests that are there",
+    (_name, { folder }) => {
+      const sources = filesUnder(join(folder, "src"), (path) => path.endsWith(".ts"));
+      expect(sources.flatMap((file) => missingIn(file, folder))).toEqual([]);
+    },
+  );
 });
 
 describe("error codes", () => {

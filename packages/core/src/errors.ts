@@ -14,7 +14,7 @@ export interface DmErrorOptions {
 /** Base of all errors of this project. Compare with {@link isDmError}, which also works across two copies of a package. */
 export class DmError extends Error {
   override readonly name: string = "DmError";
-  /** Stable identifier such as `DM_BLOB_NOT_FOUND`. */
+  /** Stable identifier such as `DM_HEX_INVALID`. */
   readonly code: string;
   readonly details: ErrorDetails;
 

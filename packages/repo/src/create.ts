@@ -1,6 +1,6 @@
 /**
  * Makes a new repository in an empty store.
- * Format: docs/format/format-blob.md. Proof: test/create.test.ts, test/interop.test.ts.
+ * Format: docs/format/format-blob.md. Proof: test/create.test.ts, test/interop-ours.kopia.test.ts.
  * @module
  */
 import type { BlobStore } from "@dm/storage";

@@ -1,6 +1,6 @@
 /**
  * The part of an upgrade that needs the index: all active `n` blobs become one `xn0_…` set.
- * Format: docs/format/epochs.md. Proof: test/upgrade.test.ts, test/interop.test.ts.
+ * Format: docs/format/epochs.md. Proof: test/upgrade.test.ts, test/interop-together.kopia.test.ts.
  * @module
  */
 import type { CallOptions } from "@dm/storage";

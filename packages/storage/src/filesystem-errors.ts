@@ -1,6 +1,6 @@
 /**
  * What the operating system said, as errors of this project.
- * Proof: test/filesystem-errors.test.ts.
+ * Proof: test/filesystem-calls.test.ts.
  * @module
  */
 import { AccessError, StorageError } from "@dm/core";

@@ -1,6 +1,6 @@
 /**
  * How Kopia's filesystem provider spreads blobs over directories: `<shard dirs>/<rest of id>.f`.
- * Format: docs/format/blobs.md. Proof: test/sharding.test.ts.
+ * Format: docs/format/blobs.md. Proof: test/filesystem.test.ts.
  * @module
  */
 import { FormatError } from "@dm/core";
