@@ -74,7 +74,9 @@ async function expectEqualContents(home: Home): Promise<void> {
   await expectEqual(home, "content list -l --deleted");
   await expectEqual(home, "index inspect --active", sorted);
   await expectEqual(home, "manifest list --json");
-  await expectEqual(home, "maintenance info", sorted);
+  // The time that is left until the next run passes between the two.
+  const atAnyTime = (text: string): string[] => sorted(text.replace(/ \(in \w+\)/g, ""));
+  await expectEqual(home, "maintenance info", atAnyTime);
 }
 
 /** Every command that both have, with most of its flags. */
