@@ -74,6 +74,24 @@ export function atomicWriter(root: string, attributes: FileAttributes): AtomicWr
     }
   }
 
+  /** Not Node's `recursive`, which never returns where a directory is there and refuses entries, as in /proc. */
+  async function makeWithParents(path: string): Promise<void> {
+    const make = async (): Promise<void> => {
+      await mkdir(path, { mode: dirMode });
+      await syncDirectory(dirname(path));
+    };
+    try {
+      await make();
+    } catch (error) {
+      if (systemCode(error) === "EEXIST") return;
+      if (!isMissing(error) || dirname(path) === path) throw error;
+      await makeWithParents(dirname(path));
+      await make().catch((again: unknown) => {
+        if (systemCode(again) !== "EEXIST") throw again;
+      });
+    }
+  }
+
   async function createExclusively(path: string, parts: readonly string[]): Promise<FileHandle> {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     try {
@@ -105,13 +123,7 @@ export function atomicWriter(root: string, attributes: FileAttributes): AtomicWr
   }
 
   return {
-    async makeRoot() {
-      const first = await mkdir(root, { recursive: true, mode: dirMode });
-      if (first === undefined) return;
-      for (let made = root; made.length >= first.length; made = dirname(made)) {
-        await syncDirectory(dirname(made));
-      }
-    },
+    makeRoot: () => makeWithParents(root),
 
     async write(parts, data, options = {}) {
       const directories = parts.slice(0, -1);

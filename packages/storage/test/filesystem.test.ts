@@ -58,6 +58,20 @@ describe("layout", () => {
     expect(await readdir(root)).toEqual([]);
   });
 
+  it("makes the root with all its parents", async () => {
+    const path = join(root, "a", "b", "c");
+    await filesystemStore({ path, create: true }).put("n1", bytes("x"));
+    expect(await filesIn(path)).toEqual([".shards", "n1.f"]);
+  });
+
+  it.runIf(process.platform === "linux")(
+    "says so when a parent is there and takes no entries (on Linux, where /proc is one)",
+    async () => {
+      const store = filesystemStore({ path: "/proc/dm-test/backup", create: true });
+      await expect(store.put("n1", bytes("x"))).rejects.toMatchObject({ code: "DM_STORE_FAILED" });
+    },
+  );
+
   it.each([
     ["creating", { create: true }, `p/a2c/${long.slice(4)}.f`, "[1,3]"],
     ["connecting", {}, `pa2/c8b/${long.slice(6)}.f`, "[3,3]"],
