@@ -197,8 +197,10 @@ function outcomeOf(error: unknown, messages: Messages, io: Io): number {
 /** What can be done about it, where the message of the library does not know about commands. */
 const hints: Readonly<Record<string, string>> = {
   DM_CONFIG_NOT_FOUND: "connect first: dm repository connect filesystem --path <path>",
-  DM_REPOSITORY_NOT_FOUND: "to make one: dm repository create filesystem --path <path>",
-  DM_STORE_NOT_FOUND: "to make one: dm repository create filesystem --path <path>",
+  DM_REPOSITORY_NOT_FOUND:
+    "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
+  DM_STORE_NOT_FOUND:
+    "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
 };
 
 const indexHint = "--ignore-damaged-indexes reads what the other index blobs name";
