@@ -114,6 +114,15 @@ const steps = {
     ]),
   build: () => turbo("build"),
   types: () => turbo("types"),
+  // The table of ARCHITECTURE.md as a test; it also runs with all others.
+  "import directions": () =>
+    passes(tool("vitest"), [
+      "run",
+      `--root=${join(root, "packages/checks")}`,
+      "--reporter=dot",
+      "--no-color",
+      "test/imports.test.ts",
+    ]),
   "unused code": () => passes(tool("knip"), ["--no-progress", "--no-config-hints"]),
   "package completeness": () => none(publicPackages().flatMap(packageFaults)),
   "packed tarballs": packed,
