@@ -6,12 +6,12 @@
 import { constants, type Dirent } from "node:fs";
 import { type FileHandle, open, readdir, readFile, stat, statfs, unlink } from "node:fs/promises";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { isDmError, NotFoundError } from "@dm/core";
+import { isDmError, type Logger, NotFoundError } from "@dm/core";
 import { checkBlobId, isBlobId } from "./blob-id.ts";
 import type { BlobMetadata, BlobStore, BlobStoreFeatures } from "./blob-store.ts";
 import { isDenied, isMissing, systemCode, translated } from "./filesystem-errors.ts";
 import { atomicWriter, syncDirectory } from "./filesystem-write.ts";
-import { retrying } from "./retrying.ts";
+import { type Repeat, repeating, retrying } from "./retrying.ts";
 import {
   blobSuffix,
   decodeSharding,
@@ -47,6 +47,8 @@ export interface FilesystemConfig {
 export interface FilesystemStoreOptions extends FilesystemConfig {
   /** Makes the root directory, and decides the default of `dirShards`. */
   readonly create?: boolean | undefined;
+  /** Hears at `debug` of what is tried again; silent by default. */
+  readonly logger?: Logger | undefined;
 }
 
 const features: BlobStoreFeatures = { ifAbsent: true, retention: false, setTimestamp: true };
@@ -65,10 +67,13 @@ const statsAtOnce = 16;
  * @example const store = filesystemStore({ path: "/backup", create: true });
  */
 export function filesystemStore(options: FilesystemStoreOptions): BlobStore {
-  return retrying(directoryStore(options), { attempts: 10, putAttempts: 2 });
+  const retries = { attempts: 10, putAttempts: 2, logger: options.logger };
+  const store = directoryStore(options, repeating(retries));
+  // The list repeats by itself, one directory at a time: what it gave out need not be remembered.
+  return { ...retrying(store, retries), list: store.list };
 }
 
-function directoryStore(options: FilesystemStoreOptions): BlobStore {
+function directoryStore(options: FilesystemStoreOptions, repeat: Repeat): BlobStore {
   const { create = false, gid, uid } = options;
   if (!isAbsolute(options.path)) {
     throw new TypeError(`path of a filesystem store must be absolute, not ${options.path}`);
@@ -149,27 +154,31 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
       const id = idPrefix + entry.name.slice(0, -blobSuffix.length);
       return id.startsWith(wanted) ? describeFile(join(directory, entry.name), id) : undefined;
     };
-    try {
-      const entries = await readdir(directory, { withFileTypes: true });
-      for (let at = 0; at < entries.length; at += statsAtOnce) {
-        const group = entries.slice(at, at + statsAtOnce);
-        const blobs = await Promise.all(group.map(inside));
-        for (const [index, entry] of group.entries()) {
-          signal?.throwIfAborted();
-          const blob = blobs[index];
-          if (blob) yield blob;
-          const below = idPrefix + entry.name;
-          // Not lost+found, .snapshot or @eaDir, which may not even be readable: nothing below them can be a blob.
-          if (!entry.isDirectory() || !isBlobId(below)) continue;
-          if (below.startsWith(wanted) || wanted.startsWith(below)) {
-            yield* walk(join(directory, entry.name), below, wanted, signal);
-          }
+    const read = async (): Promise<Dirent[]> => {
+      try {
+        return await readdir(directory, { withFileTypes: true });
+      } catch (error) {
+        if (!isMissing(error)) throw translated(error, directory);
+        // A shard directory that vanished while its parent was read held nothing.
+        if (directory === root) await requireRoot();
+        return [];
+      }
+    };
+    const entries = await repeat(signal, read);
+    for (let at = 0; at < entries.length; at += statsAtOnce) {
+      const group = entries.slice(at, at + statsAtOnce);
+      const blobs = await repeat(signal, () => Promise.all(group.map(inside)));
+      for (const [index, entry] of group.entries()) {
+        signal?.throwIfAborted();
+        const blob = blobs[index];
+        if (blob) yield blob;
+        const below = idPrefix + entry.name;
+        // Not lost+found, .snapshot or @eaDir, which may not even be readable: nothing below them can be a blob.
+        if (!entry.isDirectory() || !isBlobId(below)) continue;
+        if (below.startsWith(wanted) || wanted.startsWith(below)) {
+          yield* walk(join(directory, entry.name), below, wanted, signal);
         }
       }
-    } catch (error) {
-      if (!isMissing(error)) throw translated(error, directory);
-      // A shard directory that vanished while its parent was read held nothing.
-      if (directory === root) await requireRoot();
     }
   }
 
@@ -238,7 +247,7 @@ function directoryStore(options: FilesystemStoreOptions): BlobStore {
 
     async *list(prefix, { signal } = {}) {
       signal?.throwIfAborted();
-      await loadSharding();
+      await repeat(signal, loadSharding);
       yield* walk(root, "", prefix, signal);
     },
 

@@ -22,6 +22,8 @@ export interface RetryOptions {
   readonly logger?: Logger | undefined;
 }
 
+const defaultAttempts = 10;
+
 /** By name, not by class: the error may come from another copy of the package. */
 const isRetryable = (error: unknown): boolean =>
   isDmError(error) && error.name === "StorageError" && (error as StorageError).retryable === true;
@@ -30,36 +32,14 @@ const isRetryable = (error: unknown): boolean =>
  * Repeats calls that failed with a `StorageError` marked `retryable`, with growing, jittered pauses: each lasts between
  * half of its length and the whole. Every operation of a blob store may be repeated; a repeated put writes the same bytes
  * under the same id. With `ifAbsent` a put whose answer was lost may be answered by `DM_BLOB_EXISTS` of its own first
- * attempt: whoever relies on being first reads the blob and looks.
+ * attempt: whoever relies on being first reads the blob and looks. A listing keeps its ids until it ends (100 MB
+ * for a million), so that one which breaks and begins anew gives each blob once; the filesystem store repeats single
+ * directories instead, and keeps none.
  */
 export function retrying(store: BlobStore, options: RetryOptions = {}): BlobStore {
-  const { attempts = 10, clock = systemClock, firstDelayMs = 100, logger } = options;
-  const { maxDelayMs = 15_000, putAttempts = attempts, random = Math.random } = options;
-
-  const pause = async (
-    error: unknown,
-    attempt: number,
-    limit: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> => {
-    if (!isRetryable(error) || attempt >= limit) throw error;
-    const longestMs = Math.min(maxDelayMs, firstDelayMs * 1.5 ** (attempt - 1));
-    logger?.debug("Retrying store call", { attempt, error: (error as Error).message });
-    await clock.sleep(longestMs * (0.5 + random() / 2), { signal });
-  };
-  const repeat = async <Result>(
-    signal: AbortSignal | undefined,
-    run: () => Promise<Result>,
-    limit = attempts,
-  ): Promise<Result> => {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await run();
-      } catch (error) {
-        await pause(error, attempt, limit, signal);
-      }
-    }
-  };
+  const { attempts = defaultAttempts, putAttempts = attempts } = options;
+  const pause = pausing(options);
+  const repeat = repeating(options);
   return {
     ...forward(store),
     get: (id, call) => repeat(call?.signal, () => store.get(id, call)),
@@ -85,5 +65,45 @@ export function retrying(store: BlobStore, options: RetryOptions = {}): BlobStor
     extendRetention: (id, retention, call) =>
       repeat(call?.signal, () => store.extendRetention(id, retention, call)),
     capacity: (call) => repeat(call?.signal, () => store.capacity(call)),
+  };
+}
+
+/** Runs something again while it fails with an error that may pass; `limit` calls in all, `attempts` by default. */
+export type Repeat = <Result>(
+  signal: AbortSignal | undefined,
+  run: () => Promise<Result>,
+  limit?: number,
+) => Promise<Result>;
+
+export function repeating(options: RetryOptions): Repeat {
+  const { attempts = defaultAttempts } = options;
+  const pause = pausing(options);
+  return async (signal, run, limit = attempts) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await run();
+      } catch (error) {
+        await pause(error, attempt, limit, signal);
+      }
+    }
+  };
+}
+
+/** Waits before the next attempt, or throws the error on. */
+type Pause = (
+  error: unknown,
+  attempt: number,
+  limit: number,
+  signal: AbortSignal | undefined,
+) => Promise<void>;
+
+function pausing(options: RetryOptions): Pause {
+  const { clock = systemClock, firstDelayMs = 100, logger } = options;
+  const { maxDelayMs = 15_000, random = Math.random } = options;
+  return async (error, attempt, limit, signal) => {
+    if (!isRetryable(error) || attempt >= limit) throw error;
+    const longestMs = Math.min(maxDelayMs, firstDelayMs * 1.5 ** (attempt - 1));
+    logger?.debug("Retrying store call", { attempt, error: (error as Error).message });
+    await clock.sleep(longestMs * (0.5 + random() / 2), { signal });
   };
 }

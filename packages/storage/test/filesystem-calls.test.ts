@@ -5,6 +5,7 @@ import type * as promises from "node:fs/promises";
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { silentLogger } from "@dm/core";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { filesystemStore } from "../src/filesystem.ts";
 import type { BlobStore } from "../src/index.ts";
@@ -241,6 +242,30 @@ describe("reads", () => {
       details: { code: "ELOOP", path: join(hook.root, "warm.f") },
       cause: { code: "ELOOP" },
     });
+  });
+
+  it("of a list that breaks repeat one directory, not the whole, and give each blob once", async () => {
+    const second = long.replace("pa2c", "pb2c");
+    for (const id of [long, second, "xe1"]) await store.put(id, data);
+    hook.calls = [];
+    const failed = failCalls(/^readdir \/p\/b2c$/, "EIO", 2);
+    expect(await ids()).toEqual([long, second, "warm", "xe1"]);
+    expect(failed()).toBe(2);
+    const entered = hook.calls.filter((call) => call.startsWith("readdir ")).sort();
+    const repeated = ["readdir /p/b2c", "readdir /p/b2c", "readdir /p/b2c"];
+    expect(entered).toEqual(["readdir /", "readdir /p", "readdir /p/a2c", ...repeated]);
+  });
+
+  it("tell a logger what they try again", async () => {
+    const heard: string[] = [];
+    const debug = (message: string): void => void heard.push(message);
+    const logger = { ...silentLogger, debug };
+    const listening = filesystemStore({ path: hook.root, logger });
+    failCalls(/^(?:open|readdir) \/(?:warm.f)?$/, "EIO", 1);
+    await listening.get("warm");
+    failCalls(/^readdir \/$/, "EIO", 1);
+    for await (const _ of listening.list(""));
+    expect(heard).toEqual(["Retrying store call", "Retrying store call"]);
   });
 
   it("of a list enter only directories that the prefix allows", async () => {
