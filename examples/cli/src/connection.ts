@@ -35,13 +35,14 @@ export async function openStore(
       { type, known: supportedTypes },
     );
   }
-  const [{ filesystemStore }, { logging, readOnly, retrying, throttled }] = await Promise.all([
+  const [{ filesystemStore }, { logging, readOnly, throttled }] = await Promise.all([
     import("@dm/storage/filesystem"),
     import("@dm/storage"),
   ]);
-  let store = filesystemStore({ ...filesystemConfig(config), create: options.create });
-  if (options.trace) store = logging(store, options.logger);
-  store = retrying(store, { logger: options.logger });
+  const { create, logger } = options;
+  // It tries again by itself: no `retrying` around it.
+  let store = filesystemStore({ ...filesystemConfig(config), create, logger });
+  if (options.trace) store = logging(store, logger);
   const limits = { ...(config as ThrottlingLimits), ...options.limits };
   if (Object.values(limitsOf(limits)).some((limit) => limit)) {
     store = throttled(store, limitsOf(limits));

@@ -182,7 +182,10 @@ export class Session implements AsyncDisposable {
     config: ClientConfig & { readonly hostname: string; readonly username: string },
     upgradeOwnerId: string | undefined = this.upgradeOwnerId,
   ): Promise<Repository> {
-    const { Repository } = await import("@dm/repo");
+    const [{ Repository }, { formatBlobCacheDurationMs }] = await Promise.all([
+      import("@dm/repo"),
+      import("@dm/repo/client"),
+    ]);
     return new Repository(store, opened, {
       password: "",
       clock: this.clock,
@@ -192,6 +195,7 @@ export class Session implements AsyncDisposable {
       readOnly: config.readonly,
       ignoreDamagedIndexes: this.globals.ignoreDamagedIndexes,
       upgradeOwnerId,
+      formatBlobCacheDurationMs: formatBlobCacheDurationMs(config),
       caches: await this.#caches(opened, config),
     });
   }

@@ -139,6 +139,8 @@ describe("connect and disconnect", () => {
       formatBlobCacheDuration: -1,
     });
     expect((await home.ok("repository status")).out).toContain("Format blob cache:   disabled");
+    const { err: trace } = await home.ok("content list --log-level debug");
+    expect(trace.split("kopia.repository").length).toBeGreaterThan(3);
     const refused = await home.run("maintenance set --owner me");
     expect([refused.code, refused.err]).toEqual([
       1,
