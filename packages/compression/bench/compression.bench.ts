@@ -12,6 +12,8 @@ const data = compressible({ bytes: 8 << 20, seed: 7 });
 await suite("compression", {}, (measure) => {
   for (const { name, backends } of describe()) {
     if (name.startsWith("pgzip") || name.startsWith("s2-parallel")) continue; // the same code as gzip and s2-default
+    // All back-ends read what the best one wrote: what the portable zstd writes needs no decoding.
+    const written = compress(name, data);
     for (const backend of backends) {
       const stored = compress(name, data, { backend });
       const size = `${((100 * stored.length) / data.length).toFixed(1)} %`;
@@ -19,7 +21,7 @@ await suite("compression", {}, (measure) => {
       measure(`${name} ${backend} write (${size})`, () => compress(name, data, { backend }), {
         bytes,
       });
-      measure(`${name} ${backend} read`, () => decompress(stored, { maxBytes: bytes, backend }), {
+      measure(`${name} ${backend} read`, () => decompress(written, { maxBytes: bytes, backend }), {
         bytes,
       });
     }
