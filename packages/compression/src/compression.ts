@@ -149,6 +149,11 @@ export function decompress(stored: Uint8Array, options: DecompressOptions): Uint
   }
 }
 
+/** CRC-32 of IEEE 802.3, as gzip ends with, unsigned; Node's own code where there is one. Packs and shards carry it, too. */
+export function crc32(data: Uint8Array): number {
+  return availableBackends()[0]!.crc32(data);
+}
+
 export interface CompressorSupport {
   readonly name: CompressorName;
   /** What is used unless another one is pinned. */

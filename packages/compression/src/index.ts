@@ -4,6 +4,7 @@ export {
   type CompressorSupport,
   compress,
   compressionHeaderBytes,
+  crc32,
   type DecompressOptions,
   decompress,
   describe,

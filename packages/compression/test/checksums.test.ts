@@ -4,6 +4,7 @@ import { utf8Encode } from "@dm/core";
 import { splitmix64 } from "@dm/fixtures";
 import { expect, it } from "vitest";
 import { crc32, crc32c } from "../src/crc32.ts";
+import { crc32 as exportedCrc32 } from "../src/index.ts";
 import { xxh64Low } from "../src/xxh64.ts";
 
 const data = splitmix64(11n, 5000);
@@ -22,6 +23,7 @@ it("CRC-32 agrees with zlib", () => {
     expect(crc32(part)).toBe(nodeCrc32(part));
   }
   expect(crc32(data)).toBe(nodeCrc32(data));
+  expect(exportedCrc32(data)).toBe(nodeCrc32(data));
 });
 
 it("XXH64 agrees with the checksums that libzstd writes", () => {

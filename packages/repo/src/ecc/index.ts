@@ -4,8 +4,8 @@
  * Format: docs/format/error-correction.md. Proof: test/ecc.test.ts, test/ecc-properties.test.ts.
  * @module
  */
+import { crc32 } from "@dm/compression";
 import { FormatError, IntegrityError, UnsupportedError } from "@dm/core";
-import { crc32 } from "../crc32.ts";
 import { ShardTransform } from "./reed-solomon.ts";
 import {
   layoutOfData,

@@ -4,7 +4,7 @@
  * Format: docs/format/packs.md. Proof: test/pack.test.ts.
  * @module
  */
-import { crc32 } from "../crc32.ts";
+import { crc32 } from "@dm/compression";
 
 export interface PackPostamble {
   /** Whole hash of the local index's plaintext: key derivation input and associated data. */
