@@ -4,7 +4,7 @@
  * @module
  */
 import type { BlobStore } from "@dm/storage";
-import { type CreateFormatOptions, createRepositoryFormat } from "./format/format-store.ts";
+import { type CreateFormatOptions, createRepositoryFormat } from "./format/create-format.ts";
 import {
   defaultMaintenanceParameters,
   writeMaintenanceParameters,

@@ -27,12 +27,14 @@ export {
 } from "./ecc/shard-layout.ts";
 export type { BlobConfig } from "./format/blob-config.ts";
 export { type ChangeFormatOptions, changePassword, setParameters } from "./format/change-format.ts";
-export { FormatMonitor } from "./format/format-monitor.ts";
 export {
   type CreateFormatOptions,
   createRepositoryFormat,
-  type DeriveKey,
   type NewFormatSettings,
+} from "./format/create-format.ts";
+export { FormatMonitor } from "./format/format-monitor.ts";
+export {
+  type DeriveKey,
   type OpenedFormat,
   type OpenFormatOptions,
   openRepositoryFormat,

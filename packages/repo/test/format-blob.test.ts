@@ -7,6 +7,7 @@ import { loadGolden, loadVectors, seededRandom } from "@dm/fixtures";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeBlobConfig, encodeBlobConfig } from "../src/format/blob-config.ts";
+import { newFormat } from "../src/format/create-format.ts";
 import {
   encodeFormatBlob,
   openBlock,
@@ -21,7 +22,6 @@ import {
   recoverFormatCopy,
 } from "../src/format/format-copy.ts";
 import { decodeFormatJson, encodeFormatJson } from "../src/format/format-json.ts";
-import { newFormat } from "../src/format/format-store.ts";
 import { deriveRepositoryKey } from "../src/format/keys.ts";
 import {
   assertFeaturesKnown,

@@ -7,11 +7,10 @@ import { type BlobStore, forward, type MemoryStore, type Retention } from "@dm/s
 import { describe, expect, it } from "vitest";
 import { decodeBlobConfig } from "../src/format/blob-config.ts";
 import { changePassword, setParameters } from "../src/format/change-format.ts";
+import { createRepositoryFormat, type NewFormatSettings } from "../src/format/create-format.ts";
 import { formatBlobId, openBlock, openFormat, parseFormatBlob } from "../src/format/format-blob.ts";
 import { encodeFormatJson } from "../src/format/format-json.ts";
 import {
-  createRepositoryFormat,
-  type NewFormatSettings,
   type OpenedFormat,
   openRepositoryFormat,
   previousBlobConfigId,

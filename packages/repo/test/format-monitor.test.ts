@@ -4,8 +4,9 @@ import { type ManualClock, manualClock } from "@dm/core";
 import { type BlobStore, forward } from "@dm/storage";
 import { beforeEach, describe, expect, it } from "vitest";
 import { changePassword, setParameters } from "../src/format/change-format.ts";
+import { createRepositoryFormat } from "../src/format/create-format.ts";
 import { FormatMonitor, maxFormatCacheDurationMs } from "../src/format/format-monitor.ts";
-import { createRepositoryFormat, type OpenedFormat } from "../src/format/format-store.ts";
+import type { OpenedFormat } from "../src/format/format-store.ts";
 import { beginUpgradeLock } from "../src/format/upgrade.ts";
 import { quickKey, storeWith } from "./format-helpers.ts";
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fromHex, toHex, utf8Encode } from "@dm/core";
 import { type Crypter, createCrypter } from "../src/crypto/crypter.ts";
-import { newFormat } from "../src/format/format-store.ts";
+import { newFormat } from "../src/format/create-format.ts";
 import type { RepositoryFormat } from "../src/format/repository-format.ts";
 
 export const readPage = (name: string): Promise<string> =>

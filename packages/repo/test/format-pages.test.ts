@@ -7,10 +7,10 @@ import { toHex, utf8Decode, utf8Encode } from "@dm/core";
 import { derivePasswordKey } from "@dm/encryption";
 import { expect, it } from "vitest";
 import { decodeToken, defaultCacheDirectory, diskCache, encodeToken } from "../src/client/index.ts";
+import { newFormat } from "../src/format/create-format.ts";
 import { openBlock, sealBlock } from "../src/format/format-blob.ts";
 import { encodeFormatCopy, recoverFormatCopy } from "../src/format/format-copy.ts";
 import { encodeFormatJson } from "../src/format/format-json.ts";
-import { newFormat } from "../src/format/format-store.ts";
 import { poisonBlobId } from "../src/format/upgrade.ts";
 import { dumpIn, readPage } from "./format-page.ts";
 

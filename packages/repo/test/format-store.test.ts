@@ -13,14 +13,13 @@ import {
 import { applyPatches, blobsOf, corruptCases, goldenRepositories, loadGolden } from "@dm/fixtures";
 import { forward } from "@dm/storage";
 import { describe, expect, it } from "vitest";
-import { encodeFormatJson } from "../src/format/format-json.ts";
 import {
   type CreateFormatOptions,
   createRepositoryFormat,
   newFormat,
-  openRepositoryFormat,
-  reloadFormat,
-} from "../src/format/format-store.ts";
+} from "../src/format/create-format.ts";
+import { encodeFormatJson } from "../src/format/format-json.ts";
+import { openRepositoryFormat, reloadFormat } from "../src/format/format-store.ts";
 import { derivedOnce, quickKey, storeWith } from "./format-helpers.ts";
 
 const password = "correct horse";

@@ -6,12 +6,9 @@ import type { BlobStore, MemoryStore } from "@dm/storage";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import { setParameters } from "../src/format/change-format.ts";
+import { createRepositoryFormat } from "../src/format/create-format.ts";
 import { openFormat, parseFormatBlob } from "../src/format/format-blob.ts";
-import {
-  createRepositoryFormat,
-  type OpenedFormat,
-  openRepositoryFormat,
-} from "../src/format/format-store.ts";
+import { type OpenedFormat, openRepositoryFormat } from "../src/format/format-store.ts";
 import {
   beginUpgradeLock,
   commitUpgrade,

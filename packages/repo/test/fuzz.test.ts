@@ -8,10 +8,10 @@ import { decodeSessionMarker, encodeSessionMarker } from "../src/content/session
 import { contentIdFromHash, parseContentId } from "../src/content-id.ts";
 import { createEcc } from "../src/ecc/index.ts";
 import { decodeBlobConfig, encodeBlobConfig } from "../src/format/blob-config.ts";
+import { newFormat } from "../src/format/create-format.ts";
 import { encodeFormatBlob, parseFormatBlob } from "../src/format/format-blob.ts";
 import { encodeFormatCopy, recoverFormatCopy } from "../src/format/format-copy.ts";
 import { decodeFormatJson, encodeFormatJson } from "../src/format/format-json.ts";
-import { newFormat } from "../src/format/format-store.ts";
 import { defaultEpochParameters, parseTime } from "../src/index.ts";
 import { buildIndex } from "../src/index-blob/build.ts";
 import type { IndexEntry } from "../src/index-blob/entry.ts";

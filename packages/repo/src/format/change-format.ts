@@ -18,6 +18,7 @@ import {
 import { derivePasswordKey } from "@dm/encryption";
 import type { BlobStore, CallOptions, Retention } from "@dm/storage";
 import { type BlobConfig, blobConfigId, encodeBlobConfig } from "./blob-config.ts";
+import { assertParameters, assertRetentionPossible, lockOptions } from "./create-format.ts";
 import {
   encodeFormatBlob,
   formatBlobId,
@@ -25,14 +26,7 @@ import {
   sealBlock,
   sealFormat,
 } from "./format-blob.ts";
-import {
-  assertParameters,
-  assertRetentionPossible,
-  type DeriveKey,
-  lockOptions,
-  type OpenedFormat,
-  previousBlobConfigId,
-} from "./format-store.ts";
+import { type DeriveKey, type OpenedFormat, previousBlobConfigId } from "./format-store.ts";
 import {
   assertSupported,
   type EpochParameters,

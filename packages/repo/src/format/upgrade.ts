@@ -14,8 +14,9 @@ import {
 } from "@dm/core";
 import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
 import { assertChangeable, type ChangeFormatOptions, storeFormat } from "./change-format.ts";
+import { lockOptions } from "./create-format.ts";
 import { formatBlobId, openFormat, parseFormatBlob } from "./format-blob.ts";
-import { lockOptions, type OpenedFormat, reloadFormat } from "./format-store.ts";
+import { type OpenedFormat, reloadFormat } from "./format-store.ts";
 import { defaultEpochParameters, type RepositoryFormat } from "./repository-format.ts";
 import {
   describeUpgradeLock,
