@@ -58,6 +58,8 @@ export async function derivePasswordKey(
   options: DerivePasswordKeyOptions,
 ): Promise<Uint8Array> {
   const { algorithm, backend, salt, signal } = options;
+  // TextEncoder would take `undefined`, as from an unset variable, for an empty text.
+  if (typeof password !== "string") throw new TypeError("a password must be a string");
   if (!Object.hasOwn(keyDerivationAlgorithms, algorithm)) {
     const known = Object.keys(keyDerivationAlgorithms).join(", ");
     throw new UnsupportedError(

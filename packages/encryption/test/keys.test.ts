@@ -59,6 +59,15 @@ describe("password to key", () => {
     await expect(short).rejects.toMatchObject({ code: "DM_SALT_TOO_SHORT" });
   });
 
+  it("takes no missing password for an empty one", async () => {
+    const unset = process.env["DM_TEST_OF_AN_UNSET_VARIABLE"] as string;
+    const key = derivePasswordKey(unset, {
+      algorithm: "scrypt-65536-8-1",
+      salt: new Uint8Array(32),
+    });
+    await expect(key).rejects.toThrow(TypeError);
+  });
+
   it("ends with the reason of an abort", async () => {
     const signal = AbortSignal.abort(new Error("enough"));
     await expect(
