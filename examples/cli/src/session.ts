@@ -3,11 +3,10 @@
  * command first asks for it and closed at the end.
  * @module
  */
-import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Clock, type Logger, systemClock } from "@dm/core";
-import type { OpenedFormat, Repository, RepositoryCaches } from "@dm/repo";
-import type { ClientConfig, MaintenanceLock } from "@dm/repo/client";
+import type { OpenedFormat, Repository } from "@dm/repo";
+import type { ClientConfig, Connection, MaintenanceLock } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
 import { openStore } from "./connection.ts";
 import { type Io, LossError, UsageError } from "./io.ts";
@@ -182,61 +181,34 @@ export class Session implements AsyncDisposable {
     config: ClientConfig & { readonly hostname: string; readonly username: string },
     upgradeOwnerId: string | undefined = this.upgradeOwnerId,
   ): Promise<Repository> {
-    const [{ Repository }, { formatBlobCacheDurationMs }] = await Promise.all([
+    const [{ Repository }, { connectionCaches, formatBlobCacheDurationMs }] = await Promise.all([
       import("@dm/repo"),
       import("@dm/repo/client"),
     ]);
+    const { clock, logger } = this;
+    const connection = await this.#connection(config);
     return new Repository(store, opened, {
       password: "",
-      clock: this.clock,
-      logger: this.logger,
+      clock,
+      logger,
       username: config.username,
       hostname: config.hostname,
       readOnly: config.readonly,
       ignoreDamagedIndexes: this.globals.ignoreDamagedIndexes,
       upgradeOwnerId,
       formatBlobCacheDurationMs: formatBlobCacheDurationMs(config),
-      caches: await this.#caches(opened, config),
+      caches: connectionCaches(opened, { ...connection, clock, logger }),
     });
-  }
-
-  /**
-   * Caches in directories of our own below the connection's, beside kopia's. The limit of the metadata cache is
-   * shared: four fifths for contents, one fifth for index blobs.
-   */
-  async #caches(opened: OpenedFormat, config: ClientConfig): Promise<RepositoryCaches> {
-    const { cacheDirectoryOf, cacheLimitsOf, diskCache } = await import("@dm/repo/client");
-    const { deriveRepositoryKey } = await import("@dm/repo");
-    const directory = cacheDirectoryOf(config, await this.configPath(), this.io.env);
-    if (!directory) return {};
-    const { contentBytes, metadataBytes } = cacheLimitsOf(config);
-    const key = deriveRepositoryKey(opened, "local-cache-integrity", 16);
-    const { clock, logger } = this;
-    const cache = (name: string, maxBytes: number): ReturnType<typeof diskCache> | undefined =>
-      maxBytes > 0
-        ? diskCache({
-            directory: join(directory, ownCacheName, name),
-            maxBytes,
-            key,
-            clock,
-            logger,
-          })
-        : undefined;
-    return {
-      data: cache("contents", contentBytes),
-      metadata: cache("metadata", Math.floor(metadataBytes * 0.8)),
-      indexes: cache("indexes", Math.floor(metadataBytes * 0.2)),
-    };
   }
 
   /** Kopia keeps the format for 15 minutes; on this connection it must not, after a change of ours. */
   async forgetCachedFormat(): Promise<void> {
-    const { cacheDirectoryOf } = await import("@dm/repo/client");
-    const directory = cacheDirectoryOf(await this.config(), await this.configPath(), this.io.env);
-    if (!directory) return;
-    for (const name of ["kopia.repository", "kopia.blobcfg"]) {
-      await rm(join(directory, name), { force: true });
-    }
+    const { forgetCachedFormat } = await import("@dm/repo/client");
+    await forgetCachedFormat(await this.#connection(await this.config()));
+  }
+
+  async #connection(config: ClientConfig): Promise<Connection> {
+    return { config, configPath: await this.configPath(), env: this.io.env };
   }
 
   async maintenanceLock(): Promise<MaintenanceLock> {
@@ -263,9 +235,6 @@ export class Session implements AsyncDisposable {
     await repository?.close();
   }
 }
-
-/** Our directory in a connection's cache directory. */
-export const ownCacheName = "dm";
 
 /** Kopia's description of a connection that was given none. */
 export function describeStorage({ config, type }: ConnectedConfig["storage"]): string {

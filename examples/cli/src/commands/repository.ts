@@ -1,17 +1,16 @@
 /** `dm repository …`: making, connecting and changing repositories. */
-import { readdir, rm, rmdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { changePassword } from "@dm/repo";
 import {
-  cacheDirectoryOf,
   readClientConfig,
   readPasswordFile,
   removeClientConfig,
+  removeConnectionCaches,
   writePasswordFile,
 } from "@dm/repo/client";
 import type { Command } from "commander";
 import { secret } from "../options.ts";
-import { ownCacheName, type Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import { connectCommand, createCommand } from "./repository-connect.ts";
 import { setParametersCommand } from "./repository-parameters.ts";
 import { statusCommand } from "./repository-status.ts";
@@ -38,25 +37,13 @@ function disconnectCommand(repository: Command, session: Session): void {
     .action(async () => {
       const configPath = await session.configPath();
       const config = await readClientConfig(configPath);
-      const directory = cacheDirectoryOf(config, configPath, {});
-      if (directory) await removeCache(directory);
+      await removeConnectionCaches({ config, configPath, env: {} });
       await removeClientConfig(configPath);
       for (const suffix of [".mlock", ".mlock.dm"]) {
         await rm(configPath + suffix, { force: true });
       }
       session.say("Disconnected.");
     });
-}
-
-/** Removes our caches, and all of the directory when kopia has marked it as a cache: nobody's files may be in it. */
-async function removeCache(directory: string): Promise<void> {
-  const isKopias = await stat(join(directory, "CACHEDIR.TAG")).then(
-    () => true,
-    () => false,
-  );
-  await rm(isKopias ? directory : join(directory, ownCacheName), { recursive: true, force: true });
-  const left = await readdir(directory).catch(() => undefined);
-  if (left?.length === 0) await rmdir(directory);
 }
 
 function changePasswordCommand(repository: Command, session: Session): void {

@@ -20,6 +20,13 @@ export {
   type PathEnvironment,
   passwordFilePath,
 } from "./config-paths.ts";
+export {
+  type Connection,
+  type ConnectionCachesOptions,
+  connectionCaches,
+  forgetCachedFormat,
+  removeConnectionCaches,
+} from "./connection-caches.ts";
 export { type DiskCacheOptions, diskCache } from "./disk-cache.ts";
 export { defaultHostname, defaultUsername } from "./identity.ts";
 export {
