@@ -3,7 +3,17 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { main } from "./main.ts";
+
+/** What a user of an older Node would see otherwise is a missing method, after half of the work. */
+function assertNodeIsNew(): void {
+  const [major = 0, minor = 0] = process.version.slice(1).split(".").map(Number);
+  if (major > 22 || (major === 22 && minor >= 19)) return;
+  process.stderr.write(`error: dm needs Node 22.19 or later, not ${process.version}\n`);
+  process.exit(1);
+}
+
+assertNodeIsNew();
+const { main } = await import("./main.ts");
 
 /** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
 const collectBytes = 1 << 16;
@@ -46,10 +56,11 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(name, () => interruption.abort(new Error(`received ${name}`)));
 }
 
-// Whoever reads has seen enough (`dm content list | head`).
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Whoever reads has seen enough (`dm content list | head`).
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.stderr.write(`error: cannot write to standard output: ${error.message}\n`);
+  process.exit(1);
 });
 
 process.exitCode = await main(process.argv.slice(2), {

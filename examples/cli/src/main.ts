@@ -105,7 +105,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       if (name === chosen) (await group.load())(program, session);
       else program.command(name).description(group.description).aliases(aliasesOf(group));
     }
-    await program.parseAsync([...argv], { from: "user" });
+    await program.parseAsync(withHelpLast(program, argv), { from: "user" });
     await session.assertComplete();
     return exitCodes.done;
   } catch (error) {
@@ -163,6 +163,13 @@ function chosenGroup(program: Command, argv: readonly string[]): string | undefi
   return Object.keys(groups).find((name) => name === word || groups[name]?.aliases?.includes(word));
 }
 
+/** `help content verify` as `content verify --help`: the parser's own `help` looks one level deep. */
+function withHelpLast(program: Command, argv: readonly string[]): string[] {
+  const { operands } = program.parseOptions([...argv]);
+  if (operands[0] !== "help" || operands.length < 3) return [...argv];
+  return [...argv.toSpliced(argv.indexOf("help"), 1), "--help"];
+}
+
 /** A mistyped option may carry a password: `unknown option '--pasword=…'`. */
 function withoutValue(text: string): string {
   return text
@@ -203,7 +210,8 @@ const hints: Readonly<Record<string, string>> = {
     "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
 };
 
-const indexHint = "--ignore-damaged-indexes reads what the other index blobs name";
+const indexHint =
+  "--ignore-damaged-indexes reads what the other index blobs name; dm index recover finds the rest in the packs";
 
 function describe(error: unknown): string {
   if (!isDmError(error)) return error instanceof Error ? error.message : String(error);

@@ -61,6 +61,10 @@ describe("exit code 2: called wrongly", () => {
       expect(out).toContain("Usage: dm");
       expect(out).not.toMatch(/--password|--token <|--new-password/);
     }
+    for (const line of ["help content verify", "help repository create filesystem"]) {
+      const words = line.split(" ").slice(1).join(" ");
+      expect((await home.ok(line)).out).toBe((await home.ok(`${words} --help`)).out);
+    }
     expect((await home.run("--version")).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
@@ -167,6 +171,7 @@ describe("exit code 3: done with losses", () => {
     expect([stopped.code, stopped.out]).toEqual([1, ""]);
     expect(stopped.err).toContain(damaged);
     expect(stopped.err).toContain("--ignore-damaged-indexes");
+    expect(stopped.err).toContain("dm index recover");
     const left = await home.run("content list --ignore-damaged-indexes");
     expect([left.code, left.err]).toEqual([3, expect.stringContaining(damaged)]);
     const count = left.out.split("\n").length;

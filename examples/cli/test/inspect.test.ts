@@ -71,6 +71,7 @@ describe.each(["v3-ecc", "v3-deleted-contents", "v1-maintenance"])("on %s", (nam
     expect(await lines("content list")).toEqual(live);
     const gone = all.filter(({ deleted }) => deleted).map(({ contentID }) => contentID);
     expect(await lines("content list --deleted-only")).toEqual(gone);
+    expect(await lines("content list -lc")).toEqual(await lines("content list -c"));
     const manifests = live.filter((id) => id.startsWith("m"));
     expect(await lines("content list --prefix m")).toEqual(manifests);
     expect((await lines("content list --non-prefixed")).every((id) => /^[0-9a-f]/.test(id))).toBe(

@@ -1,7 +1,7 @@
 /** The built program as a child process: exit codes, pipes, signals, and how soon it begins. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
@@ -77,6 +77,38 @@ describe("dm", () => {
     child.stdout.destroy();
     const [code, signal] = await once(child, "close");
     expect([code, signal, err]).toEqual([0, null, ""]);
+  });
+
+  it("says so when its output cannot be written", async ({ skip }) => {
+    if (!existsSync("/dev/full")) skip("there is no /dev/full here");
+    const full = openSync("/dev/full", "w");
+    const env = { ...process.env, ...home.env, KOPIA_PASSWORD: password };
+    const child = spawnSync(process.execPath, [program, "content", "list"], {
+      env,
+      stdio: ["ignore", full, "pipe"],
+      encoding: "utf8",
+    });
+    closeSync(full);
+    expect(child.stderr).toMatch(/^error: cannot write to standard output: ENOSPC[^\n]*\n$/);
+    expect(child.status).toBe(1);
+  });
+
+  it("names the Node that it needs to one that is too old", () => {
+    const { engines } = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../package.json"), "utf8"),
+    ) as { engines: { node: string } };
+    const answer = (version: string): { status: number | null; stderr: string } => {
+      const old = `data:text/javascript,Object.defineProperty(process,"version",{value:"${version}"})`;
+      const args = ["--import", old, program, "--version"];
+      return spawnSync(process.execPath, args, { encoding: "utf8" });
+    };
+    for (const version of ["v18.20.0", "v20.20.2", "v22.18.9"]) {
+      const { status, stderr } = answer(version);
+      expect(stderr).toContain(`needs Node ${engines.node.slice(2)} or later, not ${version}`);
+      expect(status).toBe(1);
+    }
+    expect(answer("v22.19.0").status).toBe(0);
+    expect(answer("v24.0.0").status).toBe(0);
   });
 
   it("ends at an interrupt", async () => {

@@ -235,6 +235,7 @@ describe("changes", () => {
       "repository set-params --max-pack-size-mb 40 --epoch-min-duration 12h --epoch-advance-on-count 30",
     );
     expect(err).toContain(" - setting maximum pack size to 41.9 MB.\n");
+    expect(err).toContain(" - setting minimum epoch duration to 12h0m0s.\n");
     const { contentFormat } = await status(home);
     expect(contentFormat.maxPackSize).toBe(40 << 20);
     expect(contentFormat.epochParameters.MinEpochDuration).toBe(12 * 3600e9);
@@ -309,7 +310,11 @@ describe("maintenance and manifests", () => {
       expect.stringContaining("[DM_MAINTENANCE_NOT_OWNER]"),
     ]);
     await home.ok("maintenance run --force");
-    await home.ok("maintenance set --owner me --pause-quick 48h");
+    const paused = await home.ok("maintenance set --owner me --pause-quick 48h");
+    expect(paused.err).toMatch(
+      /^Maintenance parameters changed\.\nQuick maintenance paused until \d/,
+    );
+    expect((await home.ok("maintenance set --owner me")).err).toBe("no changes\n");
     const { schedule } = await home.json<{ schedule: { nextQuickMaintenance: string } }>(
       "maintenance info --json",
     );

@@ -130,13 +130,13 @@ function textEntry(entry: IndexEntry, options: ListOptions, session: Session): s
       ? "-"
       : `${compressorName(compressionHeaderId)} ${savings(originalLength, packedLength)}`;
   const deleted = entry.deleted ? " (deleted)" : "";
+  if (options.compression) {
+    return `${contentId} length ${size(originalLength)} packed ${size(packedLength)} ${compressed} ${entry.deleted ? "(deleted)" : ""}`;
+  }
   if (options.long) {
     const time = formatTimestamp(BigInt(entry.timestampSeconds) * 1_000_000_000n);
     const place = `${entry.packBlobId} ${entry.packOffset}+${size(packedLength)}`;
     return `${contentId} ${size(originalLength)} ${time} ${place}${deleted} ${compressed}`;
-  }
-  if (options.compression) {
-    return `${contentId} length ${size(originalLength)} packed ${size(packedLength)} ${compressed} ${entry.deleted ? "(deleted)" : ""}`;
   }
   return contentId;
 }

@@ -213,23 +213,40 @@ function setCommand(maintenance: Command, session: Session): void {
       const before = await readMaintenanceParameters(repository, { signal });
       const after = changed(before, options, repository.clientName);
       assertExtensionPossible(repository, after);
-      if (JSON.stringify(before) !== JSON.stringify(after)) {
+      const isChanged = JSON.stringify(before) !== JSON.stringify(after);
+      if (isChanged) {
         await using write = await repository.openWriteSession({ signal });
         await writeMaintenanceParameters(write, after, { signal });
         await write.commit({ signal });
         session.say("Maintenance parameters changed.");
       }
-      if (options.pauseQuick !== undefined || options.pauseFull !== undefined) {
-        await pauseMaintenance(repository.store, repository.openedFormat, {
-          quickMs: options.pauseQuick,
-          fullMs: options.pauseFull,
-          nowNs: session.clock.nowNs(),
-          randomBytes: repository.randomBytes,
-          signal,
-        });
-        session.say("Maintenance paused.");
-      }
+      const pauses = { quick: options.pauseQuick, full: options.pauseFull };
+      const isPaused = pauses.quick !== undefined || pauses.full !== undefined;
+      if (isPaused) await pause(repository, pauses, session);
+      if (!isChanged && !isPaused) session.say("no changes");
     });
+}
+
+async function pause(
+  repository: Repository,
+  pauses: { readonly quick: number | undefined; readonly full: number | undefined },
+  session: Session,
+): Promise<void> {
+  const nowNs = session.clock.nowNs();
+  await pauseMaintenance(repository.store, repository.openedFormat, {
+    quickMs: pauses.quick,
+    fullMs: pauses.full,
+    nowNs,
+    randomBytes: repository.randomBytes,
+    signal: session.signal,
+  });
+  for (const [cycle, ms] of [
+    ["Quick", pauses.quick],
+    ["Full", pauses.full],
+  ] as const) {
+    if (ms === undefined) continue;
+    session.say(`${cycle} maintenance paused until ${formatTimestamp(nowNs + BigInt(nsOf(ms)))}`);
+  }
 }
 
 const dayNs = 86_400_000_000_000;

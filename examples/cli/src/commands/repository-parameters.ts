@@ -1,6 +1,7 @@
 /** `dm repository set-parameters`: what may change in a repository's life. */
 import {
   type EpochParameters,
+  formatDuration,
   type OpenedFormat,
   type Repository,
   setParameters,
@@ -130,7 +131,8 @@ function epochChanges(
   size: (megabytes: number, name: string) => number,
 ): Partial<EpochParameters> {
   const count = (value: number, name: string): number => noted(value, name, String(value));
-  const time = (ms: number, name: string): number => noted(ms, name, `${ms / 1000}s`);
+  const time = (ms: number, name: string): number =>
+    noted(ms, name, formatDuration(BigInt(Math.round(ms * 1e6))));
   const changes: { -readonly [Name in keyof EpochParameters]?: EpochParameters[Name] } = {};
   const {
     epochAdvanceOnCount,
