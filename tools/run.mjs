@@ -260,7 +260,8 @@ function start() {
   const status = turbo("build");
   if (status !== 0) return status;
   say("the data mover on an embedded cluster is not part of this version yet");
-  say("the command line is: node examples/cli/dist/dm.js --help");
+  const node = atLeast(process.version, oldestNode) ? "node" : "node_modules/.bin/node";
+  say(`the command line is: ${node} examples/cli/dist/dm.js --help`);
   return 0;
 }
 
