@@ -16,7 +16,7 @@ export {
   parseContentId,
 } from "./content-id.ts";
 export { type CreateRepositoryOptions, createRepository } from "./create.ts";
-export { type Crypter, openBlob, sealBlob } from "./crypto/crypter.ts";
+export { type Crypter, isSealedBlob, openBlob, sealBlob } from "./crypto/crypter.ts";
 export { createEcc, type Ecc } from "./ecc/index.ts";
 export {
   layoutOfStored,

@@ -1,6 +1,6 @@
 /** `dm blob list|show|stats`. */
 import { utf8Decode } from "@dm/core";
-import { formatTime, openBlob } from "@dm/repo";
+import { formatTime, isSealedBlob, openBlob } from "@dm/repo";
 import type { BlobMetadata } from "@dm/storage";
 import type { Command } from "commander";
 import { UsageError } from "../io.ts";
@@ -59,7 +59,8 @@ export function blobCommands(parent: Command, session: Session): void {
       const repository = await session.repository();
       for (const blobId of blobIds) {
         const stored = await repository.store.get(blobId, { signal: session.signal });
-        const decrypt = options.decrypt && encryptedAsWhole(blobId);
+        if (options.decrypt) refusePack(blobId);
+        const decrypt = options.decrypt && isSealedBlob(blobId);
         const bytes = decrypt ? openBlob(repository.crypter, blobId, stored) : stored;
         // Compaction logs are JSON.
         const isJson = decrypt && /^[ml]/.test(blobId);
@@ -110,11 +111,9 @@ function selected(blob: BlobMetadata, options: ListOptions): boolean {
   return !options.dataOnly || !/^(n|x|_log|kopia\.)/.test(blob.id);
 }
 
-function encryptedAsWhole(blobId: string): boolean {
-  if (/^[pq]/.test(blobId)) {
-    throw new UsageError(
-      `${blobId} is a pack: its contents are encrypted one by one (see dm content show)`,
-    );
-  }
-  return /^(_log_|n|m|l|s|x[nsr])/.test(blobId);
+function refusePack(blobId: string): void {
+  if (!/^[pq]/.test(blobId)) return;
+  throw new UsageError(
+    `${blobId} is a pack: its contents are encrypted one by one (see dm content show)`,
+  );
 }

@@ -2,19 +2,11 @@
  * Writing contents: hash, deduplicate, compress, encrypt into a pack, store full packs, and at flush one set of index
  * blobs. Order of writes: session marker, packs, index blobs, removal of the marker. A content is acknowledged by the
  * `flush` that stores its index entry, not before; what a failed flush did not store stays in memory for the next.
- * Format: docs/format/packs.md. Proof: test/write-session.test.ts,
- * test/kill.test.ts.
+ * Format: docs/format/packs.md. Proof: test/write-session.test.ts, test/kill.test.ts.
  * @module
  */
-import { type CompressorName, compress, compressors } from "@dm/compression";
-import {
-  type Clock,
-  IntegrityError,
-  type Logger,
-  type RandomBytes,
-  Semaphore,
-  UnsupportedError,
-} from "@dm/core";
+import { type CompressorName, compress, compressorByHeaderId, compressors } from "@dm/compression";
+import { type Clock, IntegrityError, type Logger, type RandomBytes, Semaphore } from "@dm/core";
 import type { BlobStore, CallOptions } from "@dm/storage";
 import { type ContentId, contentIdFromHash, contentIdPrefix } from "../content-id.ts";
 import { type Crypter, sealBlob } from "../crypto/crypter.ts";
@@ -241,7 +233,9 @@ export class ContentWriter {
   ): Promise<void> {
     const { contentId: id } = existing;
     const data = await this.read(id, options);
-    const compressor = options.compressor ?? compressorOf(existing.compressionHeaderId);
+    const { compressionHeaderId: present } = existing;
+    const compressor =
+      options.compressor ?? (present === 0 ? undefined : compressorByHeaderId(present).name);
     const { payload, compressionHeaderId } = this.#compress(data, compressor);
     const newest = this.#newest(id) ?? existing;
     // Somebody wrote, deleted or rewrote it while it was read: that counts, and is newer than what was asked for here.
@@ -495,17 +489,6 @@ export class ContentWriter {
       this.#options.logger.debug("Left session marker behind", { blobId, error: why });
     }
   }
-}
-
-function compressorOf(headerId: number): CompressorName | undefined {
-  if (headerId === 0) return undefined;
-  for (const compressor of Object.values(compressors))
-    if (compressor.headerId === headerId) return compressor.name;
-  throw new UnsupportedError(
-    "DM_COMPRESSOR_UNKNOWN",
-    `no compressor has header id 0x${headerId.toString(16)}`,
-    { headerId },
-  );
 }
 
 function tooLong(length: number): RangeError {

@@ -76,6 +76,11 @@ export function sealBlob(
   return { blobId, data: crypter.seal(plaintext, contentIv(digest)) };
 }
 
+/** Whether blobs of this class are encrypted as a whole, under their name: indexes, compaction logs, markers, logs. */
+export function isSealedBlob(blobId: string): boolean {
+  return /^(_log_|n|m|l|s|x[nsr])/.test(blobId);
+}
+
 /**
  * Decrypts a small blob; its name holds the iv.
  * @throws {FormatError} `DM_BLOB_NAME_INVALID` for a name without 32 hexadecimal digits before its first dash
