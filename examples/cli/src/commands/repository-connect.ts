@@ -1,20 +1,8 @@
-/** `dm repository create|connect`: a new repository, or a configuration file that leads to one. */
+/** `dm repository connect`: a configuration file that leads to a repository. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
-import {
-  defaultEncryptionAlgorithm,
-  defaultKeyDerivationAlgorithm,
-  encryptionAlgorithms,
-  keyDerivationAlgorithms,
-} from "@dm/encryption";
-import { defaultHashAlgorithm, hashAlgorithms } from "@dm/hashing";
-import {
-  createRepositoryFormat,
-  defaultMaintenanceParameters,
-  type OpenedFormat,
-  writeMaintenanceParameters,
-} from "@dm/repo";
+import type { OpenedFormat } from "@dm/repo";
 import {
   type CachingSettings,
   type ClientConfig,
@@ -28,68 +16,12 @@ import {
   writeClientConfig,
   writePasswordFile,
 } from "@dm/repo/client";
-import { defaultSplitterAlgorithm, splitterAlgorithms } from "@dm/splitter";
-import type { BlobStore, Retention } from "@dm/storage";
 import type { Command } from "commander";
 import { openStore } from "../connection.ts";
-import { defaultPolicy, globalPolicyLabels } from "../default-policy.ts";
 import { UsageError } from "../io.ts";
-import { choice, hidden, secret } from "../options.ts";
+import { hidden, secret } from "../options.ts";
 import { describeStorage, type Session } from "../session.ts";
-import { parseCount, parseDuration, parsePercent } from "../text.ts";
-
-export function createCommand(repository: Command, session: Session): void {
-  const create = withConnection(
-    repository.command("create").description("Make a new repository and connect to it"),
-  );
-  create
-    .addOption(
-      choice(
-        "--block-hash <algorithm>",
-        `content hash, ${defaultHashAlgorithm} by default`,
-        Object.keys(hashAlgorithms),
-      ),
-    )
-    .addOption(
-      choice(
-        "--encryption <algorithm>",
-        `content encryption, ${defaultEncryptionAlgorithm} by default`,
-        Object.keys(encryptionAlgorithms),
-      ),
-    )
-    .addOption(
-      choice(
-        "--object-splitter <splitter>",
-        `splitter of new objects, ${defaultSplitterAlgorithm} by default`,
-        Object.keys(splitterAlgorithms),
-      ),
-    )
-    .addOption(choice("--ecc <algorithm>", "error correction", ["REED-SOLOMON-CRC32"]))
-    .option(
-      "--ecc-overhead-percent <percent>",
-      "space for error correction; 0 for none",
-      parsePercent,
-    )
-    .addOption(
-      choice("--format-version <version>", "version of the format, 3 by default", ["1", "2", "3"]),
-    )
-    .addOption(
-      choice(
-        "--format-block-key-derivation-algorithm <algorithm>",
-        `derivation of the key from the password, ${defaultKeyDerivationAlgorithm} by default`,
-        Object.keys(keyDerivationAlgorithms),
-      ),
-    )
-    .addOption(choice("--retention-mode <mode>", "object lock", ["GOVERNANCE", "COMPLIANCE"]))
-    .option("--retention-period <duration>", "time for which new blobs are locked", parseDuration)
-    .option("-c, --create-only", "do not connect");
-  withFilesystem(
-    create.command("filesystem").description("Make a repository in a directory"),
-  ).action(async (_options: unknown, command: Command) => {
-    const options = command.optsWithGlobals<CreateOptions & FilesystemOptions>();
-    await createIn(session, filesystemConnection(options, true), options);
-  });
-}
+import { parseCount, parseDuration } from "../text.ts";
 
 export function connectCommand(repository: Command, session: Session): void {
   const connect = withConnection(
@@ -117,7 +49,7 @@ export function connectCommand(repository: Command, session: Session): void {
     });
 }
 
-interface ConnectOptions {
+export interface ConnectOptions {
   readonly cacheDirectory?: string;
   readonly contentCacheSizeMb?: number;
   readonly contentCacheSizeLimitMb?: number;
@@ -137,7 +69,7 @@ interface ConnectOptions {
   readonly disableRepositoryFormatCache?: boolean;
 }
 
-function withConnection(command: Command): Command {
+export function withConnection(command: Command): Command {
   return command
     .option("--cache-directory <path>", "cache directory (KOPIA_CACHE_DIRECTORY)")
     .option("--content-cache-size-mb <MB>", "size of the cache of data", parseCount)
@@ -164,7 +96,7 @@ function withConnection(command: Command): Command {
     .addOption(hidden("--max-list-cache-duration <duration>").argParser(parseDuration));
 }
 
-interface FilesystemOptions {
+export interface FilesystemOptions {
   readonly path: string;
   readonly ownerUid?: number;
   readonly ownerGid?: number;
@@ -176,7 +108,7 @@ interface FilesystemOptions {
   readonly maxUploadSpeed?: number;
 }
 
-function withFilesystem(command: Command): Command {
+export function withFilesystem(command: Command): Command {
   return command
     .requiredOption("--path <path>", "directory of the repository")
     .option("--owner-uid <user>", "user id of new files", parseCount)
@@ -194,7 +126,10 @@ function parseMode(text: string): number {
   return Number.parseInt(text, 8);
 }
 
-function filesystemConnection(options: FilesystemOptions, isCreation: boolean): StorageConnection {
+export function filesystemConnection(
+  options: FilesystemOptions,
+  isCreation: boolean,
+): StorageConnection {
   const { fileMode = 0o600, dirMode = 0o700, ownerGid, ownerUid } = options;
   const path = options.path.replace(/^~(?=\/|$)/, homedir());
   let dirShards: number[] | null = null;
@@ -218,95 +153,6 @@ function filesystemConnection(options: FilesystemOptions, isCreation: boolean): 
   };
 }
 
-interface CreateOptions extends ConnectOptions {
-  readonly blockHash?: string;
-  readonly encryption?: string;
-  readonly objectSplitter?: string;
-  readonly ecc?: string;
-  readonly eccOverheadPercent?: number;
-  readonly formatVersion?: string;
-  readonly formatBlockKeyDerivationAlgorithm?: string;
-  readonly retentionMode?: Retention["mode"];
-  readonly retentionPeriod?: number;
-  readonly createOnly?: boolean;
-}
-
-async function createIn(
-  session: Session,
-  connection: StorageConnection,
-  options: CreateOptions,
-): Promise<void> {
-  const retention = retentionOf(options);
-  const given = session.globals.password ?? session.io.env["KOPIA_PASSWORD"];
-  const prompt = "Enter password to create new repository: ";
-  const password = await session.newPassword(given, prompt, "set KOPIA_PASSWORD");
-  const { clock, logger, signal } = session;
-  const store = await openStore(connection, { create: true, logger });
-  try {
-    const opened = await createRepositoryFormat(store, {
-      password,
-      clock,
-      signal,
-      deriveKey: session.io.deriveKey,
-      retention,
-      keyAlgorithm: options.formatBlockKeyDerivationAlgorithm,
-      format: {
-        hash: options.blockHash,
-        encryption: options.encryption,
-        splitter: options.objectSplitter,
-        ecc: options.ecc,
-        eccOverheadPercent: options.eccOverheadPercent,
-        version: options.formatVersion ? (Number(options.formatVersion) as 1 | 2 | 3) : undefined,
-      },
-    });
-    sayFormat(session, opened);
-    if (options.createOnly) return;
-    const config = await writeConnection(session, connection, opened, { ...options, password });
-    await populate(session, store, opened, config);
-  } finally {
-    await store.close();
-  }
-}
-
-function retentionOf(options: CreateOptions): Retention | undefined {
-  const { retentionMode: mode, retentionPeriod: periodMs } = options;
-  if (mode === undefined && periodMs === undefined) return undefined;
-  if (mode === undefined || periodMs === undefined) {
-    throw new UsageError("--retention-mode and --retention-period go together");
-  }
-  return { mode, periodMs };
-}
-
-function sayFormat(session: Session, { format, keyAlgorithm }: OpenedFormat): void {
-  session.say("Initialized repository with:");
-  session.say(`  format version:      ${format.version}`);
-  session.say(`  block hash:          ${format.hash}`);
-  session.say(`  encryption:          ${format.encryption}`);
-  session.say(`  key derivation:      ${keyAlgorithm}`);
-  if (format.ecc) {
-    session.say(`  ecc:                 ${format.ecc} with ${format.eccOverheadPercent}% overhead`);
-  }
-  session.say(`  splitter:            ${format.splitter}`);
-}
-
-/** What kopia writes into a new repository: the policy of all snapshots, and who runs maintenance. */
-async function populate(
-  session: Session,
-  store: BlobStore,
-  opened: OpenedFormat,
-  config: WrittenConfig,
-): Promise<void> {
-  const { signal } = session;
-  const repository = await session.repositoryOf(store, opened, { ...config, readonly: false });
-  await using write = await repository.openWriteSession({ signal });
-  write.putManifest(globalPolicyLabels, defaultPolicy);
-  const owner = repository.clientName;
-  await writeMaintenanceParameters(write, defaultMaintenanceParameters(owner), { signal });
-  await write.commit({ signal });
-  session.say(`Maintenance is due every hour (quick) and every day (full); ${owner} may run it:`);
-  session.say("dm maintenance run [--full]");
-}
-
 async function connectTo(
   session: Session,
   connection: StorageConnection,
@@ -324,9 +170,9 @@ async function connectTo(
   }
 }
 
-type WrittenConfig = ClientConfig & { readonly hostname: string; readonly username: string };
+export type WrittenConfig = ClientConfig & { readonly hostname: string; readonly username: string };
 
-async function writeConnection(
+export async function writeConnection(
   session: Session,
   storage: StorageConnection,
   opened: OpenedFormat,

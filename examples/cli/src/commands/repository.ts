@@ -11,7 +11,8 @@ import {
 import type { Command } from "commander";
 import { secret } from "../options.ts";
 import type { Session } from "../session.ts";
-import { connectCommand, createCommand } from "./repository-connect.ts";
+import { connectCommand } from "./repository-connect.ts";
+import { createCommand } from "./repository-create.ts";
 import { setParametersCommand } from "./repository-parameters.ts";
 import { statusCommand } from "./repository-status.ts";
 import { upgradeCommand } from "./repository-upgrade.ts";
