@@ -56,6 +56,9 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(name, () => interruption.abort(new Error(`received ${name}`)));
 }
 
+// Work goes on when nobody reads the messages about it; the exit code still tells how it went.
+process.stderr.on("error", () => {});
+
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   // Whoever reads has seen enough (`dm content list | head`).
   if (error.code === "EPIPE") process.exit(0);

@@ -178,6 +178,11 @@ describe("exit code 3: done with losses", () => {
     expect(count).toBeGreaterThan(1);
     expect(count).toBeLessThan(all);
     expect((await home.run("index inspect --all --ignore-damaged-indexes")).code).toBe(3);
+    const verified = await home.run("content verify --json --ignore-damaged-indexes");
+    expect([verified.code, JSON.parse(verified.out)]).toEqual([
+      1,
+      expect.objectContaining({ totalErrorCount: 1 }),
+    ]);
     expect((await home.run("maintenance run --ignore-damaged-indexes")).code).toBe(1);
     // The way back: the packs know what was in the index.
     await home.ok("index recover --commit --delete-indexes");

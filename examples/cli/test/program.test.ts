@@ -79,6 +79,18 @@ describe("dm", () => {
     expect([code, signal, err]).toEqual([0, null, ""]);
   });
 
+  it("ends as it would have when nobody reads its messages", async () => {
+    const child = start(["--log-level", "debug", "content", "list"]);
+    child.stderr.destroy();
+    let out = "";
+    child.stdout.on("data", (piece) => {
+      out += piece;
+    });
+    const [code] = await once(child, "close");
+    expect(code).toBe(0);
+    expect(out).toBe((await home.ok("content list")).out);
+  });
+
   it("says so when its output cannot be written", async ({ skip }) => {
     if (!existsSync("/dev/full")) skip("there is no /dev/full here");
     const full = openSync("/dev/full", "w");

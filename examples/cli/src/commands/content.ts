@@ -258,8 +258,9 @@ function verifyCommand(content: Command, session: Session): void {
       session.say("Finished verifying contents");
       session.say(`verifyCounters:\t${goJson(counters)}`);
       if (!report.ok) {
-        const count = Math.max(counters.totalErrorCount, 1);
-        throw new Error(`the repository is damaged: encountered ${count} errors`);
+        throw new Error(
+          `the repository is damaged: encountered ${counters.totalErrorCount} errors`,
+        );
       }
     });
 }
@@ -299,7 +300,8 @@ function countersOf(
   });
   return {
     verifiedContents: report.contentsDone,
-    totalErrorCount: contents(errors),
+    // A damaged index blob is an error, whatever contents it named.
+    totalErrorCount: contents(errors) + errors.filter((found) => found.contentCount === 0).length,
     contentsInMissingPacks: contents(missing),
     contentsInTruncatedPacks: contents(truncated),
     unreadableContents: contents(unreadable),
