@@ -188,7 +188,6 @@ export class Session implements AsyncDisposable {
     const { clock, logger } = this;
     const connection = await this.#connection(config);
     return new Repository(store, opened, {
-      password: "",
       clock,
       logger,
       username: config.username,

@@ -73,6 +73,7 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
+/** Lone surrogates become U+FFFD. */
 export function utf8Encode(text: string): Uint8Array {
   return encoder.encode(text);
 }

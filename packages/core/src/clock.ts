@@ -10,6 +10,7 @@ export interface Clock {
   sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
 }
 
+/** Nanoseconds in a millisecond. */
 export const nsPerMs = 1_000_000n;
 
 let lastNs = 0n;
@@ -51,6 +52,7 @@ export interface ManualClock extends Clock {
   set(ns: bigint): void;
 }
 
+/** @example const clock = manualClock(0n); // 1970 */
 export function manualClock(startNs: bigint): ManualClock {
   let now = startNs;
   return {

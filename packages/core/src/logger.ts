@@ -4,6 +4,7 @@
  */
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** Where libraries report what happens; called synchronously, and must not throw. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;

@@ -39,6 +39,7 @@ export function contentIdPrefix(id: ContentId): string {
   return id.length % 2 === 1 ? id[0]! : "";
 }
 
+/** The hash in an id, without its prefix. */
 export function contentIdHash(id: ContentId): Uint8Array {
   return fromHex(id.length % 2 === 1 ? id.slice(1) : id);
 }

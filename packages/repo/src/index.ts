@@ -92,6 +92,7 @@ export {
   openRepository,
   Repository,
   type RepositoryCaches,
+  type RepositoryOptions,
   type WriteSessionOptions,
 } from "./repository.ts";
 export { finishRepositoryUpgrade, upgradeRepository } from "./upgrade-repository.ts";

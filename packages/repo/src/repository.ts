@@ -40,6 +40,7 @@ import { ManifestStore } from "./manifest/manifest-store.ts";
 import { type ObjectReader, objectContents, openObject } from "./object/object-reader.ts";
 import { WriteSession } from "./write-session.ts";
 
+/** Caches of stored, still encrypted bytes; without one every read goes to the store. Closed with the repository. */
 export interface RepositoryCaches {
   /** Stored bytes of data contents. */
   readonly data?: ContentCache | undefined;
@@ -49,17 +50,21 @@ export interface RepositoryCaches {
   readonly indexes?: ContentCache | undefined;
 }
 
-export interface OpenRepositoryOptions extends CallOptions {
-  readonly password: string;
+/** How a client uses a repository, apart from the password that opens it. */
+export interface RepositoryOptions {
+  /** Refuses changes; off by default, on where the store refuses them. */
   readonly readOnly?: boolean | undefined;
   readonly clock?: Clock | undefined;
   readonly randomBytes?: RandomBytes | undefined;
+  /** Silent by default. */
   readonly logger?: Logger | undefined;
+  /** None by default. */
   readonly caches?: RepositoryCaches | undefined;
-  /** Recorded in session markers, and compared with the owner of maintenance. */
+  /** Recorded in session markers, and compared with the owner of maintenance; `dm` by default. */
   readonly username?: string | undefined;
+  /** The same; `localhost` by default. */
   readonly hostname?: string | undefined;
-  /** Goes on without damaged index blobs; the repository is read-only then. */
+  /** Goes on without damaged index blobs; the repository is read-only then. Off by default. */
   readonly ignoreDamagedIndexes?: boolean | undefined;
   /** Age at which the list of index blobs is loaded again; 15 minutes by default. */
   readonly indexRefreshMs?: number | undefined;
@@ -67,7 +72,11 @@ export interface OpenRepositoryOptions extends CallOptions {
   readonly formatBlobCacheDurationMs?: number | undefined;
   /** Owner of an upgrade that this client runs: its own lock does not stop it. */
   readonly upgradeOwnerId?: string | undefined;
-  /** Password to key; for callers that keep derived keys. */
+}
+
+export interface OpenRepositoryOptions extends RepositoryOptions, CallOptions {
+  readonly password: string;
+  /** Password to key, `derivePasswordKey` by default; for callers that keep derived keys. */
   readonly deriveKey?: DeriveKey | undefined;
 }
 
@@ -118,8 +127,12 @@ export async function openRepository(
   return new Repository(store, opened, options);
 }
 
+/**
+ * One client's view of a repository: reads, and begins write sessions. `openRepository` makes it; the constructor is for
+ * callers that hold an opened format already. Any number of calls may run at once. Closing it closes its store.
+ */
 export class Repository implements AsyncDisposable {
-  readonly #options: OpenRepositoryOptions;
+  readonly #options: RepositoryOptions;
   readonly #monitor: FormatMonitor;
   readonly #manager: EpochManager | V0Manager;
   readonly #index: CommittedIndex;
@@ -140,7 +153,7 @@ export class Repository implements AsyncDisposable {
   /** `username@hostname` of this client. */
   readonly clientName: string;
 
-  constructor(store: BlobStore, opened: OpenedFormat, options: OpenRepositoryOptions) {
+  constructor(store: BlobStore, opened: OpenedFormat, options: RepositoryOptions = {}) {
     const { clock = systemClock, logger = silentLogger, randomBytes = systemRandomBytes } = options;
     this.#options = options;
     this.#monitor = new FormatMonitor(store, opened, {
@@ -341,7 +354,7 @@ export class Repository implements AsyncDisposable {
     );
   }
 
-  /** Closes caches and the store. */
+  /** Closes caches and the store. Flushes nothing: commit sessions before. */
   async close(): Promise<void> {
     const { caches } = this.#options;
     for (const cache of [caches?.data, caches?.metadata, caches?.indexes]) await cache?.close();

@@ -30,10 +30,12 @@ export interface VerifyProgress {
   readonly bytesDone: number;
 }
 
+/** One damage, or one thing that is missing. */
 export interface VerifyFinding {
   /** `error`: data is lost or wrong. `warning`: everything can be read, but recovery from packs would miss something. */
   readonly severity: "error" | "warning";
   readonly blobId: string;
+  /** When it concerns one content alone. */
   readonly contentId?: ContentId | undefined;
   /** Bytes from the start of the blob. */
   readonly offset?: number | undefined;

@@ -37,6 +37,10 @@ export interface WriteSessionParts {
   readonly randomBytes: RandomBytes;
 }
 
+/**
+ * Changes that become visible together: contents, objects and manifests are durable, and seen by other clients, from
+ * the `flush` or `commit` on that resolves. Calls may run at once. Dispose it, also after an error.
+ */
 export class WriteSession implements AsyncDisposable {
   readonly #parts: WriteSessionParts;
   /** Puts and tombstones since the last flush, by id. */

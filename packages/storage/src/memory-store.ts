@@ -13,6 +13,7 @@ export interface MemoryStoreOptions {
   readonly blobs?: ReadonlyMap<string, Uint8Array> | undefined;
 }
 
+/** A store whose inside tests can see and change. */
 export interface MemoryStore extends BlobStore {
   /** Bytes by id. The arrays are the store's own: a change is damage. */
   readonly blobs: Map<string, Uint8Array>;
@@ -22,7 +23,10 @@ export interface MemoryStore extends BlobStore {
   setTimestamp(id: string, timestampNs: bigint): void;
 }
 
-/** @example const store = memoryStore(); */
+/**
+ * A store in this process: everything that a store can do. Retention is recorded, and stops nobody.
+ * @example const store = memoryStore();
+ */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   const { clock = systemClock } = options;
   const blobs = new Map(options.blobs);

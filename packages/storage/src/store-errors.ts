@@ -5,6 +5,7 @@
 import { AccessError, ConflictError, FormatError, NotFoundError, UnsupportedError } from "@dm/core";
 import type { BlobStoreFeatures, PutOptions } from "./blob-store.ts";
 
+/** For a blob that is not there, in `get`, `stat` and `extendRetention`. */
 export function blobNotFound(id: string, cause?: unknown): NotFoundError {
   return new NotFoundError(
     "DM_BLOB_NOT_FOUND",
@@ -14,6 +15,7 @@ export function blobNotFound(id: string, cause?: unknown): NotFoundError {
   );
 }
 
+/** For a range beyond the end of a blob; `blobLength` in bytes, where it is known. */
 export function rangeInvalid(
   id: string,
   offset: number,
@@ -33,6 +35,7 @@ export function rangeInvalid(
   );
 }
 
+/** For a put under `ifAbsent` that came second. */
 export function blobExists(id: string, cause?: unknown): ConflictError {
   return new ConflictError(
     "DM_BLOB_EXISTS",
@@ -42,12 +45,14 @@ export function blobExists(id: string, cause?: unknown): ConflictError {
   );
 }
 
+/** For a change on a read-only store; `what` names the call: `put`. */
 export function storeReadOnly(what: string): AccessError {
   return new AccessError("DM_STORE_READ_ONLY", `${what} on a store that is open for reading only`, {
     operation: what,
   });
 }
 
+/** For an option that `features` denies; `type` is the store's. */
 export function optionUnsupported(type: string, option: string, cause?: unknown): UnsupportedError {
   const text = `storage of type ${type} does not support ${option}`;
   return new UnsupportedError("DM_STORE_OPTION_UNSUPPORTED", text, { type, option }, { cause });

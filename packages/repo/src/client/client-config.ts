@@ -44,6 +44,7 @@ const throttlingSchema = z.looseObject({
   concurrentWrites: z.number().optional(),
 });
 
+/** Kopia's `repository.config`; members that are unknown here are kept. */
 export const clientConfigSchema = z.looseObject({
   storage: storageConnectionSchema.optional(),
   /** In place of `storage` when the repository is behind a Kopia server. */

@@ -32,6 +32,7 @@ export interface ContentReaderOptions {
   readonly metadataCache?: ContentCache | undefined;
 }
 
+/** Contents by id or by index entry, authenticated, decompressed and checked for their length. */
 export class ContentReader {
   readonly #options: ContentReaderOptions;
 

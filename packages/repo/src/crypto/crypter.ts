@@ -10,6 +10,7 @@ import { type ContentHash, createHash } from "@dm/hashing";
 import { createEcc, type Ecc } from "../ecc/index.ts";
 import type { RepositoryFormat } from "../format/repository-format.ts";
 
+/** Hash, cipher and error correction of one repository. Holds its keys. */
 export interface Crypter {
   readonly hash: ContentHash;
   readonly encryption: ContentEncryption;

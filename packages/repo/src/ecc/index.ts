@@ -17,6 +17,7 @@ import {
   storedBytes,
 } from "./shard-layout.ts";
 
+/** Error correction around stored bytes, by `createEcc`. */
 export interface Ecc {
   /** Adds checksums and parity; the result is the caller's. */
   encode(data: Uint8Array): Uint8Array;

@@ -22,6 +22,7 @@ export interface FormatMonitorOptions extends Omit<FormatReadOptions, "signal"> 
   readonly formatBlobCacheDurationMs?: number | undefined;
 }
 
+/** The opened format of a long-lived client. `current` costs nothing until the format has come of age, then two reads. */
 export class FormatMonitor {
   readonly #store: BlobStore;
   readonly #options: FormatMonitorOptions;

@@ -5,6 +5,7 @@
  */
 import type { ContentId } from "../content-id.ts";
 
+/** Where one content is stored, and how. */
 export interface IndexEntry {
   readonly contentId: ContentId;
   /** Unix seconds. */

@@ -47,6 +47,7 @@ export type MergeIndexBlobs = (
   options: CallOptions,
 ) => Promise<Uint8Array[]>;
 
+/** Which index blobs count, by epochs (versions 2 and 3), and where new ones are written. */
 export class EpochManager implements IndexManager {
   readonly #options: EpochManagerOptions;
   #state: EpochState | undefined;

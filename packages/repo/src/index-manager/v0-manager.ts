@@ -25,6 +25,7 @@ export interface V0ManagerOptions {
   readonly crypter: Crypter;
 }
 
+/** Which index blobs count, by the log of compactions (repositories without epochs), and where new ones are written. */
 export class V0Manager implements IndexManager {
   readonly #options: V0ManagerOptions;
   /** Log blobs never change under one name. */

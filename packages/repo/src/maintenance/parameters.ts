@@ -51,6 +51,7 @@ export function logRetentionOf({ logRetention }: MaintenanceParameters): LogRete
   return maxAge || maxCount || maxTotalSize ? logRetention : defaultLogRetention;
 }
 
+/** Those of a new repository: quick every hour, full every day, by `owner` (`username@hostname`) alone. */
 export function defaultMaintenanceParameters(owner: string): MaintenanceParameters {
   return {
     owner,

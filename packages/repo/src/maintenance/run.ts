@@ -29,9 +29,11 @@ import {
 export interface MaintenanceOptions extends CallOptions {
   /** `auto` (the default) runs what is due: full, else quick, else nothing. */
   readonly mode?: "auto" | "quick" | "full" | undefined;
+  /** `none` drops the margins of age that protect other clients: only while no other is at work. `full` by default. */
   readonly safety?: "full" | "none" | undefined;
-  /** Runs although another client is the owner. */
+  /** Runs although another client is the owner; off by default. */
   readonly force?: boolean | undefined;
+  /** Called before each task; keep it cheap. */
   readonly onTask?: ((task: MaintenanceTask) => void) | undefined;
 }
 
@@ -67,7 +69,7 @@ export async function runMaintenance(
   if (!force && parameters.owner !== clientName) {
     throw new AccessError(
       "DM_MAINTENANCE_NOT_OWNER",
-      `maintenance must be run by designated user: ${parameters.owner}`,
+      `maintenance belongs to ${parameters.owner}, and this client is ${clientName}`,
       { owner: parameters.owner, client: clientName },
     );
   }

@@ -9,6 +9,7 @@ import { concatBytes, FormatError, utf8DecodeStrict, utf8Encode } from "@dm/core
 import { formatTime, goJsonString, goJsonStringMap, parseTime } from "../json/go-json.ts";
 import { parseJson, rawElements, rawMembers } from "../json/raw-json.ts";
 
+/** A labelled JSON document. */
 export interface ManifestEntry {
   /** 32 hexadecimal characters, random. */
   readonly id: string;

@@ -7,9 +7,11 @@ import { FormatError, utf8Decode, utf8Encode } from "@dm/core";
 import { parseJson } from "../json/raw-json.ts";
 import type { ObjectId } from "./object-id.ts";
 
+/** One part of an object, in the index above its parts. */
 export interface IndirectEntry {
   /** Bytes from the start of the object. */
   readonly start: number;
+  /** Bytes of the part. */
   readonly length: number;
   readonly objectId: string;
 }

@@ -30,6 +30,7 @@ export interface ReadRangeOptions extends CallOptions {
   readonly length?: number | undefined;
 }
 
+/** An open object. Holds its index in memory, not its data; there is nothing to close. Errors as `Repository.readContent`. */
 export interface ObjectReader {
   readonly id: string;
   /** Bytes of the whole object. */

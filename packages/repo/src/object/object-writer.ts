@@ -20,6 +20,7 @@ export interface ContentSink {
 export interface ObjectWriterOptions extends CallOptions {
   /** Prefix of the contents: none for data, `k` for directories. */
   readonly prefix?: string | undefined;
+  /** Compressor of the parts; none by default. */
   readonly compressor?: CompressorName | undefined;
   /** Compressor of the index object above several parts; zstd-fastest by default, none for `null`. */
   readonly metadataCompressor?: CompressorName | null | undefined;
@@ -32,6 +33,7 @@ export interface ObjectFormat {
   readonly indexVersion: 1 | 2;
 }
 
+/** Splits what is written to it into contents: `write` as often as needed, one call at a time, then `result` once. */
 export class ObjectWriter {
   readonly #sink: ContentSink;
   readonly #format: ObjectFormat;

@@ -108,7 +108,7 @@ async function open(
 
 /** Packs that are full after a few contents, below what the format blob may say: many packs, little data. */
 function withSmallPacks(
-  { clock, model, store }: ScenarioRun,
+  { clock, store }: ScenarioRun,
   repository: Repository,
   seed: number,
 ): Repository {
@@ -116,7 +116,7 @@ function withSmallPacks(
   return new Repository(
     store,
     { ...opened, format: { ...opened.format, maxPackSizeBytes: 5000 } },
-    { ...common, password: model.password, clock, randomBytes: seededRandomBytes(seed) },
+    { ...common, clock, randomBytes: seededRandomBytes(seed) },
   );
 }
 

@@ -353,7 +353,7 @@ async function examineIndexes(
   wrong: string[],
 ): Promise<void> {
   const { clock, repository, store } = small;
-  const fresh = new Repository(store, repository.openedFormat, { password, clock });
+  const fresh = new Repository(store, repository.openedFormat, { clock });
   const entriesOf = async (from: Repository): Promise<string> => {
     const entries: unknown[] = [];
     for await (const entry of from.listContents({ includeDeleted: true })) entries.push(entry);
