@@ -185,7 +185,7 @@ describe("connect and disconnect", () => {
     await home.ok(create(home));
     const token = /--token (\S+)/.exec((await home.ok("repository status -t")).out)?.[1] ?? "";
     const full = (await home.ok("repository status -t -s")).out;
-    expect(full).toContain("NOTICE: The token printed above can be trivially decoded");
+    expect(full).toContain("NOTICE: Whoever sees this token can read the password");
     const tokenWithPassword = /--token (\S+)/.exec(full)?.[1] ?? "";
     const env = (config: string, secret?: string): void => {
       home.env = { ...home.env, KOPIA_CONFIG_PATH: home.path(config), KOPIA_PASSWORD: secret };

@@ -80,7 +80,7 @@ async function lengthOf(file: string, session: Session): Promise<number> {
   if (size === 0) throw new UsageError("empty data file");
   if (size <= maxCompressedBytes) return size;
   const limit = formatBytesBase2(maxCompressedBytes);
-  session.say(`NOTICE: The provided input file is too big, using first ${limit}.`);
+  session.say(`NOTICE: The file is longer than ${limit}: only that much of it is used.`);
   return maxCompressedBytes;
 }
 

@@ -82,7 +82,7 @@ export function setParametersCommand(parent: Command, session: Session): void {
       }
       await session.forgetCachedFormat();
       session.say(
-        "NOTE: Repository parameters updated, you must disconnect and re-connect all other clients.",
+        "NOTE: Repository parameters changed. Other clients notice within 15 minutes, or when they connect again.",
       );
     });
 }
@@ -100,7 +100,7 @@ function changesOf(repository: Repository, options: ParameterOptions, session: S
   if (indexVersion && indexVersion !== repository.format.indexVersion) {
     if (indexVersion !== 1 && indexVersion !== 2) throw new UsageError("--index-version is 1 or 2");
     if (indexVersion < repository.format.indexVersion) {
-      throw new UsageError("index format version can only be upgraded");
+      throw new UsageError("--index-version cannot go back");
     }
     changes.indexVersion = noted(indexVersion, "index format version", String(indexVersion));
   }

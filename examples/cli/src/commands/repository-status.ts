@@ -199,7 +199,7 @@ async function tokenLines(
   lines.push(`$ dm repository connect from-config --token ${token}`, "");
   if (password !== undefined) {
     lines.push(
-      "NOTICE: The token printed above can be trivially decoded to reveal the repository password. Do not store it in an unsecured place.",
+      "NOTICE: Whoever sees this token can read the password out of it: keep it as safe as the password.",
     );
   }
   return lines;
