@@ -188,7 +188,10 @@ function countTests(total = { passed: 0, failed: 0, skipped: 0 }) {
         else if (test.status === "failed") total.failed += 1;
         else {
           total.skipped += 1;
-          const where = `${relative(root, suite.name)}: ${test.ancestorTitles[0] || test.title}`;
+          const titles = [...test.ancestorTitles, test.title];
+          // One line for all tests of a suite whose own title has the reason.
+          const title = titles[0].includes("(skipped: ") ? titles[0] : titles.join(" > ");
+          const where = `${relative(root, suite.name)}: ${title}`;
           skipped.set(where, (skipped.get(where) ?? 0) + 1);
         }
       }

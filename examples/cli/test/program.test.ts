@@ -91,8 +91,8 @@ describe("dm", () => {
     expect(out).toBe((await home.ok("content list")).out);
   });
 
-  it("says so when its output cannot be written", async ({ skip }) => {
-    if (!existsSync("/dev/full")) skip("there is no /dev/full here");
+  const withoutFull = existsSync("/dev/full") ? "" : " (skipped: there is no /dev/full here)";
+  it.skipIf(withoutFull)(`says so when its output cannot be written${withoutFull}`, () => {
     const full = openSync("/dev/full", "w");
     const env = { ...process.env, ...home.env, KOPIA_PASSWORD: password };
     const child = spawnSync(process.execPath, [program, "content", "list"], {
