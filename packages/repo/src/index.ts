@@ -60,6 +60,7 @@ export {
   goJsonStringMap,
   parseTime,
 } from "./json/go-json.ts";
+export { rawElements, rawMembers } from "./json/raw-json.ts";
 export {
   defaultMaintenanceParameters,
   type MaintenanceParameters,

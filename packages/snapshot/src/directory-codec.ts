@@ -1,0 +1,113 @@
+/**
+ * Directory streams: `{"stream":"kopia:directory","entries":[…],"summary":{…}}` and a newline. They are hashed as bytes, so
+ * an unchanged directory keeps its object id only when these are Kopia's to the byte.
+ * Format: docs/format/directories.md. Proof: test/golden.test.ts, test/codec-properties.test.ts.
+ * @module
+ */
+import {
+  compareBytes,
+  concatBytes,
+  FormatError,
+  isDmError,
+  utf8DecodeStrict,
+  utf8Encode,
+} from "@dm/core";
+import { compareUtf8, rawElements } from "@dm/repo";
+import { type DirectoryEntry, decodeEntry, encodeEntry } from "./directory-entry.ts";
+import {
+  encodeUnknown,
+  listOf,
+  membersOf,
+  type RawMember,
+  type Refuse,
+  rawMember,
+  textOf,
+} from "./members.ts";
+import { type DirectorySummary, decodeSummary, encodeSummary } from "./summary.ts";
+
+export interface Directory {
+  readonly entries: readonly DirectoryEntry[];
+  readonly summary: DirectorySummary;
+  readonly unknownMembers?: readonly RawMember[] | undefined;
+}
+
+const streamType = "kopia:directory";
+const known: ReadonlySet<string> = new Set(["stream", "entries", "summary"]);
+
+/**
+ * The bytes of a directory. Entries may come in any order: directories are put first, each group sorted by the bytes of
+ * its names. A byte of a name that is not UTF-8 is given as a lone surrogate U+DC80 to U+DCFF, and is written as U+FFFD
+ * once it has been sorted. Entries with equal names are all written, in the order given; a reader sees the last.
+ * @throws {RangeError} for a time beyond 64 bits, or a size or count that is no integer from 0 to 2^53 − 1
+ */
+export function encodeDirectory({ entries, summary, unknownMembers }: Directory): Uint8Array {
+  const list = [...entries].sort(compareEntries).map(encodeEntry);
+  const json = list.length === 0 ? "null" : `[${list.join(",")}]`;
+  const head = `{"stream":"${streamType}","entries":${json}`;
+  return utf8Encode(
+    `${head},"summary":${encodeSummary(summary)}${encodeUnknown(unknownMembers)}}\n`,
+  );
+}
+
+/** The order of a directory stream. */
+export function compareEntries(a: DirectoryEntry, b: DirectoryEntry): number {
+  const aIsDirectory = a.type === "d";
+  if (aIsDirectory !== (b.type === "d")) return aIsDirectory ? -1 : 1;
+  if (a.name.isWellFormed() && b.name.isWellFormed()) return compareUtf8(a.name, b.name);
+  return compareBytes(nameBytes(a.name), nameBytes(b.name));
+}
+
+/** The name as the file system has it: a lone surrogate U+DC80 to U+DCFF stands for a byte that is not UTF-8. */
+function nameBytes(name: string): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  for (const character of name) {
+    const code = character.codePointAt(0) ?? 0;
+    const isByte = code >= 0xdc80 && code <= 0xdcff;
+    pieces.push(isByte ? Uint8Array.of(code & 0xff) : utf8Encode(character));
+  }
+  return concatBytes(...pieces);
+}
+
+/**
+ * Reads any valid JSON of that shape, whatever its order and spacing; the entries are left in their order.
+ * @param objectId for messages
+ * @throws {FormatError} `DM_DIRECTORY_INVALID` naming the object and the entry
+ */
+export function decodeDirectory(bytes: Uint8Array, objectId = ""): Directory {
+  const refuse: Refuse = (where, why, cause) =>
+    new FormatError(
+      "DM_DIRECTORY_INVALID",
+      `directory ${objectId || "stream"}: ${where === "" ? "" : `${where}: `}${why}`,
+      { objectId, where },
+      { cause },
+    );
+  try {
+    const text = utf8DecodeStrict(bytes);
+    return decodeText(text, refuse);
+  } catch (error) {
+    if (isDmError(error, "DM_DIRECTORY_INVALID")) throw error;
+    // Neither the text nor what JSON.parse says of it goes into the message: it may quote names of files.
+    if (error instanceof SyntaxError || isDmError(error))
+      throw refuse("", "not JSON in UTF-8", error);
+    throw error;
+  }
+}
+
+function decodeText(text: string, refuse: Refuse): Directory {
+  const { unknown, values } = membersOf(JSON.parse(text), known, () => text, "", refuse);
+  if (values["stream"] !== streamType) {
+    const found = textOf(values["stream"], "stream", refuse).slice(0, 40);
+    throw refuse("stream", `expected ${streamType}, found ${JSON.stringify(found)}`);
+  }
+  let rawEntries: string[] | undefined;
+  const rawEntry = (index: number): string => {
+    rawEntries ??= rawElements(rawMember(text, "entries"));
+    return rawEntries[index]!;
+  };
+  const entries = listOf(values["entries"], "entries", refuse).map((value, index) =>
+    decodeEntry(value, () => rawEntry(index), `entries[${index}]`, refuse),
+  );
+  const rawSummary = (): string => rawMember(text, "summary");
+  const summary = decodeSummary(values["summary"] ?? {}, rawSummary, "summary", refuse);
+  return { entries, summary, ...(unknown && { unknownMembers: unknown }) };
+}

@@ -1,0 +1,42 @@
+export {
+  compareEntries,
+  type Directory,
+  decodeDirectory,
+  encodeDirectory,
+} from "./directory-codec.ts";
+export type { DirectoryEntry, EntryType } from "./directory-entry.ts";
+export type { RawMember } from "./members.ts";
+export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
+export {
+  decodeSnapshotManifest,
+  encodeSnapshotManifest,
+  type Snapshot,
+  type SnapshotSource,
+  type SnapshotStats,
+} from "./snapshot-codec.ts";
+export {
+  type ListSnapshotsOptions,
+  listSnapshots,
+  type ManifestSource,
+  openSnapshot,
+  snapshotLabels,
+} from "./snapshots.ts";
+export { type DirectorySummary, type FailedEntry, summarizeDirectory } from "./summary.ts";
+export {
+  entryOfObject,
+  findEntry,
+  type ObjectSource,
+  openFile,
+  readDirectory,
+  readLink,
+  type TreeItem,
+  type WalkOptions,
+  walkTree,
+} from "./tree.ts";
+export {
+  type SnapshotFinding,
+  type VerifySnapshotOptions,
+  type VerifySnapshotProgress,
+  type VerifySnapshotReport,
+  verifySnapshot,
+} from "./verify.ts";
