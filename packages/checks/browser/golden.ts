@@ -1,7 +1,11 @@
-/** A repository that kopia wrote, read over HTTP: every content re-hashed to its id, every manifest compared. */
+/**
+ * A repository that kopia wrote, read over HTTP: every content re-hashed to its id, every manifest compared, the tree of
+ * every snapshot walked and all its files read.
+ */
 import { fromHex, NotFoundError, toHex, UnsupportedError } from "@dm/core";
 import { createHash } from "@dm/hashing";
 import { openRepository } from "@dm/repo";
+import { listSnapshots, verifySnapshot, walkTree } from "@dm/snapshot";
 import type { BlobMetadata, BlobStore } from "@dm/storage";
 import { type Outcome, Report, type Source } from "./outcome.ts";
 
@@ -72,6 +76,24 @@ export async function check(source: Source): Promise<Outcome> {
       report.equal(sorted(JSON.parse(manifest.data)), sorted(data), `data of ${id}`);
     }, `manifest ${id}`);
   }
+  const snapshots = await listSnapshots(repository);
+  report.equal(snapshots.length, expected.snapshots.length, "number of snapshots");
+  for (const snapshot of snapshots) {
+    const { id, rootEntry: root } = snapshot;
+    await report.accepts(async () => {
+      if (!root) throw new Error("it has no root");
+      const found: string[] = [];
+      for await (const { path, entry } of walkTree(repository, root))
+        found.push(`${path || "."} ${entry.type} ${entry.objectId}`);
+      const listed: { path: string; type: string; objectID: string }[] =
+        expected.trees[root.objectId];
+      const recorded = listed.map(({ path, type, objectID }) => `${path} ${type} ${objectID}`);
+      report.equal(sorted(found.sort()), sorted(recorded.sort()), `tree of ${id}`);
+      const { findings } = await verifySnapshot(repository, snapshot);
+      for (const { error, path } of findings) throw new Error(path, { cause: error });
+    }, `snapshot ${id}`);
+  }
+
   await report.refuses(
     () => openRepository(store, { password: "wrong", readOnly: true }),
     "wrong password",
