@@ -44,6 +44,16 @@ const groups: Readonly<Record<string, Group>> = {
     description: "Commands to inspect manifests",
     load: async () => (await import("./commands/manifest.ts")).manifestCommands,
   },
+  snapshot: {
+    description: "Commands to list and verify snapshots",
+    aliases: ["snap"],
+    load: async () => (await import("./commands/snapshot.ts")).snapshotCommands,
+  },
+  list: {
+    description: "List a directory of a snapshot",
+    aliases: ["ls"],
+    load: async () => (await import("./commands/list.ts")).listCommand,
+  },
   show: {
     description: "Show the bytes of an object",
     aliases: ["cat"],

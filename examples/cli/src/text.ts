@@ -2,6 +2,7 @@
  * Numbers, sizes, times and lists as kopia prints and reads them.
  * @module
  */
+import { nsPerMs } from "@dm/core";
 import { type Io, UsageError } from "./io.ts";
 
 const decimalUnits = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
@@ -98,7 +99,8 @@ export function formatTimestamp(
   ns: bigint,
   options: { readonly milliseconds?: boolean } = {},
 ): string {
-  const date = new Date(Number(ns / 1_000_000n));
+  // Towards the past, also before 1970.
+  const date = new Date(Number((ns - (((ns % nsPerMs) + nsPerMs) % nsPerMs)) / nsPerMs));
   const pad = (value: number, length = 2): string => String(value).padStart(length, "0");
   const day = `${pad(date.getFullYear(), 4)}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
   const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;

@@ -79,6 +79,26 @@ async function expectEqualContents(home: Home): Promise<void> {
   await expectEqual(home, "maintenance info", atAnyTime);
 }
 
+/** Lists of snapshots and of what is in them. */
+async function expectEqualSnapshots(home: Home): Promise<void> {
+  await expectEqual(home, "snapshot list --no-retention");
+  await expectEqual(home, "snapshot list --all --no-retention");
+  await expectEqual(home, "snap ls -a -i -m -l --mtime --owner --reverse --no-retention");
+  await expectEqual(home, "snapshot list --json --no-retention");
+  const snapshots = await home.json<{ id: string; rootEntry: { obj: string; type: string } }[]>(
+    "snapshot list --all --json",
+  );
+  for (const { id, rootEntry } of snapshots.slice(-2)) {
+    if (rootEntry.type !== "d") continue;
+    for (const place of [id, rootEntry.obj, `${id}/`]) {
+      await expectEqual(home, ["list", place], sorted);
+      await expectEqual(home, ["ls", "-l", "-r", place], sorted);
+    }
+    await expectEqual(home, ["ls", "-o", "-r", id], sorted);
+    await expectEqual(home, ["snapshot", "verify", "--verify-files-percent=100", id]);
+  }
+}
+
 /** Every command that both have, with most of its flags. */
 async function expectEqualOutput(home: Home): Promise<void> {
   const noSpaceLeft = (text: string): string => text.replace(/Storage available: .*/, "");
@@ -98,6 +118,7 @@ async function expectEqualOutput(home: Home): Promise<void> {
   await expectEqual(home, "index list --superseded --sort name");
   await expectEqual(home, "index list --json", jsonRows);
   await expectEqual(home, "manifest list");
+  await expectEqualSnapshots(home);
   await expectEqual(home, "manifest list --filter type:policy --sort policyType");
   await expectEqual(home, "maintenance info --json");
   await expectEqual(home, "content verify --full");

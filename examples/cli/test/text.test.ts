@@ -98,6 +98,8 @@ it("writes times in the local zone", () => {
   const ns = 1_795_381_632_093_730_400n;
   expect(formatTimestamp(ns)).toMatch(/^2026-11-2[23] \d\d:\d\d:\d2 \S+$/);
   expect(formatTimestamp(ns, { milliseconds: true })).toMatch(/:12\.093 \S+$/);
+  // A nanosecond before 1970 is in the second before.
+  expect(formatTimestamp(-1n, { milliseconds: true })).toMatch(/:59\.999 \S+$/);
 });
 
 describe("JSON", () => {

@@ -1,0 +1,102 @@
+/**
+ * Lists of snapshots, of their directories, files by path, and verification, on golden repositories and damaged ones,
+ * against what kopia recorded. Kopia's own output is compared byte for byte in interop.kopia.test.ts.
+ */
+import { rmSync } from "node:fs";
+import { corruptCases, type Json, sha256Hex } from "@dm/fixtures";
+import { formatTime, parseTime } from "@dm/repo";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Home } from "./run.ts";
+
+describe.each(["v3-flat", "v3-manifests", "v1-maintenance", "velero-fs"])("on %s", (name) => {
+  const home = new Home();
+  let expected: Json;
+  beforeAll(async () => {
+    expected = (await home.golden(name)).expected;
+  });
+  afterAll(() => home[Symbol.dispose]());
+
+  it("lists the snapshots", async () => {
+    const listed = await home.json<Json[]>("snapshot list --all --json");
+    const short = (id: string, startTime: string, root: string): string =>
+      `${id} ${formatTime(parseTime(startTime))} ${root}`;
+    expect(listed.map((item) => short(item.id, item.startTime, item.rootEntry.obj)).sort()).toEqual(
+      expected.snapshots
+        .map((item: Json) => short(item.id, item.startTime, item.rootObjectID))
+        .sort(),
+    );
+    const { out } = await home.ok("snapshot list -a -i -l -m");
+    for (const { id, rootObjectID, source } of expected.snapshots) {
+      expect(out).toContain(`${source.userName}@${source.host}:${source.path}\n`);
+      expect(out).toMatch(new RegExp(`^  \\S+ \\S+ \\S+ ${rootObjectID} .* manifest:${id}`, "m"));
+    }
+    // They belong to other users.
+    const own = await home.ok("snapshot list");
+    expect([own.out, own.err]).toEqual(["", expect.stringContaining("Pass --all")]);
+  });
+
+  it("lists directories, and shows files by their paths", async () => {
+    const [{ id, tree }] = expected.snapshots;
+    const entries: Json[] = expected.trees[tree].filter((entry: Json) => entry.path !== ".");
+    const { out } = await home.ok(["ls", "-l", "-r", id]);
+    for (const { objectID, path, type } of entries)
+      expect(out).toContain(`${objectID.padEnd(34)} ${path}${type === "d" ? "/" : ""}\n`);
+    const top = (await home.ok(["list", id])).out.split("\n").filter((line) => line !== "");
+    expect(top.sort()).toEqual(
+      entries
+        .map(({ path }) => path)
+        .filter((path) => !path.includes("/"))
+        .sort(),
+    );
+    const files = entries.filter(({ type }) => type === "f");
+    for (const { path, sha256 } of files.slice(0, 20)) {
+      const shown = await home.ok(["show", `${id}/${path}`]);
+      expect(sha256Hex(shown.bytes), path).toBe(sha256);
+    }
+    const { path } = files.find((file: Json) => file.path.includes("/"));
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    expect((await home.ok(["ls", `${id}/${folder}`])).out).toContain(path.slice(folder.length + 1));
+    const missing = await home.run(["show", `${id}/no/such/file`]);
+    expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("DM_ENTRY_NOT_FOUND")]);
+    const file = await home.run(["ls", `${id}/${path}`]);
+    expect([file.code, file.err]).toEqual([2, expect.stringContaining("is not a directory")]);
+  });
+
+  it("verifies them", async () => {
+    const all = await home.json<Json>("snapshot verify --verify-files-percent=100 --json");
+    expect(all.errorCount).toBe(0);
+    expect(all.stats.readFileCount).toBeGreaterThan(0);
+    const [{ id }] = expected.snapshots;
+    const { err, out } = await home.ok(["snapshot", "verify", id]);
+    expect(out).toBe("");
+    expect(err).toMatch(/^Finished processing \d+ objects \(.*\)\. Read 0 files \(0 B\)\.$/m);
+  });
+});
+
+it("names the files that are damaged, and fails", async () => {
+  const damaged = corruptCases().find(({ name }) => name === "v1-index-v2/index-missing")!;
+  using home = new Home();
+  await home.golden(damaged.repo);
+  for (const { op, path } of damaged.patches) {
+    expect(op).toBe("delete");
+    rmSync(home.path(`${damaged.repo}/${path}`));
+  }
+  const { code, err, out } = await home.run("snapshot verify --json");
+  expect(code).toBe(1);
+  const { errorCount, errorStrings } = JSON.parse(out);
+  expect(errorCount).toBe(errorStrings.length);
+  expect(err).toContain(`encountered ${errorCount} errors`);
+  expect(errorStrings[0]).toMatch(/^alice@node-a:\/data\/vol1@.* \[DM_CONTENT_NOT_FOUND\]$/);
+});
+
+it.each([
+  ["snapshot verify --verify-files-percent=101", 2, "not a percentage"],
+  ["snapshot verify 00112233445566778899aabbccddeeff", 1, "DM_SNAPSHOT_NOT_FOUND"],
+  ["ls what", 2, "is not a directory"],
+  ["ls what/ever", 1, "DM_ENTRY_NOT_FOUND"],
+])("refuses %s", async (line, expectedCode, text) => {
+  using home = new Home();
+  await home.golden("v3-empty");
+  const { code, err } = await home.run(line);
+  expect([code, err]).toEqual([expectedCode, expect.stringContaining(text)]);
+});
