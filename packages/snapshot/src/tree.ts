@@ -31,7 +31,7 @@ export interface WalkOptions extends CallOptions {
 
 const defaultMaxDepth = 1024;
 
-/** Longest directory stream that is read, about two million entries. Also what a string can hold. */
+/** Longest directory stream that is read, about three million entries. Also what a string can hold. */
 const maxDirectoryBytes = 500 << 20;
 
 /**

@@ -80,6 +80,8 @@ export async function verifySnapshot(
   const found = ({ entry, path }: TreeItem, error: DmError): void => {
     findings.push({ snapshotId, path, objectId: entry.objectId, error });
   };
+  // A damaged index blob is thrown here, and not found again in every directory.
+  await repository.refresh({ signal });
   const packLengths = await lengthsOfPacks(repository, { signal });
 
   const verifyFile = async ({ entry }: TreeItem): Promise<DmError | undefined> => {
