@@ -21,6 +21,16 @@ export {
   openSnapshot,
   snapshotLabels,
 } from "./snapshots.ts";
+export type {
+  LocalPath,
+  SourceDirectory,
+  SourceEntry,
+  SourceFailure,
+  SourceFile,
+  SourceLink,
+  SourceMetadata,
+  SourceSpecial,
+} from "./source/source-entry.ts";
 export { type DirectorySummary, type FailedEntry, summarizeDirectory } from "./summary.ts";
 export {
   entryOfObject,
@@ -33,6 +43,7 @@ export {
   type WalkOptions,
   walkTree,
 } from "./tree.ts";
+export type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./upload/data-plane.ts";
 export {
   type SnapshotFinding,
   type VerifySnapshotOptions,

@@ -1,0 +1,1 @@
+export type { ByteRange, ExtendedAttribute, Posix } from "./posix/posix.ts";
