@@ -5,6 +5,7 @@ export {
   encodeDirectory,
 } from "./directory-codec.ts";
 export type { DirectoryEntry, EntryType } from "./directory-entry.ts";
+export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
 export {
@@ -15,6 +16,7 @@ export {
   type SnapshotStats,
 } from "./snapshot-codec.ts";
 export {
+  findSnapshots,
   type ListSnapshotsOptions,
   listSnapshots,
   type ManifestSource,

@@ -4,7 +4,7 @@
  * @module
  */
 import { type DmError, isDmError, NotFoundError } from "@dm/core";
-import type { ManifestEntry, Repository } from "@dm/repo";
+import { type ManifestEntry, objectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { decodeSnapshotManifest, type Snapshot, type SnapshotSource } from "./snapshot-codec.ts";
 
@@ -98,4 +98,43 @@ export async function openSnapshot(
     });
   }
   return decodeSnapshotManifest(manifest.data, id);
+}
+
+/**
+ * Snapshots as people name them: the one with this id, or all with this root object, oldest first.
+ * @throws {NotFoundError} `DM_SNAPSHOT_NOT_FOUND` when there is none
+ */
+export async function findSnapshots(
+  repository: ManifestSource,
+  idOrRoot: string,
+  options: CallOptions = {},
+): Promise<Snapshot[]> {
+  try {
+    return [await openSnapshot(repository, idOrRoot, options)];
+  } catch (error) {
+    if (!isDmError(error, "DM_SNAPSHOT_NOT_FOUND")) throw error;
+    const found = await snapshotsOfRoot(repository, idOrRoot, options);
+    if (found.length === 0) throw error;
+    return found;
+  }
+}
+
+async function snapshotsOfRoot(
+  repository: ManifestSource,
+  root: string,
+  { signal }: CallOptions,
+): Promise<Snapshot[]> {
+  const rootId = canonical(root);
+  if (!rootId) return [];
+  // One damaged manifest must not stand in the way of the others.
+  const all = await listSnapshots(repository, { signal, onInvalid: () => {} });
+  return all.filter(({ rootEntry }) => rootEntry && canonical(rootEntry.objectId) === rootId);
+}
+
+function canonical(text: string): string | undefined {
+  try {
+    return objectId(text);
+  } catch {
+    return undefined;
+  }
 }
