@@ -37,7 +37,13 @@ import { V0Manager } from "./index-manager/v0-manager.ts";
 import type { ManifestEntry } from "./manifest/manifest-codec.ts";
 import { type LabelSelector, selectManifests } from "./manifest/manifest-set.ts";
 import { ManifestStore } from "./manifest/manifest-store.ts";
-import { type ObjectReader, objectContents, openObject } from "./object/object-reader.ts";
+import type { IndirectEntry } from "./object/indirect-codec.ts";
+import {
+  type ObjectReader,
+  objectContents,
+  objectParts,
+  openObject,
+} from "./object/object-reader.ts";
 import { WriteSession } from "./write-session.ts";
 
 /** Caches of stored, still encrypted bytes; without one every read goes to the store. Closed with the repository. */
@@ -276,6 +282,14 @@ export class Repository implements AsyncDisposable {
   /** Ids of all contents of an object, those of its indexes included. */
   objectContents(id: string, options: CallOptions = {}): AsyncGenerator<ContentId> {
     return objectContents(this.#reader, id, options);
+  }
+
+  /**
+   * The parts of an object, in order: what its index lists, or the object itself as the only one. Their data is not read.
+   * A part may be an index of its own. Errors as `openObject`.
+   */
+  async objectParts(id: string, options: CallOptions = {}): Promise<readonly IndirectEntry[]> {
+    return objectParts(this.#reader, id, options);
   }
 
   /** Live manifests with all these labels, oldest first. */

@@ -16,14 +16,15 @@ import { parseJson } from "./json/raw-json.ts";
 import { encodeManifests, type ManifestEntry } from "./manifest/manifest-codec.ts";
 import { type LabelSelector, mergeManifests, selectManifests } from "./manifest/manifest-set.ts";
 import type { ManifestStore } from "./manifest/manifest-store.ts";
-import { decodeIndirect, type IndirectEntry } from "./object/indirect-codec.ts";
-import { type ObjectId, parseObjectId } from "./object/object-id.ts";
-import { type ObjectReader, openObject } from "./object/object-reader.ts";
+import type { IndirectEntry } from "./object/indirect-codec.ts";
+import type { ObjectId } from "./object/object-id.ts";
+import { type ObjectReader, objectParts, openObject } from "./object/object-reader.ts";
 import {
   type ObjectFormat,
   ObjectWriter,
   type ObjectWriterOptions,
   writeIndirect,
+  writePart,
 } from "./object/object-writer.ts";
 
 /** Live manifest contents at which a flush merges them into one. */
@@ -134,7 +135,7 @@ export class WriteSession implements AsyncDisposable {
     const entries: IndirectEntry[] = [];
     let start = 0;
     for (const id of ids) {
-      for (const entry of await this.#partsOf(id, options)) {
+      for (const entry of await this.objectParts(id, options)) {
         entries.push({ start, length: entry.length, objectId: entry.objectId });
         start += entry.length;
       }
@@ -142,16 +143,33 @@ export class WriteSession implements AsyncDisposable {
     return writeIndirect(this.#sink(), this.#parts.objectFormat, entries, options);
   }
 
-  async #partsOf(id: string, options: CallOptions): Promise<readonly IndirectEntry[]> {
-    const { compressed, contentId, indirection } = parseObjectId(id);
-    if (indirection > 0) {
-      const index = await this.openObject(id.slice(1), options);
-      return decodeIndirect(await index.read(options), id);
-    }
-    // The index knows the length of a content; only a compressed stream does not tell its own.
-    const entry = contentId && !compressed ? await this.contentInfo(contentId, options) : undefined;
-    const length = entry?.originalLength ?? (await this.openObject(id, options)).length;
-    return [{ start: 0, length, objectId: id }];
+  /** The parts of an object, in order, this session's own included: {@link Repository.objectParts}. */
+  async objectParts(id: string, options: CallOptions = {}): Promise<readonly IndirectEntry[]> {
+    return objectParts(this.#parts.contents, id, options);
+  }
+
+  /**
+   * Stores bytes as one part of an object, unsplit, for callers that split themselves.
+   * @returns the part's id, for `joinParts`
+   */
+  async writePart(data: Uint8Array, options: ObjectWriterOptions = {}): Promise<string> {
+    this.#check();
+    return writePart(this.#sink(), this.#parts.objectFormat, data, options);
+  }
+
+  /**
+   * The object that consists of these parts, which follow each other without gaps; a single part is the object itself.
+   * Stores an index, and reads nothing.
+   * @throws {RangeError} without any part
+   */
+  async joinParts(
+    parts: readonly IndirectEntry[],
+    options: ObjectWriterOptions = {},
+  ): Promise<ObjectId> {
+    this.#check();
+    if (parts.length === 0) throw new RangeError("an object must be joined from at least one part");
+    if (parts.length === 1) return parts[0]!.objectId as ObjectId;
+    return writeIndirect(this.#sink(), this.#parts.objectFormat, parts, options);
   }
 
   #sink(): ContentWriter {

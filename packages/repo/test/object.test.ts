@@ -1,10 +1,14 @@
 // An object comes back as it was written, by range and as a stream, whatever its size and however it was handed over.
-import { FormatError, utf8Encode } from "@dm/core";
+import { concatBytes, FormatError, utf8Encode } from "@dm/core";
 import { counting } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import type { WriteContentOptions } from "../src/content/content-writer.ts";
 import { type ContentId, parseContentId } from "../src/content-id.ts";
-import { decodeIndirect, encodeIndirect } from "../src/object/indirect-codec.ts";
+import {
+  decodeIndirect,
+  encodeIndirect,
+  type IndirectEntry,
+} from "../src/object/indirect-codec.ts";
 import { objectContents, openObject } from "../src/object/object-reader.ts";
 import { type ObjectFormat, ObjectWriter } from "../src/object/object-writer.ts";
 import { bytesOf, newRepository } from "./new-repository.ts";
@@ -251,6 +255,30 @@ describe("a writer", () => {
     expect(counted.counts.bytesRead).toBeLessThan(100_000);
     expect((await other.openObject(whole)).length).toBe(2_000_000);
   });
+
+  it.each([1, 2, 3] as const)(
+    "makes the same object of parts that a caller has split, format %i",
+    async (version) => {
+      const { repository } = await newRepository({ version });
+      await using session = await repository.openWriteSession();
+      const bytes = concatBytes(new Uint8Array(200 << 10), bytesOf(100 << 10));
+      const options = { splitter: "FIXED-128K", compressor: "zstd" } as const;
+      const whole = await session.writeObject(bytes, options);
+      const parts: IndirectEntry[] = [];
+      for (let start = 0; start < bytes.length; start += 128 << 10) {
+        const part = bytes.subarray(start, start + (128 << 10));
+        const objectId = await session.writePart(part, options);
+        parts.push({ start, length: part.length, objectId });
+      }
+      expect(await session.joinParts(parts)).toBe(whole);
+      expect(await session.objectParts(whole)).toEqual(parts);
+      expect(await session.joinParts(parts.slice(0, 1))).toBe(parts[0]!.objectId);
+      await expect(session.joinParts([])).rejects.toThrow(RangeError);
+      await session.commit();
+      expect(await repository.objectParts(whole)).toEqual(parts);
+      expect(await repository.objectParts(parts[0]!.objectId)).toEqual([parts[0]]);
+    },
+  );
 
   it("joins no objects out of nothing", async () => {
     const { repository } = await newRepository();

@@ -16,6 +16,14 @@ export interface ContentSource {
   read(id: ContentId, options?: CallOptions): Promise<Uint8Array>;
 }
 
+/** What tells the length of a content without reading it. */
+export interface ContentLengths {
+  info(
+    id: ContentId,
+    options?: CallOptions,
+  ): Promise<{ readonly originalLength: number } | undefined>;
+}
+
 /** Longest index object that is read, about 7 million entries: 28 TiB at the default splitter. Also what a string can hold. */
 const maxIndexBytes = 500 << 20;
 /** What a read allocates at once before any part has proved the object's length. */
@@ -76,18 +84,17 @@ async function openNested(
   }
   checkNesting(text, nesting);
   const index = await openNested(source, text.slice(1), options, nesting + 1);
-  if (index.length > maxIndexBytes) {
-    throw new FormatError(
-      "DM_INDIRECT_INVALID",
-      `index of object ${text} has ${index.length} bytes, more than ${maxIndexBytes}`,
-      {
-        objectId: text,
-        length: index.length,
-      },
-    );
-  }
+  if (index.length > maxIndexBytes) throw indexTooLong(text, index.length);
   const entries = decodeIndirect(await index.read(options), text);
   return partedObject(source, text, entries, nesting);
+}
+
+function indexTooLong(text: string, length: number): FormatError {
+  return new FormatError(
+    "DM_INDIRECT_INVALID",
+    `index of object ${text} has ${length} bytes, more than ${maxIndexBytes}`,
+    { objectId: text, length },
+  );
 }
 
 function checkNesting(text: string, nesting: number): void {
@@ -213,6 +220,27 @@ function firstEntryAt(entries: readonly IndirectEntry[], offset: number): number
     else high = middle;
   }
   return low;
+}
+
+/**
+ * The parts of an object, in order: what its index lists, or the object itself as the only one. Reads the index, and data
+ * only of a plain object whose length no index entry tells. A part may be an index of its own. Errors as {@link openObject}.
+ */
+export async function objectParts(
+  source: ContentSource & ContentLengths,
+  text: string,
+  options: CallOptions = {},
+): Promise<readonly IndirectEntry[]> {
+  const { compressed, contentId, indirection } = parseObjectId(text);
+  if (indirection > 0) {
+    const index = await openObject(source, text.slice(1), options);
+    if (index.length > maxIndexBytes) throw indexTooLong(text, index.length);
+    return decodeIndirect(await index.read(options), text);
+  }
+  // The index knows the length of a content; only a compressed stream does not tell its own.
+  const entry = contentId && !compressed ? await source.info(contentId, options) : undefined;
+  const length = entry?.originalLength ?? (await openObject(source, text, options)).length;
+  return [{ start: 0, length, objectId: text }];
 }
 
 /**

@@ -113,23 +113,9 @@ export class ObjectWriter {
 
   async #flushPart(bytes: Uint8Array): Promise<void> {
     this.#buffered = 0;
-    const objectId = await this.#writePart(bytes);
+    const objectId = await writePart(this.#sink, this.#format, bytes, this.#options);
     this.#entries.push({ start: this.#flushedBytes, length: bytes.length, objectId });
     this.#flushedBytes += bytes.length;
-  }
-
-  async #writePart(bytes: Uint8Array): Promise<string> {
-    const { compressor, prefix, signal } = this.#options;
-    // Index v1 knows no compressed contents: there the object carries the mark, and never one with a prefix.
-    if (this.#format.indexVersion === 1) {
-      if (compressor && !prefix && bytes.length > 0) {
-        const compressed = compress(compressor, bytes);
-        if (compressed.length < bytes.length)
-          return `Z${await this.#sink.write(compressed, { signal })}`;
-      }
-      return this.#sink.write(bytes, { prefix, signal });
-    }
-    return this.#sink.write(bytes, { prefix, compressor, signal });
   }
 
   /** The id over the parts that are stored already; the empty id before the first. */
@@ -155,6 +141,25 @@ export class ObjectWriter {
     if (this.#entries.length === 1) return this.#entries[0]!.objectId as ObjectId;
     return writeIndirect(this.#sink, this.#format, this.#entries, this.#options);
   }
+}
+
+/** Stores bytes as one part of an object, whatever their length; answers the part's id. */
+export async function writePart(
+  sink: ContentSink,
+  format: ObjectFormat,
+  bytes: Uint8Array,
+  options: ObjectWriterOptions = {},
+): Promise<string> {
+  const { compressor, prefix, signal } = options;
+  // Index v1 knows no compressed contents: there the object carries the mark, and never one with a prefix.
+  if (format.indexVersion === 1) {
+    if (compressor && !prefix && bytes.length > 0) {
+      const compressed = compress(compressor, bytes);
+      if (compressed.length < bytes.length) return `Z${await sink.write(compressed, { signal })}`;
+    }
+    return sink.write(bytes, { prefix, signal });
+  }
+  return sink.write(bytes, { prefix, compressor, signal });
 }
 
 /** Writes the index object over `entries` with the repository's splitter; answers `I` and the index object's id. */
