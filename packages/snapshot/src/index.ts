@@ -1,4 +1,11 @@
 export {
+  type ChangedAttribute,
+  type Difference,
+  type DifferenceCounts,
+  DifferenceStatistics,
+  diffTrees,
+} from "./diff.ts";
+export {
   compareEntries,
   type Directory,
   decodeDirectory,
@@ -8,6 +15,7 @@ export type { DirectoryEntry, EntryType } from "./directory-entry.ts";
 export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
+export { openPlace, type SnapshotPlace } from "./place.ts";
 export {
   decodeSnapshotManifest,
   encodeSnapshotManifest,
