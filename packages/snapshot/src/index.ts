@@ -61,3 +61,11 @@ export {
   type VerifySnapshotReport,
   verifySnapshot,
 } from "./verify.ts";
+export type { ByteRange } from "./volume/byte-ranges.ts";
+export {
+  type StoredVolume,
+  type StoreVolumeOptions,
+  storeVolume,
+  type VolumeProgress,
+} from "./volume/store-volume.ts";
+export type { ChangedBlocks, Volume } from "./volume/volume.ts";
