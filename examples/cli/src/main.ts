@@ -45,7 +45,7 @@ const groups: Readonly<Record<string, Group>> = {
     load: async () => (await import("./commands/manifest.ts")).manifestCommands,
   },
   snapshot: {
-    description: "Commands to list and verify snapshots",
+    description: "Commands to make, list, verify and change snapshots",
     aliases: ["snap"],
     load: async () => (await import("./commands/snapshot.ts")).snapshotCommands,
   },
@@ -58,6 +58,11 @@ const groups: Readonly<Record<string, Group>> = {
     description: "Show the bytes of an object",
     aliases: ["cat"],
     load: async () => (await import("./commands/show.ts")).showCommand,
+  },
+  diff: {
+    description: "Show what differs between two directories of snapshots",
+    aliases: ["compare"],
+    load: async () => (await import("./commands/diff.ts")).diffCommand,
   },
   maintenance: {
     description: "Commands to run and set maintenance",

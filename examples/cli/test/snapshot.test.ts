@@ -92,8 +92,10 @@ it("names the files that are damaged, and fails", async () => {
 it.each([
   ["snapshot verify --verify-files-percent=101", 2, "not a percentage"],
   ["snapshot verify 00112233445566778899aabbccddeeff", 1, "DM_SNAPSHOT_NOT_FOUND"],
-  ["ls what", 2, "is not a directory"],
-  ["ls what/ever", 1, "DM_ENTRY_NOT_FOUND"],
+  ["ls what", 1, "DM_OBJECT_ID_INVALID"],
+  ["ls what/ever", 1, "DM_OBJECT_ID_INVALID"],
+  [`ls ${"0".repeat(32)}`, 1, "DM_CONTENT_NOT_FOUND"],
+  [`diff what ${"0".repeat(32)}`, 1, "DM_OBJECT_ID_INVALID"],
 ])("refuses %s", async (line, expectedCode, text) => {
   using home = new Home();
   await home.golden("v3-empty");

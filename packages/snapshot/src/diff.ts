@@ -6,7 +6,7 @@
 import { FormatError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
-import { type ObjectSource, readDirectory } from "./tree.ts";
+import { type ObjectSource, readDirectory, shownEntry } from "./tree.ts";
 
 /** What of an entry differs besides its data. */
 export type ChangedAttribute = "mode" | "size" | "modified" | "uid" | "gid";
@@ -14,21 +14,13 @@ export type ChangedAttribute = "mode" | "size" | "modified" | "uid" | "gid";
 export interface Difference {
   /** Relative to the roots, which have the empty path. */
   readonly path: string;
-  /** Undefined when it was added. */
+  /** Undefined when it was added. Below the roots, as `shownEntry` shows it: directories with what is in them. */
   readonly before?: DirectoryEntry | undefined;
   /** Undefined when it was removed. */
   readonly after?: DirectoryEntry | undefined;
   /** Both lead to the same object; only attributes differ. */
   readonly isSameObject: boolean;
-  /** Of a directory with a summary, size and time are those of everything in it, as Kopia shows them. */
   readonly changed: readonly ChangedAttribute[];
-}
-
-/** An entry with the size and the time that count when two are compared. */
-interface Compared {
-  readonly entry: DirectoryEntry;
-  readonly sizeBytes: number;
-  readonly modifiedAtNs: bigint;
 }
 
 /**
@@ -44,8 +36,7 @@ export async function* diffTrees(
   after: DirectoryEntry,
   options: CallOptions = {},
 ): AsyncGenerator<Difference> {
-  // Roots have their own time and no size, in Kopia's view.
-  const roots = { path: "", before: asItIs(before), after: asItIs(after) };
+  const roots = { path: "", before, after };
   const open: Iterator<Pair>[] = [[roots].values()];
   for (let inner = open.at(-1); inner; inner = open.at(-1)) {
     options.signal?.throwIfAborted();
@@ -79,32 +70,20 @@ function tooDeep({ path }: Pair): FormatError {
 
 interface Pair {
   readonly path: string;
-  readonly before: Compared | undefined;
-  readonly after: Compared | undefined;
-}
-
-const asItIs = (entry: DirectoryEntry): Compared => ({
-  entry,
-  sizeBytes: entry.sizeBytes,
-  modifiedAtNs: entry.modifiedAtNs,
-});
-
-function asShown(entry: DirectoryEntry): Compared {
-  const { summary, type } = entry;
-  if (type !== "d" || !summary) return asItIs(entry);
-  return { entry, sizeBytes: summary.totalBytes, modifiedAtNs: summary.maxModifiedAtNs };
+  readonly before: DirectoryEntry | undefined;
+  readonly after: DirectoryEntry | undefined;
 }
 
 function compare({ after, before, path }: Pair): Difference | undefined {
-  const isSameObject = before?.entry.objectId === after?.entry.objectId;
+  const isSameObject = before?.objectId === after?.objectId;
   const changed = before && after ? changedAttributes(before, after) : [];
   if (isSameObject && changed.length === 0) return undefined;
-  return { path, before: before?.entry, after: after?.entry, isSameObject, changed };
+  return { path, before, after, isSameObject, changed };
 }
 
 /** Two directories, or one and nothing. */
 const isPairOfDirectories = ({ after, before }: Pair): boolean =>
-  (before ?? after)?.entry.type === "d" && (after ?? before)?.entry.type === "d";
+  (before ?? after)?.type === "d" && (after ?? before)?.type === "d";
 
 /** What is in the second, each beside its namesake in the first; then what only the first has. */
 async function childrenOf(
@@ -113,29 +92,32 @@ async function childrenOf(
   options: CallOptions,
 ): Promise<Pair[]> {
   const pathOf = (name: string): string => (path === "" ? name : `${path}/${name}`);
-  const entriesOf = async (side: Compared | undefined): Promise<readonly DirectoryEntry[]> =>
-    side ? (await readDirectory(repository, side.entry, options)).entries : [];
+  const entriesOf = async (side: DirectoryEntry | undefined): Promise<readonly DirectoryEntry[]> =>
+    side ? (await readDirectory(repository, side, options)).entries : [];
   const [olds, news] = await Promise.all([entriesOf(before), entriesOf(after)]);
   const old = new Map(olds.map((entry) => [entry.name, entry]));
   const pairs: Pair[] = [];
   for (const entry of news) {
     const was = old.get(entry.name);
     old.delete(entry.name);
-    pairs.push({ path: pathOf(entry.name), before: was && asShown(was), after: asShown(entry) });
+    pairs.push({
+      path: pathOf(entry.name),
+      before: was && shownEntry(was),
+      after: shownEntry(entry),
+    });
   }
   for (const entry of old.values())
-    pairs.push({ path: pathOf(entry.name), before: asShown(entry), after: undefined });
+    pairs.push({ path: pathOf(entry.name), before: shownEntry(entry), after: undefined });
   return pairs;
 }
 
-function changedAttributes(before: Compared, after: Compared): ChangedAttribute[] {
-  const [a, b] = [before.entry, after.entry];
+function changedAttributes(before: DirectoryEntry, after: DirectoryEntry): ChangedAttribute[] {
   const changed: ChangedAttribute[] = [];
-  if (a.mode !== b.mode || a.type !== b.type) changed.push("mode");
+  if (before.mode !== after.mode || before.type !== after.type) changed.push("mode");
   if (before.sizeBytes !== after.sizeBytes) changed.push("size");
   if (before.modifiedAtNs !== after.modifiedAtNs) changed.push("modified");
-  if (a.uid !== b.uid) changed.push("uid");
-  if (a.gid !== b.gid) changed.push("gid");
+  if (before.uid !== after.uid) changed.push("uid");
+  if (before.gid !== after.gid) changed.push("gid");
   return changed;
 }
 

@@ -49,6 +49,7 @@ export {
   openFile,
   readDirectory,
   readLink,
+  shownEntry,
   type TreeItem,
   type WalkOptions,
   walkTree,

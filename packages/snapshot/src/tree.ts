@@ -53,6 +53,16 @@ export function entryOfObject(objectId: string): DirectoryEntry {
 }
 
 /**
+ * An entry of a directory as Kopia shows it: a directory has the size and the newest time of what is in it. Roots of
+ * snapshots are shown as they are.
+ */
+export function shownEntry(entry: DirectoryEntry): DirectoryEntry {
+  const { summary, type } = entry;
+  if (type !== "d" || !summary) return entry;
+  return { ...entry, sizeBytes: summary.totalBytes, modifiedAtNs: summary.maxModifiedAtNs };
+}
+
+/**
  * The entries of a directory and its summary. Of entries with equal names only the last is there, as for Kopia.
  * @throws {TypeError} when the entry is no directory
  * @throws {FormatError} `DM_DIRECTORY_INVALID`, and what reading of objects throws

@@ -1,6 +1,7 @@
 /** `dm snapshot`: its commands, one file each. */
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
+import { diffCommand } from "./diff.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
 
@@ -9,6 +10,7 @@ export function snapshotCommands(parent: Command, session: Session): void {
     .command("snapshot")
     .alias("snap")
     .description("Commands to make, list, verify and change snapshots");
+  diffCommand(snapshot, session);
   snapshotListCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
 }

@@ -1,0 +1,91 @@
+/**
+ * The real kopia and dm on one repository: what they print about differences, lists, verification and deletion of the
+ * same snapshots. Runs where `kopia` is (or `KOPIA` names it).
+ */
+import {
+  chmodSync,
+  lutimesSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Home } from "./run.ts";
+import { expectEqual, kopia, kopiaOk, runKopia, sorted } from "./run-kopia.ts";
+
+/** The files that the diff command reads are as old as the run. */
+const withoutTimes = (text: string): string[] =>
+  sorted(text.replace(/^((?:---|\+\+\+) \S+)\t.*$/gm, "$1"));
+
+interface Listed {
+  readonly id: string;
+  readonly rootEntry: { readonly obj: string };
+}
+
+describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
+  const home = Home.withRealKeys();
+  let listed: readonly Listed[];
+  const source = (name: string): string => home.path(`source/${name}`);
+  const write = (name: string, text: string, seconds = 1_700_000_000): void => {
+    writeFileSync(source(name), text);
+    utimesSync(source(name), seconds, seconds);
+  };
+  const snapshot = async (...flags: string[]): Promise<void> => {
+    await kopiaOk(home, ["snapshot", "create", home.path("source"), ...flags]);
+  };
+
+  beforeAll(async () => {
+    mkdirSync(home.path("repository"));
+    mkdirSync(source("inner/deep"), { recursive: true });
+    mkdirSync(source("turns"));
+    const path = `--path=${home.path("repository")}`;
+    await kopiaOk(home, ["repository", "create", "filesystem", path]);
+    write("a.txt", "first line\nsecond line\n");
+    write("empty", "");
+    write("mode", "the same data\n");
+    write("inner/deep/large", "0123456789".repeat(100_000));
+    write("inner/gone", "gone\n");
+    write("turns/file", "in a directory\n");
+    symlinkSync("a.txt", source("link"));
+    await snapshot("--description=first", "--tags=env:prod", "--tags=who:me");
+    await snapshot("--description=the same again", "--pin=legal");
+    write("a.txt", "first line\nline\n", 1_700_000_001.5);
+    chmodSync(source("mode"), 0o600);
+    renameSync(source("inner/gone"), source("inner/come"));
+    rmSync(source("turns"), { recursive: true });
+    write("turns", "a file\n");
+    rmSync(source("link"));
+    symlinkSync("elsewhere", source("link"));
+    lutimesSync(source("link"), 1_700_000_002, 1_700_000_002);
+    await snapshot("--tags=env:test");
+    await kopiaOk(home, ["snapshot", "create", source("inner")]);
+    listed = await home.json("snapshot list --all --json");
+  }, 120_000);
+  afterAll(() => home[Symbol.dispose]());
+
+  /** The third snapshot of the source, whose list begins with the two equal ones. */
+  const ids = (): [first: string, third: string] => [listed[0]!.id, listed[2]!.id];
+
+  it("differences", { timeout: 60_000 }, async () => {
+    const [first, third] = ids();
+    const trees = [
+      [first, third],
+      [third, first],
+      [first, listed[1]!.id],
+      [listed[0]!.rootEntry.obj, third],
+      [`${first}/inner`, `${third}/inner`],
+      [`${first}/inner/deep`, `${first}/inner`],
+    ];
+    for (const [before, after] of trees) {
+      for (const flags of [[], ["--stats-only"], ["-f"]])
+        await expectEqual(home, ["diff", before!, after!, ...flags], withoutTimes);
+    }
+    for (const wrong of [`${first}/a.txt`, `${first}/no`]) {
+      const theirs = await runKopia(home, ["diff", first, wrong]);
+      expect([(await home.run(["diff", first, wrong])).code > 0, theirs.code]).toEqual([true, 1]);
+    }
+  });
+});
