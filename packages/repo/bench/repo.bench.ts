@@ -67,14 +67,16 @@ async function packs(): Promise<void> {
       formatCopy: new Uint8Array(0),
     });
     for (const block of blocks) {
-      builder.add({
-        contentId: contentIdFromHash("", crypter.hash.digest(block)),
-        payload: block,
-        originalLength: block.length,
-        compressionHeaderId: 0,
-        formatVersion: 3,
-        timestampSeconds: 1_700_000_000,
-      });
+      builder.add(
+        {
+          contentId: contentIdFromHash("", crypter.hash.digest(block)),
+          originalLength: block.length,
+          compressionHeaderId: 0,
+          formatVersion: 3,
+          timestampSeconds: 1_700_000_000,
+        },
+        block,
+      );
     }
     return builder.finish();
   };

@@ -2,7 +2,7 @@ export type { ContentCache } from "./cache/content-cache.ts";
 export { memoryCache } from "./cache/memory-cache.ts";
 export type { DamagedIndexBlob } from "./content/committed-index.ts";
 export type { ContentReader } from "./content/content-reader.ts";
-export type { WriteContentOptions } from "./content/content-writer.ts";
+export type { SealedContent, WriteContentOptions } from "./content/content-writer.ts";
 export {
   decodeSessionMarker,
   type SessionMarker,
@@ -16,7 +16,15 @@ export {
   parseContentId,
 } from "./content-id.ts";
 export { type CreateRepositoryOptions, createRepository } from "./create.ts";
-export { type Crypter, isSealedBlob, openBlob, sealBlob } from "./crypto/crypter.ts";
+export {
+  type Crypter,
+  type CrypterFormat,
+  contentIv,
+  createCrypter,
+  isSealedBlob,
+  openBlob,
+  sealBlob,
+} from "./crypto/crypter.ts";
 export { createEcc, type Ecc } from "./ecc/index.ts";
 export {
   layoutOfStored,
@@ -104,4 +112,4 @@ export {
   type VerifyReport,
   verifyRepository,
 } from "./verify.ts";
-export type { WriteSession } from "./write-session.ts";
+export type { SealedContents, WriteSession } from "./write-session.ts";

@@ -346,6 +346,7 @@ export class Repository implements AsyncDisposable {
       contents,
       manifests: this.#manifests,
       objectFormat: { splitter: format.splitter, indexVersion: format.indexVersion },
+      format,
       clock: this.clock,
       randomBytes: this.randomBytes,
     });

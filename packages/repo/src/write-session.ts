@@ -8,9 +8,11 @@ import type { CallOptions } from "@dm/storage";
 import type {
   ContentWriter,
   RewriteContentOptions,
+  SealedContent,
   WriteContentOptions,
 } from "./content/content-writer.ts";
 import type { ContentId } from "./content-id.ts";
+import type { RepositoryFormat } from "./format/repository-format.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { parseJson } from "./json/raw-json.ts";
 import { encodeManifests, type ManifestEntry } from "./manifest/manifest-codec.ts";
@@ -34,8 +36,28 @@ export interface WriteSessionParts {
   readonly contents: ContentWriter;
   readonly manifests: ManifestStore;
   readonly objectFormat: ObjectFormat;
+  readonly format: RepositoryFormat;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
+}
+
+/**
+ * A session's contents for callers that hash and seal by themselves, with `createCrypter(format)` in threads of their own:
+ * `prepare`, then ask `has` and `write` what is new. Between asking and writing another writer of the session may be
+ * faster: `write` then stores nothing.
+ */
+export interface SealedContents {
+  /** What to hash, seal and split by. Holds the repository's keys: never log it. */
+  readonly format: RepositoryFormat;
+  /**
+   * Waits until contents may be added: for room in memory while packs are under way to the store, and for a flush that is
+   * due. Call it before each handful of writes.
+   */
+  prepare(options?: CallOptions): Promise<void>;
+  /** Whether a live content with this id exists, the session's own included. */
+  has(id: ContentId): boolean;
+  /** Stores a content unless a live one exists, and tells whether it did. Durable after the next `flush`. */
+  write(content: SealedContent): boolean;
 }
 
 /**
@@ -68,6 +90,20 @@ export class WriteSession implements AsyncDisposable {
   async writeContent(data: Uint8Array, options: WriteContentOptions = {}): Promise<ContentId> {
     this.#check();
     return this.#parts.contents.write(data, options);
+  }
+
+  /** Contents that the caller hashes and seals: see {@link SealedContents}. */
+  get sealedContents(): SealedContents {
+    const { contents, format } = this.#parts;
+    return {
+      format,
+      prepare: (options) => contents.prepare(options),
+      has: (id) => contents.has(id),
+      write: (content) => {
+        this.#check();
+        return contents.writeSealed(content);
+      },
+    };
   }
 
   /** Reads a content, this session's own included. Errors as `Repository.readContent`. */

@@ -73,14 +73,16 @@ describe.each([1, 2] as const)("a pack with index version %i", (indexVersion) =>
       const data = bytesOf(length, i + 1);
       const contentId = contentIdFromHash("", crypter.hash.digest(data));
       plain.set(contentId, data);
-      builder.add({
-        contentId,
-        payload: data,
-        originalLength: data.length,
-        compressionHeaderId: 0,
-        formatVersion: repository.format.version,
-        timestampSeconds: 1_700_000_000,
-      });
+      builder.add(
+        {
+          contentId,
+          originalLength: data.length,
+          compressionHeaderId: 0,
+          formatVersion: repository.format.version,
+          timestampSeconds: 1_700_000_000,
+        },
+        data,
+      );
     }
     const { entries } = builder;
     const bytes = builder.finish().slice();

@@ -35,14 +35,16 @@ function built(): PackBuilder {
     indexVersion: 2,
     formatCopy: new Uint8Array(0),
   });
-  pack.add({
-    contentId: contentIdFromHash("", pageCrypter.hash.digest(plaintext)),
-    payload: plaintext,
-    originalLength: plaintext.length,
-    compressionHeaderId: 0,
-    formatVersion: 3,
-    timestampSeconds: 0x65000001,
-  });
+  pack.add(
+    {
+      contentId: contentIdFromHash("", pageCrypter.hash.digest(plaintext)),
+      originalLength: plaintext.length,
+      compressionHeaderId: 0,
+      formatVersion: 3,
+      timestampSeconds: 0x65000001,
+    },
+    plaintext,
+  );
   return pack;
 }
 

@@ -51,6 +51,17 @@ export interface WriteContentOptions extends CallOptions {
   readonly compressor?: CompressorName | undefined;
 }
 
+/** A content that was hashed, and sealed under its iv, outside of the writer: in another thread. */
+export interface SealedContent {
+  readonly contentId: ContentId;
+  /** As it is stored: encrypted, compressed before if `compressionHeaderId` says so. Borrowed for the call. */
+  readonly sealed: Uint8Array;
+  /** Of the plaintext. */
+  readonly originalLength: number;
+  /** 0 when it is not compressed; index v1 holds nothing else. */
+  readonly compressionHeaderId: number;
+}
+
 export interface RewriteContentOptions extends CallOptions {
   /** The content's present compressor by default. */
   readonly compressor?: CompressorName | undefined;
@@ -189,14 +200,57 @@ export class ContentWriter {
     const existing = this.#newest(id);
     if (existing && !existing.deleted) return id;
     const { payload, compressionHeaderId } = this.#compress(data, options.compressor);
-    this.#append({
-      contentId: id,
-      payload,
-      originalLength: data.length,
-      compressionHeaderId,
-      timestampSeconds: this.#timestamp(id, existing),
-    });
+    this.#assertStorable(payload.length, data.length);
+    this.#append(
+      {
+        contentId: id,
+        originalLength: data.length,
+        compressionHeaderId,
+        timestampSeconds: this.#timestamp(id, existing),
+      },
+      (pack, content) => pack.add(content, payload),
+    );
     return id;
+  }
+
+  /** Waits until a change may be made: what `write` waits for, for callers of `has` and `writeSealed`. */
+  async prepare(options: CallOptions = {}): Promise<void> {
+    await this.#prepare(options);
+  }
+
+  /** Whether a live content with this id exists, this writer's own included; as of the index last loaded. */
+  has(id: ContentId): boolean {
+    const newest = this.#newest(id);
+    return newest !== undefined && !newest.deleted;
+  }
+
+  /**
+   * Stores a sealed content, unless a live content with the same id exists. Waits for nothing: `prepare` before each
+   * handful, or packs pile up in memory.
+   * @returns whether it was stored
+   */
+  writeSealed(content: SealedContent): boolean {
+    this.#check({});
+    const { contentId: id, compressionHeaderId, originalLength, sealed } = content;
+    const { crypter, indexVersion } = this.#options;
+    if (indexVersion === 1 && compressionHeaderId !== 0)
+      throw new RangeError("index v1 cannot hold a compressed content");
+    if (originalLength > maxContentBytes || sealed.length > maxStoredBytes)
+      throw tooLong(originalLength);
+    if (sealed.length < crypter.storedLength(0))
+      throw new RangeError(`${sealed.length} bytes are too few for a sealed content`);
+    const existing = this.#newest(id);
+    if (existing && !existing.deleted) return false;
+    this.#append(
+      {
+        contentId: id,
+        originalLength,
+        compressionHeaderId,
+        timestampSeconds: this.#timestamp(id, existing),
+      },
+      (pack, packed) => pack.addSealed(packed, sealed),
+    );
+    return true;
   }
 
   /**
@@ -240,14 +294,17 @@ export class ContentWriter {
     const newest = this.#newest(id) ?? existing;
     // Somebody wrote, deleted or rewrote it while it was read: that counts, and is newer than what was asked for here.
     if (newest.timestampSeconds !== existing.timestampSeconds) return;
-    this.#append({
-      contentId: id,
-      payload,
-      originalLength: data.length,
-      compressionHeaderId,
-      timestampSeconds: this.#timestamp(id, newest),
-      deleted: options.deleted ?? newest.deleted,
-    });
+    this.#assertStorable(payload.length, data.length);
+    this.#append(
+      {
+        contentId: id,
+        originalLength: data.length,
+        compressionHeaderId,
+        timestampSeconds: this.#timestamp(id, newest),
+        deleted: options.deleted ?? newest.deleted,
+      },
+      (pack, content) => pack.add(content, payload),
+    );
   }
 
   /**
@@ -310,22 +367,36 @@ export class ContentWriter {
     return { payload: data, compressionHeaderId: 0 };
   }
 
+  #assertStorable(payloadLength: number, originalLength: number): void {
+    if (this.#options.crypter.storedLength(payloadLength) > maxStoredBytes)
+      throw tooLong(originalLength);
+  }
+
   /** Nothing waits in here, so that two writes of one content cannot both get in. */
-  #append(content: Omit<PackedContent, "formatVersion">): void {
+  #append(
+    content: Omit<PackedContent, "formatVersion">,
+    add: (pack: PackBuilder, content: PackedContent) => IndexEntry,
+  ): void {
     const generation = this.#generation;
-    const { crypter, formatCopy, indexVersion, randomBytes } = this.#options;
-    if (crypter.storedLength(content.payload.length) > maxStoredBytes)
-      throw tooLong(content.originalLength);
+    const { crypter, formatCopy, indexVersion, maxPackSizeBytes, randomBytes } = this.#options;
     const prefix: PackPrefix = contentIdPrefix(content.contentId) === "" ? "p" : "q";
     let pack = generation.open.get(prefix);
     if (!pack) {
       const { sessionId } = generation;
-      pack = new PackBuilder({ prefix, sessionId, crypter, randomBytes, indexVersion, formatCopy });
+      pack = new PackBuilder({
+        prefix,
+        sessionId,
+        crypter,
+        randomBytes,
+        indexVersion,
+        formatCopy,
+        maxPackSizeBytes,
+      });
       generation.open.set(prefix, pack);
     }
-    this.#note(pack.add({ ...content, formatVersion: this.#options.formatVersion }));
+    this.#note(add(pack, { ...content, formatVersion: this.#options.formatVersion }));
     this.#contentsWritten += 1;
-    if (pack.length >= this.#options.maxPackSizeBytes)
+    if (pack.length >= maxPackSizeBytes)
       void this.#store(generation, this.#finish(generation, pack));
   }
 

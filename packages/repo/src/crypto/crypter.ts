@@ -30,8 +30,14 @@ export function contentIv(hash: Uint8Array): Uint8Array {
   return hash.subarray(hash.length - 16);
 }
 
+/** What a crypter is made from. Holds keys: never log it. */
+export type CrypterFormat = Pick<
+  RepositoryFormat,
+  "hash" | "encryption" | "ecc" | "eccOverheadPercent" | "secret" | "masterKey"
+>;
+
 export function createCrypter(
-  format: RepositoryFormat,
+  format: CrypterFormat,
   options: { readonly randomBytes?: RandomBytes | undefined } = {},
 ): Crypter {
   const hash = createHash(format.hash, format.secret);

@@ -37,8 +37,6 @@ export interface PackBuilderOptions {
 /** What a content is, beside its bytes. */
 export interface PackedContent {
   readonly contentId: ContentId;
-  /** What is encrypted: the plaintext, or its compressed form. */
-  readonly payload: Uint8Array;
   readonly originalLength: number;
   readonly compressionHeaderId: number;
   readonly formatVersion: number;
@@ -73,31 +71,51 @@ export class PackBuilder {
     return this.#entries;
   }
 
-  /** Encrypts the content to the end of the pack and returns its index entry. */
-  add(content: PackedContent): IndexEntry {
-    if (this.#isFinished) throw new TypeError(`pack ${this.blobId} is finished`);
+  /**
+   * Encrypts `payload` (the plaintext, or its compressed form) to the end of the pack and returns the content's index
+   * entry.
+   */
+  add(content: PackedContent, payload: Uint8Array): IndexEntry {
+    this.#assertOpen();
     const { crypter } = this.#options;
     const iv = contentIv(contentIdHash(content.contentId));
-    const room = crypter.storedLength(content.payload.length);
+    const room = crypter.storedLength(payload.length);
     this.#reserve(room);
     const sealed = crypter.seal(
-      content.payload,
+      payload,
       iv,
       this.#buffer.subarray(this.#length, this.#length + room),
     );
+    return this.#enter(content, sealed.length);
+  }
+
+  /** The same for a payload that is encrypted already, under the content's iv. */
+  addSealed(content: PackedContent, sealed: Uint8Array): IndexEntry {
+    this.#assertOpen();
+    this.#reserve(sealed.length);
+    this.#buffer.set(sealed, this.#length);
+    return this.#enter(content, sealed.length);
+  }
+
+  #assertOpen(): void {
+    if (this.#isFinished) throw new TypeError(`pack ${this.blobId} is finished`);
+  }
+
+  /** Takes in the bytes that were put at the end. */
+  #enter(content: PackedContent, packedLength: number): IndexEntry {
     const entry: IndexEntry = {
       contentId: content.contentId,
       timestampSeconds: content.timestampSeconds,
       packBlobId: this.blobId,
       packOffset: this.#length,
-      packedLength: sealed.length,
+      packedLength,
       originalLength: content.originalLength,
       compressionHeaderId: content.compressionHeaderId,
       formatVersion: content.formatVersion,
       encryptionKeyId: 0,
       deleted: content.deleted ?? false,
     };
-    this.#length += sealed.length;
+    this.#length += packedLength;
     this.#entries.push(entry);
     return entry;
   }
