@@ -13,6 +13,13 @@ export {
 } from "./directory-codec.ts";
 export type { DirectoryEntry, EntryType } from "./directory-entry.ts";
 export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
+export {
+  type CoveringSnapshot,
+  type PathHistoryOptions,
+  type PathVersion,
+  pathHistory,
+  snapshotsCovering,
+} from "./history.ts";
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
 export { openPlace, type SnapshotPlace } from "./place.ts";
@@ -55,6 +62,28 @@ export {
   walkTree,
 } from "./tree.ts";
 export type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./upload/data-plane.ts";
+export {
+  chooseVeleroParent,
+  findVeleroParent,
+  setVeleroPolicy,
+  type VeleroPolicyOptions,
+  type VeleroRequester,
+  veleroHost,
+  veleroPartBytes,
+  veleroPolicy,
+  veleroSnapshot,
+  veleroSource,
+  veleroTags,
+  veleroUser,
+} from "./velero/velero.ts";
+export {
+  decodeVeleroRepository,
+  encodeVeleroRepository,
+  isVeleroRepository,
+  type SetUpVeleroOptions,
+  setUpVeleroRepository,
+  veleroRepositoryBlobId,
+} from "./velero/velero-repository.ts";
 export {
   type SnapshotFinding,
   type VerifySnapshotOptions,

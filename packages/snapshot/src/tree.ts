@@ -197,7 +197,7 @@ export async function findEntry(
   return entry;
 }
 
-const partsOf = (path: string): string[] => path.split("/").filter((part) => part !== "");
+export const partsOf = (path: string): string[] => path.split("/").filter((part) => part !== "");
 
 /** Whether a name with slashes in it is what the path goes on with. */
 function isAhead(name: string, rest: readonly string[]): boolean {
