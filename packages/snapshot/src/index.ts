@@ -11,7 +11,7 @@ export {
   decodeDirectory,
   encodeDirectory,
 } from "./directory-codec.ts";
-export type { DirectoryEntry, EntryType } from "./directory-entry.ts";
+export { type DirectoryEntry, type EntryType, encodeEntry } from "./directory-entry.ts";
 export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
 export {
   type CoveringSnapshot,
