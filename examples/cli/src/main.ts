@@ -64,6 +64,10 @@ const groups: Readonly<Record<string, Group>> = {
     aliases: ["compare"],
     load: async () => (await import("./commands/diff.ts")).diffCommand,
   },
+  history: {
+    description: "Show all versions of a file or directory over all snapshots of it",
+    load: async () => (await import("./commands/history.ts")).historyCommand,
+  },
   maintenance: {
     description: "Commands to run and set maintenance",
     load: async () => (await import("./commands/maintenance.ts")).maintenanceCommands,

@@ -73,6 +73,34 @@ describe.each(["v3-flat", "v3-manifests", "v1-maintenance", "velero-fs"])("on %s
   });
 });
 
+it("shows the versions of a path, and where it was not there", async () => {
+  using home = new Home();
+  const { expected } = await home.golden("v3-manifests");
+  const sources = new Map<string, Json[]>();
+  for (const snapshot of expected.snapshots) {
+    const { host, path, userName } = snapshot.source;
+    const source = `${userName}@${host}:${path}`;
+    sources.set(source, [...(sources.get(source) ?? []), snapshot]);
+  }
+  const [source, snapshots] = [...sources].sort((a, b) => b[1].length - a[1].length)[0]!;
+  const complete = snapshots.filter(({ incomplete }: Json) => !incomplete);
+  const roots = await home.json<Json[]>(["history", source, "--json"]);
+  expect(roots.flatMap((version) => version.snapshots).map(({ id }) => id)).toEqual(
+    complete
+      .sort((a: Json, b: Json) => (a.startTime < b.startTime ? -1 : 1))
+      .map(({ id }: Json) => id),
+  );
+  const files: Json[] = expected.trees[complete[0].tree].filter(({ type }: Json) => type === "f");
+  const file = files[0]!;
+  const { out } = await home.ok(["history", `${source}/${file.path}`]);
+  expect(out.split("\n")[0]).toBe(`${source}/${file.path}`);
+  expect(out).toContain(` ${file.objectID} `);
+  const [version] = await home.json<Json[]>(["history", `${source}/${file.path}`, "--json"]);
+  expect([version.entry.obj, version.snapshots[0].path]).toEqual([file.objectID, file.path]);
+  const none = await home.ok(["history", `${source}/never/was`]);
+  expect([none.out, none.err]).toEqual(["", `No snapshot holds ${source}/never/was.\n`]);
+});
+
 it("names the files that are damaged, and fails", async () => {
   const damaged = corruptCases().find(({ name }) => name === "v1-index-v2/index-missing")!;
   using home = new Home();

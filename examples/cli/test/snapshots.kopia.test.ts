@@ -88,4 +88,34 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
       expect([(await home.run(["diff", first, wrong])).code > 0, theirs.code]).toEqual([true, 1]);
     }
   });
+
+  it("deletion, which each sees of the other", { timeout: 60_000 }, async () => {
+    const [first, third] = ids();
+    const { obj } = listed[0]!.rootEntry;
+    const inner = `--all-snapshots-for-source ${source("inner")}`;
+    // Nothing is deleted without --delete. Kopia says so to stderr.
+    for (const line of [`snapshot delete ${first}`, `snapshot delete ${obj}`]) {
+      const theirs = await runKopia(home, line.split(" "));
+      const ours = await home.ok(line);
+      expect([ours.out, sorted(ours.err)]).toEqual([theirs.out, sorted(theirs.err)]);
+    }
+    const wrong = ["0".repeat(32), "what", home.path("no-source")];
+    for (const id of wrong) {
+      const flags = id.includes("/") ? ["--all-snapshots-for-source"] : [];
+      const line = ["snapshot", "delete", "--delete", id, ...flags];
+      const theirs = await runKopia(home, line);
+      expect([id, theirs.code, (await home.run(line)).code > 0]).toEqual([id, 1, true]);
+    }
+    await expectEqual(home, "snapshot list --json --no-retention");
+    await home.ok(`snapshot delete ${first} --delete`);
+    await expectEqual(home, "snapshot list --json --no-retention");
+    // The other one with the same root.
+    await home.ok(`snapshot delete ${obj} --delete`);
+    await kopiaOk(home, `snapshot delete --delete ${inner}`.split(" "));
+    await expectEqual(home, "snapshot list --all --no-retention -m");
+    const left = await home.json<Listed[]>("snapshot list --all --json");
+    expect(left.map(({ id }) => id)).toEqual([third]);
+    await home.ok(["snapshot", "delete", "--all-snapshots-for-source", "--delete", source(".")]);
+    expect(JSON.parse(await kopiaOk(home, "snapshot list --all --json"))).toEqual([]);
+  });
 });

@@ -34,10 +34,8 @@ export function diffCommand(parent: Command, session: Session): void {
     .action(async (first: string, second: string, options: DiffOptions) => {
       const { io, signal } = session;
       const repository = await session.repository();
-      const [before, after] = await Promise.all([
-        directoryAt(repository, first, signal),
-        directoryAt(repository, second, signal),
-      ]);
+      const before = await directoryAt(repository, first, signal);
+      const after = await directoryAt(repository, second, signal);
       const statistics = new DifferenceStatistics();
       const command = options.diffCommand || io.env["KOPIA_DIFF"] || "diff -u";
       for await (const difference of diffTrees(repository, before, after, { signal })) {

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
 import { diffCommand } from "./diff.ts";
+import { snapshotDeleteCommand } from "./snapshot-delete.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
 
@@ -11,6 +12,7 @@ export function snapshotCommands(parent: Command, session: Session): void {
     .alias("snap")
     .description("Commands to make, list, verify and change snapshots");
   diffCommand(snapshot, session);
+  snapshotDeleteCommand(snapshot, session);
   snapshotListCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
 }
