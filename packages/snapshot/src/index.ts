@@ -23,6 +23,12 @@ export {
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
 export { openPlace, type SnapshotPlace } from "./place.ts";
+export type {
+  RestoreLoss,
+  RestoreOptions,
+  RestoreProgress,
+  RestoreReport,
+} from "./restore/restore-types.ts";
 export {
   decodeSnapshotManifest,
   encodeSnapshotManifest,
@@ -84,18 +90,42 @@ export {
   setUpVeleroRepository,
   veleroRepositoryBlobId,
 } from "./velero/velero-repository.ts";
+export { type FileChoice, nextFrom } from "./verify/file-choice.ts";
+export { ReadProofs } from "./verify/read-proofs.ts";
 export {
   type SnapshotFinding,
+  type VerifiedTree,
   type VerifySnapshotOptions,
   type VerifySnapshotProgress,
   type VerifySnapshotReport,
   verifySnapshot,
-} from "./verify.ts";
+  verifySnapshots,
+} from "./verify/verify-snapshots.ts";
 export type { ByteRange } from "./volume/byte-ranges.ts";
 export {
+  type RestoredObject,
+  type RestoreObjectOptions,
+  restoreObject,
+  type VolumeLoss,
+  type VolumeRestoreProgress,
+  type VolumeTarget,
+} from "./volume/restore-object.ts";
+export {
+  beginVolume,
+  type ChunkSink,
   type StoredVolume,
   type StoreVolumeOptions,
   storeVolume,
   type VolumeProgress,
+  type VolumeSession,
+  type VolumeTask,
 } from "./volume/store-volume.ts";
 export type { ChangedBlocks, Volume } from "./volume/volume.ts";
+export {
+  isSourceVolume,
+  type SourceVolume,
+  type VolumeSourceOptions,
+  volumeFile,
+  volumeSource,
+} from "./volume/volume-entry.ts";
+export { type VolumePlaneOptions, volumePlane } from "./volume/volume-plane.ts";

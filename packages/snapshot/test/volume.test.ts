@@ -5,7 +5,15 @@ import { openRepository, type Repository, type WriteSession } from "@dm/repo";
 import { memoryStore } from "@dm/storage";
 import { beforeAll, describe, expect, it } from "vitest";
 import { findEntry, listSnapshots, openFile, type Snapshot } from "../src/index.ts";
-import { type StoreVolumeOptions, storeVolume } from "../src/volume/store-volume.ts";
+import { inPlacePlane } from "../src/upload/in-place-plane.ts";
+import {
+  beginVolume,
+  type ChunkSink,
+  type StoreVolumeOptions,
+  storeVolume,
+} from "../src/volume/store-volume.ts";
+import { type SourceVolume, volumeSource } from "../src/volume/volume-entry.ts";
+import { volumePlane } from "../src/volume/volume-plane.ts";
 import { newRepository } from "./new-repository.ts";
 import { memoisedDeriveKey, openGolden } from "./open-golden.ts";
 import { fc } from "./property.ts";
@@ -24,15 +32,20 @@ describe("storeVolume", () => {
     await using session = await repository.openWriteSession();
     await using other = await repository.openWriteSession();
     await fc.assert(
-      fc.asyncProperty(fc.array(segment, { maxLength: 10 }), async (layout) => {
-        const volume = volumeOfSegments(layout);
-        const stored = await storeVolume(session, volume, options);
-        expect(stored.objectId).toBe(await wholeIn(other, volume.bytes));
-        expect(stored.doneBytes).toBe(volume.sizeBytes);
-        expect(stored.readBytes).toBe(volume.readBytes);
-        const reader = await session.openObject(stored.objectId);
-        expect(Buffer.compare(await reader.read(), volume.bytes)).toBe(0);
-      }),
+      fc.asyncProperty(
+        fc.array(segment, { maxLength: 10 }),
+        fc.nat(3),
+        async (layout, parallel) => {
+          const volume = volumeOfSegments(layout);
+          const sink = parallel === 0 ? undefined : sinkOf(session, parallel);
+          const stored = await storeVolume(session, volume, { ...options, sink });
+          expect(stored.objectId).toBe(await wholeIn(other, volume.bytes));
+          expect(stored.doneBytes).toBe(volume.sizeBytes);
+          expect(stored.readBytes).toBe(volume.readBytes);
+          const reader = await session.openObject(stored.objectId);
+          expect(Buffer.compare(await reader.read(), volume.bytes)).toBe(0);
+        },
+      ),
       { numRuns: 20 },
     );
   });
@@ -62,13 +75,21 @@ describe("storeVolume", () => {
     await using session = await repository.openWriteSession();
     const volume = memoryVolume(splitmix64(3, 3_000_000));
     const checkpoints: Array<{ objectId: string; sizeBytes: number }> = [];
-    const stored = await storeVolume(session, volume, {
+    const halves = sinkOf(session, 2);
+    const task = beginVolume(session, volume, {
       ...options,
-      checkpointIntervalMs: 0,
-      async onCheckpoint(checkpoint) {
-        checkpoints.push(checkpoint);
+      sink: {
+        ...halves,
+        async put(bytes, call) {
+          const checkpoint = await task.checkpoint();
+          if (checkpoint) checkpoints.push(checkpoint);
+          return halves.put(bytes, call);
+        },
       },
     });
+    const stored = await task.done;
+    expect(stored.objectId).toBe(await wholeIn(session, volume.bytes));
+    expect((await task.checkpoint())!.objectId).toBe(stored.objectId);
     const middle = checkpoints[checkpoints.length >> 1]!;
     const soFar = await (await session.openObject(middle.objectId)).read();
     expect(Buffer.compare(soFar, volume.bytes.subarray(0, middle.sizeBytes))).toBe(0);
@@ -81,7 +102,78 @@ describe("storeVolume", () => {
     expect(resumed.keptBytes).toBeGreaterThan(middle.sizeBytes - 300_000);
     expect(again.readBytes).toBe(volume.sizeBytes - resumed.keptBytes);
   });
+
+  it("fails with the first chunk that a sink cannot store, once all others are done", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    let count = 0;
+    let open = 0;
+    const sink: ChunkSink = {
+      parallelChunks: 3,
+      async put() {
+        const number = count++;
+        open += 1;
+        const stored = (async () => {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          open -= 1;
+          if (number === 4) throw new Error("no room");
+          return "00";
+        })();
+        return { stored };
+      },
+    };
+    const storing = storeVolume(session, memoryVolume(splitmix64(1, 3 << 20)), {
+      ...options,
+      sink,
+    });
+    await expect(storing).rejects.toThrow("no room");
+    expect(open).toBe(0);
+    expect(count).toBeLessThan(10);
+  });
+
+  it("is what a data plane does with the file of a volume, and with no other", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const volume = volumeOfSegments([
+      { kind: "hole", length: 3 << 20, seed: 0 },
+      { kind: "random", length: 1 << 20, seed: 1 },
+    ]);
+    const [file] = await volumeSource(volume, { name: "/dev/vdb", openedAtNs: 0n }).list();
+    if (file?.type !== "f") throw new Error("no file");
+    await using plane = volumePlane(session, inPlacePlane(session), options);
+    let told = 0;
+    const onBytes = (bytes: number): void => {
+      told += bytes;
+    };
+    const stored = await plane.store(file, { onBytes }).done;
+    expect(volume.readBytes).toBe(1 << 20);
+    expect(stored).toMatchObject({
+      objectId: await wholeIn(session, volume.bytes),
+      sizeBytes: 4 << 20,
+    });
+    expect(told).toBe(4 << 20);
+    const { volume: _, ...plain } = file as SourceVolume;
+    async function* bytes(): AsyncGenerator<Uint8Array> {
+      yield volume.bytes;
+    }
+    const read = plane.store({ ...plain, read: bytes }, { splitter });
+    expect((await read.done).objectId).toBe(stored.objectId);
+  });
 });
+
+/** Chunks that a session stores a moment after it has taken them. */
+function sinkOf(session: WriteSession, parallelChunks: number): ChunkSink {
+  return {
+    parallelChunks,
+    async put(bytes) {
+      const copy = bytes.slice();
+      const stored = new Promise((resolve) => setTimeout(resolve, 1)).then(() =>
+        session.writePart(copy),
+      );
+      return { stored };
+    },
+  };
+}
 
 describe("storeVolume with changed blocks", () => {
   let repository: Repository;

@@ -5,8 +5,12 @@
  * @module
  */
 import type { CompressorName } from "@dm/compression";
-import type { IndirectEntry, ObjectId, WriteSession } from "@dm/repo";
-import { parseObjectId } from "@dm/repo";
+import {
+  type ObjectId,
+  type ObjectWriterOptions,
+  parseObjectId,
+  type WriteSession,
+} from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { type ByteRange, mergeRanges } from "./byte-ranges.ts";
 import { type CutBase, cutVolume } from "./cutter.ts";
@@ -25,6 +29,16 @@ export interface VolumeProgress {
   readonly keptBytes: number;
 }
 
+/** Takes chunks into a write session. */
+export interface ChunkSink {
+  /**
+   * Waits until `bytes` need not be borrowed any longer; `stored` settles with the object id of the chunk. At most
+   * `parallelChunks` of them are not settled at once.
+   */
+  put(bytes: Uint8Array, options: CallOptions): Promise<{ readonly stored: Promise<string> }>;
+  readonly parallelChunks: number;
+}
+
 export interface StoreVolumeOptions extends CallOptions {
   /** The repository's, by name. */
   readonly splitter: string;
@@ -34,20 +48,33 @@ export interface StoreVolumeOptions extends CallOptions {
   readonly metadataCompressor?: CompressorName | null | undefined;
   /** Reads only what has changed. The base must have been made with the same splitter; what it lacks is read. */
   readonly changedBlocks?: ChangedBlocks | undefined;
+  /** What hashes and stores; in this thread, one chunk at a time, by default. */
+  readonly sink?: ChunkSink | undefined;
   /** Bytes that are read at once; 4 MiB by default. */
   readonly blockBytes?: number | undefined;
-  /** Told after each chunk. */
+  /** Told after each chunk; keep it cheap. */
   readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;
-  /** How often to give out an object over what is stored so far; never by default. */
-  readonly checkpointIntervalMs?: number | undefined;
-  readonly onCheckpoint?:
-    | ((stored: { readonly objectId: ObjectId; readonly sizeBytes: number }) => Promise<void>)
-    | undefined;
 }
 
 export interface StoredVolume extends VolumeProgress {
   readonly objectId: ObjectId;
 }
+
+/** A volume under way. */
+export interface VolumeTask {
+  readonly done: Promise<StoredVolume>;
+  /**
+   * The object over what is stored so far, from the volume's beginning on; undefined when that is nothing yet. With it as the
+   * base of `changedBlocks`, and no changes, a later run goes on.
+   */
+  checkpoint(): Promise<{ readonly objectId: ObjectId; readonly sizeBytes: number } | undefined>;
+}
+
+/** What is needed of a write session to store volumes. */
+export type VolumeSession = Pick<
+  WriteSession,
+  "contentInfo" | "joinParts" | "objectParts" | "writePart"
+>;
 
 /**
  * Stores a volume through a write session. Memory: two blocks, two chunks, and about 100 bytes for each chunk.
@@ -55,30 +82,87 @@ export interface StoredVolume extends VolumeProgress {
  * @example const { objectId } = await storeVolume(session, volume, { splitter: repository.format.splitter });
  */
 export async function storeVolume(
-  session: WriteSession,
+  session: VolumeSession,
   volume: Volume,
   options: StoreVolumeOptions,
 ): Promise<StoredVolume> {
-  const { changedBlocks, onProgress, signal } = options;
-  const base = changedBlocks && (await openBase(session, changedBlocks, volume.sizeBytes, options));
-  const parts: IndirectEntry[] = [];
-  const idsOfZeros = new Map<number, string>();
-  const progress = {
-    sizeBytes: volume.sizeBytes,
-    doneBytes: 0,
-    readBytes: 0,
-    zeroBytes: 0,
-    keptBytes: 0,
+  return beginVolume(session, volume, options).done;
+}
+
+/** As {@link storeVolume}, for callers that want checkpoints. */
+export function beginVolume(
+  session: VolumeSession,
+  volume: Volume,
+  options: StoreVolumeOptions,
+): VolumeTask {
+  const parts: VolumePart[] = [];
+  const done = storeParts(session, volume, options, parts);
+  done.catch(() => undefined);
+  return {
+    done,
+    async checkpoint() {
+      const firstMissing = parts.findIndex(({ objectId }) => objectId === "");
+      const stored = firstMissing < 0 ? parts.slice() : parts.slice(0, firstMissing);
+      const last = stored.at(-1);
+      if (last === undefined) return undefined;
+      const objectId = await session.joinParts(stored, joinOptions(options));
+      return { objectId, sizeBytes: last.start + last.length };
+    },
   };
-  const store = (bytes: Uint8Array): Promise<string> => session.writePart(bytes, options);
-  const storeZeros = async (length: number): Promise<string> => {
+}
+
+interface VolumePart extends ByteRange {
+  /** Empty until it is stored. */
+  objectId: string;
+}
+
+const joinOptions = ({ metadataCompressor, signal }: StoreVolumeOptions): ObjectWriterOptions => ({
+  metadataCompressor,
+  signal,
+});
+
+async function storeParts(
+  session: VolumeSession,
+  volume: Volume,
+  options: StoreVolumeOptions,
+  parts: VolumePart[],
+): Promise<StoredVolume> {
+  const { changedBlocks, compressor, onProgress, signal, sink } = options;
+  const { sizeBytes } = volume;
+  const base = changedBlocks && (await openBase(session, changedBlocks, sizeBytes, options));
+  const progress = { sizeBytes, doneBytes: 0, readBytes: 0, zeroBytes: 0, keptBytes: 0 };
+  const idsOfZeros = new Map<number, string>();
+  const write = (bytes: Uint8Array): Promise<string> =>
+    session.writePart(bytes, { compressor, signal });
+  const writeZeros = async (length: number): Promise<string> => {
     const known = idsOfZeros.get(length);
     if (known !== undefined) return known;
-    const id = await store(new Uint8Array(length));
+    const id = await write(new Uint8Array(length));
     idsOfZeros.set(length, id);
     return id;
   };
-  const join = (): Promise<ObjectId> => session.joinParts(parts, options);
+  const underWay = new Set<Promise<void>>();
+  let failure: { readonly reason: unknown } | undefined;
+  const put = async (part: VolumePart, bytes: Uint8Array): Promise<void> => {
+    if (sink === undefined) {
+      part.objectId = await write(bytes);
+      return;
+    }
+    while (underWay.size >= sink.parallelChunks) await Promise.race(underWay);
+    if (failure) throw failure.reason;
+    const { stored } = await sink.put(bytes, { signal });
+    const settled = stored
+      .then(
+        (id) => {
+          part.objectId = id;
+        },
+        (reason: unknown) => {
+          failure ??= { reason };
+        },
+      )
+      .finally(() => underWay.delete(settled));
+    underWay.add(settled);
+  };
   const chunks = cutVolume(volume, {
     splitter: options.splitter,
     blockBytes: options.blockBytes,
@@ -88,31 +172,30 @@ export async function storeVolume(
       progress.readBytes += count;
     },
   });
-  let checkpointAtMs = performance.now();
-  for await (const chunk of chunks) {
-    const { length, start } = chunk;
-    let objectId: string;
-    if (chunk.kind === "data") objectId = await store(chunk.bytes);
-    else if (chunk.kind === "zero") objectId = await storeZeros(length);
-    else objectId = chunk.objectId;
-    parts.push({ start, length, objectId });
-    progress.doneBytes += length;
-    if (chunk.kind === "zero") progress.zeroBytes += length;
-    if (chunk.kind === "kept") progress.keptBytes += length;
-    onProgress?.({ ...progress });
-    const { checkpointIntervalMs, onCheckpoint } = options;
-    if (onCheckpoint === undefined || checkpointIntervalMs === undefined) continue;
-    if (performance.now() - checkpointAtMs < checkpointIntervalMs) continue;
-    await onCheckpoint({ objectId: await join(), sizeBytes: progress.doneBytes });
-    checkpointAtMs = performance.now();
+  try {
+    for await (const chunk of chunks) {
+      const { kind, length, start } = chunk;
+      const part: VolumePart = { start, length, objectId: "" };
+      parts.push(part);
+      if (kind === "data") await put(part, chunk.bytes);
+      else if (kind === "zero") part.objectId = await writeZeros(length);
+      else part.objectId = chunk.objectId;
+      progress.doneBytes += length;
+      if (kind === "zero") progress.zeroBytes += length;
+      if (kind === "kept") progress.keptBytes += length;
+      onProgress?.({ ...progress });
+    }
+  } finally {
+    await Promise.all(underWay);
   }
-  if (parts.length === 0) parts.push({ start: 0, length: 0, objectId: await storeZeros(0) });
-  return { ...progress, objectId: await join() };
+  if (failure) throw failure.reason;
+  if (parts.length === 0) parts.push({ start: 0, length: 0, objectId: await writeZeros(0) });
+  return { ...progress, objectId: await session.joinParts(parts, joinOptions(options)) };
 }
 
 /** The parts of the base, as far as they can be read for ever: what is gone or marked as deleted counts as changed. */
 async function openBase(
-  session: WriteSession,
+  session: VolumeSession,
   { baseObjectId, ranges }: ChangedBlocks,
   sizeBytes: number,
   options: CallOptions,

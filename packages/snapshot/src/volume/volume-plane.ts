@@ -1,0 +1,52 @@
+/**
+ * A data plane that knows volumes: what `volumeSource` gives is stored by `storeVolume`, everything else by the plane below.
+ * With it an uploader of trees backs up volumes.
+ * Proof: test/volume.test.ts.
+ * @module
+ */
+import type { SourceFile } from "../source/source-entry.ts";
+import type { DataPlane, StoreFileOptions, StoreTask } from "../upload/data-plane.ts";
+import {
+  beginVolume,
+  type ChunkSink,
+  type VolumeProgress,
+  type VolumeSession,
+} from "./store-volume.ts";
+import type { ChangedBlocks } from "./volume.ts";
+import { isSourceVolume } from "./volume-entry.ts";
+
+export interface VolumePlaneOptions {
+  /** The repository's, by name. */
+  readonly splitter: string;
+  readonly changedBlocks?: ChangedBlocks | undefined;
+  readonly sink?: ChunkSink | undefined;
+  readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;
+}
+
+/** Disposing it disposes the plane below. */
+export function volumePlane(
+  session: VolumeSession,
+  plane: DataPlane,
+  options: VolumePlaneOptions,
+): DataPlane {
+  const store = (file: SourceFile, storing: StoreFileOptions = {}): StoreTask => {
+    if (!isSourceVolume(file)) return plane.store(file, storing);
+    const { compressor, metadataCompressor, onBytes, resumeFrom, signal } = storing;
+    let toldBytes = 0;
+    const { checkpoint, done } = beginVolume(session, file.volume, {
+      splitter: storing.splitter ?? options.splitter,
+      compressor,
+      metadataCompressor,
+      signal,
+      sink: options.sink,
+      changedBlocks: resumeFrom ? { baseObjectId: resumeFrom, ranges: [] } : options.changedBlocks,
+      onProgress(progress) {
+        onBytes?.(progress.doneBytes - toldBytes);
+        toldBytes = progress.doneBytes;
+        options.onProgress?.(progress);
+      },
+    });
+    return { done, checkpoint };
+  };
+  return { store, [Symbol.asyncDispose]: () => plane[Symbol.asyncDispose]() };
+}
