@@ -68,6 +68,22 @@ export {
   walkTree,
 } from "./tree.ts";
 export type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./upload/data-plane.ts";
+export { inPlacePlane, type PlaneSession } from "./upload/in-place-plane.ts";
+export { previousSnapshots } from "./upload/previous.ts";
+export type { UploadFailure } from "./upload/tree-upload.ts";
+export {
+  maxCheckpointIntervalMs,
+  type UploadSnapshotOptions,
+  uploadSnapshot,
+} from "./upload/upload.ts";
+export {
+  defaultUploadRules,
+  type EntryFilter,
+  type UploadRules,
+  type UploadRuleTree,
+  uniformRules,
+} from "./upload/upload-policy.ts";
+export type { ProgressListener, UploadProgress } from "./upload/upload-progress.ts";
 export {
   chooseVeleroParent,
   findVeleroParent,

@@ -50,7 +50,7 @@ export function snapshotLabels(
  * for (const { id, source } of await listSnapshots(repository)) console.log(id, source.path);
  */
 export async function listSnapshots(
-  repository: ManifestSource,
+  repository: Pick<ManifestSource, "findManifests">,
   options: ListSnapshotsOptions = {},
 ): Promise<Snapshot[]> {
   const { onInvalid, signal, source = {}, tags = {} } = options;

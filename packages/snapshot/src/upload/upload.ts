@@ -1,0 +1,296 @@
+/**
+ * Backs up a tree or a file: walks it, stores what no previous snapshot has, checkpoints on the way, and saves the manifest.
+ * Format: docs/format/snapshots.md. Proof: test/upload.test.ts, test/upload.kopia.test.ts.
+ * @module
+ */
+import { type Clock, type Logger, systemClock, UnsupportedError } from "@dm/core";
+import type { Repository, WriteSession } from "@dm/repo";
+import type { CallOptions } from "@dm/storage";
+import type { DirectoryEntry } from "../directory-entry.ts";
+import { putSnapshot } from "../edit.ts";
+import type { Snapshot, SnapshotSource, SnapshotStats } from "../snapshot-codec.ts";
+import { listSnapshots } from "../snapshots.ts";
+import type { SourceEntry } from "../source/source-entry.ts";
+import type { DataPlane } from "./data-plane.ts";
+import { inPlacePlane } from "./in-place-plane.ts";
+import { PreviousDirectories, previousSnapshots } from "./previous.ts";
+import { TreeUpload, type UploadFailure } from "./tree-upload.ts";
+import {
+  defaultUploadRules,
+  type EntryFilter,
+  type UploadRuleTree,
+  uniformRules,
+} from "./upload-policy.ts";
+import { ProgressCounter, type ProgressListener } from "./upload-progress.ts";
+
+/** Longest and default time between checkpoints: garbage collection spares what nothing refers to for a day. */
+export const maxCheckpointIntervalMs = 45 * 60_000;
+
+export interface UploadSnapshotOptions extends CallOptions {
+  /** Whose data it is, and what it is called: under these names its snapshots are found. */
+  readonly source: SnapshotSource;
+  /** Kopia's built-in policy everywhere by default. */
+  readonly policies?: UploadRuleTree | undefined;
+  /** Chooses what is backed up; everything by default. */
+  readonly filter?: EntryFilter | undefined;
+  /** Stores the files' data, into this very session; a plane in this thread by default. The caller disposes of it. */
+  readonly dataPlane?: DataPlane | undefined;
+  /**
+   * Snapshots whose files are taken over where nothing has changed; by default, as Kopia has it, the newest complete one of
+   * this source, and every incomplete one since.
+   */
+  readonly previous?: readonly Snapshot[] | undefined;
+  readonly description?: string | undefined;
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  /** Any pin keeps the snapshot from expiring. */
+  readonly pins?: readonly string[] | undefined;
+  /** In the place of when it really began; the end moves along unless it is given, too. */
+  readonly startedAtNs?: bigint | undefined;
+  /** In the place of when it really ended; the start moves along unless it is given, too. */
+  readonly endedAtNs?: bigint | undefined;
+  /** Files under way at once; as many as there are processors by default. */
+  readonly parallel?: number | undefined;
+  /** Time between checkpoints; 45 minutes by default and at most. */
+  readonly checkpointIntervalMs?: number | undefined;
+  /** Tags of checkpoints; none by default. */
+  readonly checkpointTags?: Readonly<Record<string, string>> | undefined;
+  /** Bytes read after which the upload is cut off; the snapshot is incomplete then. No limit by default. */
+  readonly uploadLimitBytes?: number | undefined;
+  /** The first failure that no policy ignores cuts the upload off; off by default. */
+  readonly failFast?: boolean | undefined;
+  /** Share of the unchanged files that is read all the same, 0 (default) to 100. */
+  readonly forceHashPercent?: number | undefined;
+  /** On abort save what is there as an incomplete snapshot, and return it; by default the abort reason is thrown. */
+  readonly saveOnAbort?: boolean | undefined;
+  /** Do not save a snapshot whose root is the previous one's; off by default. */
+  readonly ignoreIdentical?: boolean | undefined;
+  /** Told at most five times a second, and at the end. */
+  readonly onProgress?: ProgressListener | undefined;
+  /** Told of each entry that will be missing. */
+  readonly onFailure?: ((failure: UploadFailure) => void) | undefined;
+  /** The system's by default. Its `sleep` must really wait. */
+  readonly clock?: Clock | undefined;
+  /** Silent by default. */
+  readonly logger?: Logger | undefined;
+  /** Called before each flush that makes a snapshot of this source visible: retention. */
+  readonly expire?: ((session: WriteSession, source: SnapshotSource) => Promise<void>) | undefined;
+}
+
+/**
+ * Makes a snapshot. When the promise settles, it and all its data are durable; before that nobody sees it. Entries that could
+ * not be read are missing: `rootEntry.summary` counts and lists them. Its id is empty when `ignoreIdentical` kept it from
+ * being saved.
+ * @param target a repository, for which a write session is opened; or a session, which is flushed and stays open
+ * @throws {UnsupportedError} `DM_SOURCE_UNSUPPORTED` when the source is neither a directory nor a file
+ * @throws whatever the listing of a root directory throws, and what the repository throws
+ */
+export async function uploadSnapshot(
+  target: Repository | WriteSession,
+  source: SourceEntry,
+  options: UploadSnapshotOptions,
+): Promise<Snapshot> {
+  const { checkpointIntervalMs = maxCheckpointIntervalMs } = options;
+  if (!(checkpointIntervalMs > 0 && checkpointIntervalMs <= maxCheckpointIntervalMs))
+    throw new RangeError("checkpoints must not be more than 45 minutes apart");
+  if (!("openWriteSession" in target)) return upload(target, source, options);
+  await using session = await target.openWriteSession({ signal: options.signal });
+  const snapshot = await upload(session, source, options);
+  await session.commit();
+  return snapshot;
+}
+
+async function upload(
+  session: WriteSession,
+  source: SourceEntry,
+  options: UploadSnapshotOptions,
+): Promise<Snapshot> {
+  const { clock = systemClock, signal } = options;
+  signal?.throwIfAborted();
+  const startedAtNs = clock.nowNs();
+  const previous =
+    options.previous ??
+    previousSnapshots(await listSnapshots(session, { source: options.source, signal }));
+  const counter = new ProgressCounter(options.onProgress);
+  const summary = previous.find(({ incompleteReason }) => !incompleteReason)?.rootEntry?.summary;
+  if (summary) {
+    counter.estimatedFiles = summary.fileCount + summary.symlinkCount;
+    counter.estimatedBytes = summary.totalBytes;
+  }
+  const plane = options.dataPlane ?? inPlacePlane(session);
+  const walk = new TreeUpload({
+    session,
+    plane,
+    counter,
+    logger: options.logger,
+    parallel: options.parallel || defaultParallel(),
+    filter: options.filter,
+    uploadLimitBytes: options.uploadLimitBytes,
+    failFast: options.failFast ?? false,
+    forceHashPercent: options.forceHashPercent ?? 0,
+    random: Math.random,
+    onFailure: options.onFailure,
+  });
+  const onAbort = (): void => {
+    if (options.saveOnAbort) walk.cutOff("canceled");
+    else walk.fail(signal?.reason);
+  };
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const prototype = { ...emptySnapshot, source: options.source, startedAtNs };
+  const checkpoints = new Checkpoints(session, walk, prototype, options);
+  let rootEntry: DirectoryEntry;
+  try {
+    rootEntry = await walkRoot(walk, source, previous, options);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    await checkpoints.end();
+    if (!options.dataPlane) await plane[Symbol.asyncDispose]();
+  }
+  const { incompleteReason } = walk;
+  const snapshot: Snapshot = {
+    ...prototype,
+    ...times(startedAtNs, clock.nowNs(), options),
+    description: options.description ?? "",
+    stats: { ...walk.stats },
+    ...(incompleteReason && { incompleteReason }),
+    rootEntry,
+    tags: options.tags ?? {},
+    pins: [...(options.pins ?? [])].sort(),
+  };
+  counter.finish();
+  const isIdentical = previous[0]?.rootEntry?.objectId === rootEntry.objectId;
+  if (options.ignoreIdentical && isIdentical) {
+    await session.flush();
+    return snapshot;
+  }
+  return save(session, snapshot, options);
+}
+
+async function walkRoot(
+  walk: TreeUpload,
+  source: SourceEntry,
+  previous: readonly Snapshot[],
+  { policies = uniformRules(defaultUploadRules) }: UploadSnapshotOptions,
+): Promise<DirectoryEntry> {
+  if (source.type === "failure") throw source.error;
+  if (source.type === "d") {
+    const roots = previous.flatMap(({ rootEntry }) => (rootEntry ? [rootEntry] : []));
+    const byId = new Map(
+      roots.filter(({ type }) => type === "d").map((root) => [root.objectId, root]),
+    );
+    return walk.directory(source, policies, [...byId.values()]);
+  }
+  if (source.type === "f")
+    return walk.file(source, policies, PreviousDirectories.ofFiles(previous));
+  throw new UnsupportedError(
+    "DM_SOURCE_UNSUPPORTED",
+    `${JSON.stringify(source.name)} is neither a directory nor a file`,
+  );
+}
+
+async function save(
+  session: WriteSession,
+  snapshot: Snapshot,
+  { expire }: UploadSnapshotOptions,
+): Promise<Snapshot> {
+  const saved = putSnapshot(session, snapshot);
+  await expire?.(session, snapshot.source);
+  await session.flush();
+  return saved;
+}
+
+/** Saves an incomplete snapshot again and again while the walk is under way. */
+class Checkpoints {
+  readonly #ended = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(
+    session: WriteSession,
+    walk: TreeUpload,
+    prototype: Snapshot,
+    options: UploadSnapshotOptions,
+  ) {
+    this.#done = this.#run(session, walk, prototype, options);
+  }
+
+  async #run(
+    session: WriteSession,
+    walk: TreeUpload,
+    prototype: Snapshot,
+    options: UploadSnapshotOptions,
+  ): Promise<void> {
+    const { checkpointIntervalMs = maxCheckpointIntervalMs, clock = systemClock } = options;
+    const { signal } = this.#ended;
+    for (;;) {
+      try {
+        await clock.sleep(checkpointIntervalMs, { signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error;
+      }
+      if (signal.aborted) return;
+      try {
+        const rootEntry = await walk.checkpoint();
+        if (!rootEntry) continue;
+        const incompleteReason = "checkpoint";
+        const endedAtNs = clock.nowNs();
+        const tags = options.checkpointTags ?? {};
+        await save(
+          session,
+          { ...prototype, endedAtNs, incompleteReason, rootEntry, tags },
+          options,
+        );
+      } catch (error) {
+        // Without checkpoints what is stored may be collected as garbage: better no snapshot than one that lacks data.
+        walk.fail(error);
+        return;
+      }
+    }
+  }
+
+  /** Waits for one that is under way. */
+  async end(): Promise<void> {
+    this.#ended.abort();
+    await this.#done;
+  }
+}
+
+const emptyStats: SnapshotStats = {
+  totalSize: 0,
+  excludedTotalSize: 0,
+  fileCount: 0,
+  cachedFiles: 0,
+  nonCachedFiles: 0,
+  dirCount: 0,
+  excludedFileCount: 0,
+  excludedDirCount: 0,
+  ignoredErrorCount: 0,
+  errorCount: 0,
+};
+
+const emptySnapshot: Snapshot = {
+  id: "",
+  source: { host: "", userName: "", path: "" },
+  description: "",
+  startedAtNs: 0n,
+  endedAtNs: 0n,
+  stats: emptyStats,
+  tags: {},
+  pins: [],
+};
+
+/** With one of the two given, the other keeps its distance, as Kopia has it. */
+function times(
+  startedAtNs: bigint,
+  endedAtNs: bigint,
+  { endedAtNs: end, startedAtNs: start }: UploadSnapshotOptions,
+): { startedAtNs: bigint; endedAtNs: bigint } {
+  const lengthNs = endedAtNs - startedAtNs;
+  if (start !== undefined) return { startedAtNs: start, endedAtNs: end ?? start + lengthNs };
+  if (end !== undefined) return { startedAtNs: end - lengthNs, endedAtNs: end };
+  return { startedAtNs, endedAtNs };
+}
+
+function defaultParallel(): number {
+  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+  return navigator?.hardwareConcurrency ?? 4;
+}
