@@ -1,1 +1,8 @@
+export {
+  createDataPlane,
+  type DataPlaneDescription,
+  type DataPlaneOptions,
+  type WorkerDataPlane,
+} from "./data-plane/data-plane.ts";
 export type { ByteRange, ExtendedAttribute, Posix } from "./posix/posix.ts";
+export { restoreTree } from "./restore/restore-tree.ts";
