@@ -2,7 +2,7 @@
  * Lists of snapshots, of their directories, files by path, and verification, on golden repositories and damaged ones,
  * against what kopia recorded. Kopia's own output is compared byte for byte in interop.kopia.test.ts.
  */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { corruptCases, type Json, sha256Hex } from "@dm/fixtures";
 import { formatTime, parseTime } from "@dm/repo";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -101,6 +101,60 @@ it("shows the versions of a path, and where it was not there", async () => {
   expect([none.out, none.err]).toEqual(["", `No snapshot holds ${source}/never/was.\n`]);
 });
 
+describe("verification over several runs", () => {
+  const home = new Home();
+  const proofs = home.path("proofs");
+  const written = (): Json => JSON.parse(readFileSync(home.path("report"), "utf8"));
+  const verify = async (flags: string): Promise<Json> => {
+    const line = `snapshot verify --resume ${proofs} --report ${home.path("report")} ${flags}`;
+    await home.ok(line);
+    return written();
+  };
+  beforeAll(async () => {
+    await home.golden("v3-manifests");
+  });
+  afterAll(() => home[Symbol.dispose]());
+
+  it("reads one share after the other, and all in the end", async () => {
+    const { counts } = await verify("--verify-files-percent=0");
+    let read = 0;
+    for (const from of [0, 0.25, 0.5, 0.75]) {
+      const report = await verify("--verify-files-percent=25");
+      expect(report.choice).toMatchObject({ share: 0.25, from });
+      expect(report.counts.filesProvenEarlier).toBe(read);
+      read += report.counts.filesRead;
+      expect(report.proof.share).toBe(read / counts.files);
+    }
+    expect(read).toBe(counts.files);
+    const { proof, repository, snapshots } = written();
+    expect([proof.share, proof.oldest <= proof.newest]).toEqual([1, true]);
+    expect(snapshots.length).toBeGreaterThan(1);
+    expect(repository).toMatch(/^[0-9a-f]{64}$/);
+    // Nothing is left to read, until the proofs are too old.
+    expect((await verify("--verify-files-percent=100")).counts.filesRead).toBe(0);
+    const old = await verify("--verify-files-percent=100 --max-proof-age=0s");
+    expect(old.counts.filesRead).toBe(counts.files);
+  });
+
+  it("goes on behind a line that was cut off", async () => {
+    const whole = readFileSync(proofs, "utf8");
+    writeFileSync(proofs, whole.slice(0, -20));
+    const { proof } = await verify("--verify-files-percent=100");
+    expect(proof.share).toBe(1);
+    expect((await verify("--verify-files-percent=100")).counts.filesRead).toBe(0);
+  });
+
+  it("refuses what belongs to something else", async () => {
+    writeFileSync(home.path("other"), "what");
+    const other = await home.run(`snapshot verify --resume ${home.path("other")}`);
+    expect([other.code, other.err]).toEqual([1, expect.stringContaining("DM_PROOFS_INVALID")]);
+    using elsewhere = new Home();
+    await elsewhere.golden("v3-flat");
+    const { code, err } = await elsewhere.run(`snapshot verify --resume ${proofs}`);
+    expect([code, err]).toEqual([2, expect.stringContaining("another repository")]);
+  });
+});
+
 it("names the files that are damaged, and fails", async () => {
   const damaged = corruptCases().find(({ name }) => name === "v1-index-v2/index-missing")!;
   using home = new Home();
@@ -114,6 +168,14 @@ it("names the files that are damaged, and fails", async () => {
   const { errorCount, errorStrings } = JSON.parse(out);
   expect(errorCount).toBe(errorStrings.length);
   expect(err).toContain(`encountered ${errorCount} errors`);
+  const few = await home.run("snapshot verify --json --max-errors=1 --parallel=1");
+  expect([few.code, JSON.parse(few.out).errorCount]).toEqual([1, 1]);
+  const report = ["snapshot", "verify", "--report", home.path("report")];
+  expect((await home.run(report)).code).toBe(1);
+  expect(JSON.parse(readFileSync(home.path("report"), "utf8"))).toMatchObject({
+    ok: false,
+    errorCount,
+  });
   expect(errorStrings[0]).toMatch(/^alice@node-a:\/data\/vol1@.* \[DM_CONTENT_NOT_FOUND\]$/);
 });
 

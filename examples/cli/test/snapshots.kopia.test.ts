@@ -89,6 +89,39 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
     }
   });
 
+  it("verification", { timeout: 60_000 }, async () => {
+    const [first, third] = ids();
+    const { obj } = listed[0]!.rootEntry;
+    const inner = source("inner");
+    const choices = [
+      [],
+      [first],
+      [first, third],
+      ["--sources", inner],
+      ["--sources", inner, "--sources", home.path("source")],
+      ["--directory-id", obj],
+      ["--directory-id", `${obj}/inner`, first],
+      ["--file-id", `${obj}/a.txt`, "--file-id", `${obj}/inner/deep/large`],
+    ];
+    for (const choice of choices) {
+      const line = ["snapshot", "verify", ...choice, "--verify-files-percent=100"];
+      await expectEqual(home, [...line, "--json"]);
+      const theirs = await runKopia(home, line);
+      const ours = await home.ok(line);
+      const last = (text: string): string => text.trimEnd().split("\n").at(-1)!;
+      expect([ours.out, last(ours.err)], String(line)).toEqual([theirs.out, last(theirs.err)]);
+    }
+    const fewer = ["snapshot", "verify", "--json", "--file-parallelism=2", "--parallel=3"];
+    await expectEqual(home, fewer);
+    const wrong = [["0".repeat(32)], ["--directory-id", "what"], ["--file-id", `${obj}/no`]];
+    for (const choice of wrong) {
+      const line = ["snapshot", "verify", ...choice];
+      const theirs = await runKopia(home, line);
+      const ours = await home.run(line);
+      expect([line.at(-1), ours.code > 0]).toEqual([line.at(-1), theirs.code !== 0]);
+    }
+  });
+
   it("deletion, which each sees of the other", { timeout: 60_000 }, async () => {
     const [first, third] = ids();
     const { obj } = listed[0]!.rootEntry;

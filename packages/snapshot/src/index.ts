@@ -70,19 +70,12 @@ export {
 export type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./upload/data-plane.ts";
 export { inPlacePlane, type PlaneSession } from "./upload/in-place-plane.ts";
 export { previousSnapshots } from "./upload/previous.ts";
-export type { UploadFailure } from "./upload/tree-upload.ts";
+export type { EntryFilter, UploadFailure } from "./upload/tree-upload.ts";
 export {
   maxCheckpointIntervalMs,
   type UploadSnapshotOptions,
   uploadSnapshot,
 } from "./upload/upload.ts";
-export {
-  defaultUploadRules,
-  type EntryFilter,
-  type UploadRules,
-  type UploadRuleTree,
-  uniformRules,
-} from "./upload/upload-policy.ts";
 export type { ProgressListener, UploadProgress } from "./upload/upload-progress.ts";
 export {
   chooseVeleroParent,
@@ -108,6 +101,11 @@ export {
 } from "./velero/velero-repository.ts";
 export { type FileChoice, nextFrom } from "./verify/file-choice.ts";
 export { ReadProofs } from "./verify/read-proofs.ts";
+export {
+  type VerifyReportFile,
+  type VerifyReportOptions,
+  verifyReportFile,
+} from "./verify/verify-report.ts";
 export {
   type SnapshotFinding,
   type VerifiedTree,
@@ -136,6 +134,11 @@ export {
   type VolumeSession,
   type VolumeTask,
 } from "./volume/store-volume.ts";
+export {
+  type UploadedVolume,
+  type UploadVolumeOptions,
+  uploadVolume,
+} from "./volume/upload-volume.ts";
 export type { ChangedBlocks, Volume } from "./volume/volume.ts";
 export {
   isSourceVolume,

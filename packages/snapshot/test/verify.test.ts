@@ -1,11 +1,18 @@
 // Verification of made-up snapshots: each kind of finding with path and object named, the share of files that is read,
 // progress, and what is thrown because it is no damage.
-import { StorageError } from "@dm/core";
+import { manualClock, StorageError } from "@dm/core";
 import { splitmix64 } from "@dm/fixtures";
-import { openRepository } from "@dm/repo";
+import { openRepository, parseContentId } from "@dm/repo";
 import { memoryStore } from "@dm/storage";
 import { describe, expect, it } from "vitest";
-import { type DirectoryEntry, type VerifySnapshotProgress, verifySnapshot } from "../src/index.ts";
+import {
+  type DirectoryEntry,
+  nextFrom,
+  ReadProofs,
+  type VerifySnapshotProgress,
+  verifySnapshot,
+  verifySnapshots,
+} from "../src/index.ts";
 import { entryOf } from "./made-up.ts";
 import { directoryIn, fileIn, newRepository, snapshotIn } from "./new-repository.ts";
 
@@ -120,15 +127,20 @@ describe("what is read", () => {
     expect(seen.map(({ entriesDone }) => entriesDone)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it("none, or those that chance picks", async () => {
+  it("none, or a share", async () => {
     const { repository, snapshot } = await snapshotWith([]);
     expect((await verifySnapshot(repository, snapshot, { readFiles: 0 })).filesRead).toBe(0);
-    const dice = [0.1, 0.9, 0.49, 0.5];
-    const random = (): number => dice.shift()!;
-    const report = await verifySnapshot(repository, snapshot, { readFiles: 0.5, random });
-    expect(report.filesRead).toBe(2);
-    const byRepository = await verifySnapshot(repository, snapshot, { readFiles: 0.999_999 });
-    expect(byRepository.ok).toBe(true);
+    const most = await verifySnapshot(repository, snapshot, { readFiles: 0.999_999 });
+    expect([most.ok, most.filesRead]).toEqual([true, 4]);
+    // The same seed reads the same files, and the other half the others.
+    const half = { readFiles: 0.5, seed: "s" };
+    const first = await verifySnapshot(repository, snapshot, half);
+    const again = await verifySnapshot(repository, snapshot, half);
+    const other = await verifySnapshot(repository, snapshot, {
+      ...half,
+      from: nextFrom(first.choice),
+    });
+    expect([again.bytesRead, other.bytesRead]).toEqual([first.bytesRead, 406 - first.bytesRead]);
   });
 
   it.each([-0.1, 1.1, Number.NaN])("a share of %s is refused", async (readFiles) => {
@@ -147,6 +159,123 @@ describe("what is read", () => {
     await session.commit();
     const report = await verifySnapshot(repository, snapshot);
     expect(report).toMatchObject({ ok: true, filesRead: 1, entriesDone: 122 });
+  });
+});
+
+describe("several snapshots", () => {
+  it("are looked at once where they have something in common, and each that is damaged is told", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const sound = await fileIn(session, "sound", bytesOf(50));
+    const missing = entryOf({ name: "missing", sizeBytes: 5, objectId: "00".repeat(16) });
+    const inner = await directoryIn(session, "inner", [sound, missing]);
+    const snapshots = [
+      await snapshotIn(session, await directoryIn(session, "r", [inner])),
+      await snapshotIn(session, await directoryIn(session, "r", [inner, sound])),
+      await snapshotIn(session, await directoryIn(session, "r", [sound])),
+    ];
+    await session.commit();
+    const report = await verifySnapshots(repository, snapshots);
+    expect(report.findings.map(({ path, snapshotId }) => [snapshotId, path])).toEqual([
+      [snapshots[0]!.id, "inner/missing"],
+    ]);
+    expect([...report.damagedSnapshots]).toEqual([snapshots[0]!.id, snapshots[1]!.id]);
+    expect(report).toMatchObject({
+      ok: false,
+      isCutOff: false,
+      objectsDone: 6,
+      filesDone: 2,
+      objectBytesDone: 55,
+      entriesDone: 9,
+      filesRead: 1,
+    });
+  });
+
+  it("end at the greatest number of errors", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const damaged = Array.from({ length: 50 }, (_, index) =>
+      entryOf({ name: `f${index}`, objectId: index.toString(16).padStart(32, "0") }),
+    );
+    const snapshot = await snapshotIn(session, await directoryIn(session, "r", damaged));
+    await session.commit();
+    const report = await verifySnapshots(repository, [snapshot], { maxErrors: 3, parallel: 1 });
+    expect([report.findings.length, report.isCutOff]).toEqual([3, true]);
+    const all = await verifySnapshots(repository, [snapshot]);
+    expect([all.findings.length, all.isCutOff]).toEqual([50, false]);
+  });
+});
+
+describe("proofs", () => {
+  const day = 86_400_000;
+
+  /** Forty files, in a repository with a clock of its own. */
+  async function timed() {
+    const { store } = await newRepository();
+    const clock = manualClock(1_700_000_000_000_000_000n);
+    const deriveKey = async (): Promise<Uint8Array> => new Uint8Array(32).fill(9);
+    const repository = await openRepository(store, { password: "p", deriveKey, clock });
+    await using session = await repository.openWriteSession();
+    const files = [];
+    for (let index = 0; index < 40; index++)
+      files.push(await fileIn(session, `f${index}`, bytesOf(100 + index)));
+    const snapshot = await snapshotIn(session, await directoryIn(session, "r", files));
+    await session.commit();
+    return { clock, repository, snapshot };
+  }
+
+  it("let a run that was cut off go on where it was", async () => {
+    const { repository, snapshot } = await timed();
+    const proofs = new ReadProofs("00", "seed");
+    const enough = new AbortController();
+    const cutOff = verifySnapshot(repository, snapshot, {
+      proofs,
+      parallel: 1,
+      signal: enough.signal,
+      onProgress: ({ filesRead }) => {
+        if (filesRead === 15) enough.abort(new Error("enough"));
+      },
+    });
+    await expect(cutOff).rejects.toThrow("enough");
+    // As it is found in the file that was written until then.
+    const found = ReadProofs.parse(proofs.takeUnwritten());
+    const report = await verifySnapshot(repository, snapshot, { proofs: found });
+    expect([report.filesProven, report.filesRead, report.ok]).toEqual([15, 25, true]);
+    expect(report.bytesRead + report.bytesProven).toBe(report.objectBytesDone);
+  });
+
+  it("let shares go round, and grow old", async () => {
+    const { clock, repository, snapshot } = await timed();
+    const proofs = new ReadProofs("00", "seed");
+    let read = 0;
+    for (let round = 0; round < 4; round++) {
+      const report = await verifySnapshot(repository, snapshot, { proofs, readFiles: 0.25 });
+      expect(report.filesProven).toBe(read);
+      read += report.filesRead;
+      proofs.nextFrom = nextFrom(report.choice);
+      clock.advance(day);
+    }
+    expect([read, proofs.size]).toEqual([40, 40]);
+    const maxProofAgeMs = 3.5 * day;
+    const report = await verifySnapshot(repository, snapshot, { proofs, maxProofAgeMs });
+    expect(report.filesProven + report.filesRead).toBe(40);
+    expect(report.filesRead).toBeGreaterThan(0);
+    // The first share was read four days ago, and now.
+    expect(report.newestProofNs! - report.oldestProofNs!).toBe(BigInt(3 * day) * 1_000_000n);
+  });
+
+  it("are not given for what is damaged", async () => {
+    const { repository, snapshot, sound, store } = await snapshotWith([]);
+    const info = await repository.contentInfo(parseContentId(sound[1]!.objectId));
+    const pack = await store.get(info!.packBlobId);
+    pack[info!.packOffset + 20]! ^= 1;
+    await store.put(info!.packBlobId, pack);
+    const proofs = new ReadProofs("00", "seed");
+    const report = await verifySnapshot(repository, snapshot, { proofs });
+    expect(report.findings).toMatchObject([
+      { path: "sound-1", error: { code: "DM_CONTENT_ALTERED" } },
+    ]);
+    expect([proofs.size, proofs.readAtNs(sound[1]!.objectId)]).toEqual([3, undefined]);
   });
 });
 

@@ -1,0 +1,86 @@
+/**
+ * What is checked of one object: that its contents are in the index and in packs that are long enough, and that it reads to
+ * its end with the length that its entry promises. Proof: test/verify.test.ts, test/corrupt.test.ts.
+ * @module
+ */
+import { FormatError, NotFoundError } from "@dm/core";
+import { type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
+import type { CallOptions } from "@dm/storage";
+import type { DirectoryEntry } from "../directory-entry.ts";
+import { openFile } from "../tree.ts";
+
+export async function lengthsOfPacks(
+  { store }: Repository,
+  options: CallOptions,
+): Promise<Map<string, number>> {
+  const lengths = new Map<string, number>();
+  for (const prefix of ["p", "q"])
+    for await (const { id, length } of store.list(prefix, options)) lengths.set(id, length);
+  return lengths;
+}
+
+/** Whether all contents of an object are there, as far as index and list of packs tell; its length where it is known. */
+export async function checkContents(
+  repository: Repository,
+  { objectId }: DirectoryEntry,
+  packLengths: ReadonlyMap<string, number>,
+  options: CallOptions,
+): Promise<number | undefined> {
+  const { compressed, contentId, indirection } = parseObjectId(objectId);
+  let plainLength = 0;
+  for await (const id of repository.objectContents(objectId, options)) {
+    const info = await repository.contentInfo(id, options);
+    if (!info) {
+      throw new NotFoundError(
+        "DM_CONTENT_NOT_FOUND",
+        `content ${id} of object ${objectId} is in no index`,
+        { contentId: id, objectId },
+      );
+    }
+    checkPack(info, objectId, packLengths.get(info.packBlobId));
+    plainLength = info.originalLength;
+  }
+  if (indirection > 0 || contentId === undefined)
+    return (await repository.openObject(objectId, options)).length;
+  return compressed ? undefined : plainLength;
+}
+
+function checkPack(info: IndexEntry, objectId: string, length: number | undefined): void {
+  const { contentId, packBlobId: blobId, packedLength, packOffset: offset } = info;
+  const details = { blobId, contentId, objectId, offset };
+  if (length === undefined) {
+    throw new NotFoundError(
+      "DM_PACK_NOT_FOUND",
+      `pack ${blobId} with content ${contentId} of object ${objectId} is gone`,
+      details,
+    );
+  }
+  if (offset + packedLength > length) {
+    throw new FormatError(
+      "DM_PACK_TRUNCATED",
+      `pack ${blobId} of ${length} bytes ends before content ${contentId} of object ${objectId}`,
+      { ...details, length },
+    );
+  }
+}
+
+export function checkLength(entry: DirectoryEntry, length: number | undefined): void {
+  const { objectId, sizeBytes: expected } = entry;
+  if (length === undefined || length === expected) return;
+  throw new FormatError(
+    "DM_ENTRY_SIZE_MISMATCH",
+    `object ${objectId} has ${length} bytes, its entry says ${expected}`,
+    { objectId, length, expected },
+  );
+}
+
+export async function readWhole(
+  repository: Repository,
+  entry: DirectoryEntry,
+  options: CallOptions,
+): Promise<number> {
+  const object = await openFile(repository, entry, options);
+  let length = 0;
+  for await (const piece of object.stream(options)) length += piece.length;
+  return length;
+}
