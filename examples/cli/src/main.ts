@@ -68,6 +68,10 @@ const groups: Readonly<Record<string, Group>> = {
     description: "Show all versions of a file or directory over all snapshots of it",
     load: async () => (await import("./commands/history.ts")).historyCommand,
   },
+  restore: {
+    description: "Restore a directory or a file",
+    load: async () => (await import("./commands/restore.ts")).restoreCommand,
+  },
   maintenance: {
     description: "Commands to run and set maintenance",
     load: async () => (await import("./commands/maintenance.ts")).maintenanceCommands,

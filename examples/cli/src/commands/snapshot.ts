@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Session } from "../session.ts";
 import { diffCommand } from "./diff.ts";
+import { restoreCommand } from "./restore.ts";
 import { snapshotDeleteCommand } from "./snapshot-delete.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
@@ -14,5 +15,6 @@ export function snapshotCommands(parent: Command, session: Session): void {
   diffCommand(snapshot, session);
   snapshotDeleteCommand(snapshot, session);
   snapshotListCommand(snapshot, session);
+  restoreCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
 }

@@ -1,0 +1,137 @@
+/**
+ * Owner, mode and times of what was restored, and the proof that they are as the snapshot says.
+ * Order: owner before mode, because a change of owner clears setuid and setgid; times last, because everything else is a
+ * change. Proof: test/restore-tree.test.ts, test/restore-golden.test.ts.
+ * @module
+ */
+import {
+  type BigIntStats,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+} from "node:fs";
+import { goZeroTimeNs } from "../../volume/volume-entry.ts";
+import type { Posix } from "../posix/posix.ts";
+import { systemCode } from "./failures.ts";
+
+export interface AttributeSettings {
+  readonly skipOwners: boolean;
+  readonly skipPermissions: boolean;
+  readonly skipTimes: boolean;
+  readonly ignorePermissionErrors: boolean;
+}
+
+export interface Attributes {
+  readonly mode: number;
+  readonly modifiedAtNs: bigint;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface AttributeOutcome {
+  /** What is not as it should be, in words; empty when all is. */
+  readonly differences: readonly string[];
+  /** This user may not set the owner. */
+  readonly isOwnerLost: boolean;
+  readonly stat: BigIntStats;
+}
+
+/** Bits that would make a program run as somebody else than the snapshot says, once its owner is lost. */
+const setIdBits = 0o6000;
+
+/** A time that Node sets itself is a number of seconds in a double: it is off by less than this. */
+const doubleToleranceNs = 2_000n;
+
+/** Sets the attributes of an open file or directory; `path` leads to it, for its times. */
+export function setAttributes(
+  fd: number,
+  path: string,
+  wanted: Attributes,
+  settings: AttributeSettings,
+  posix: Pick<Posix, "backend" | "setTimes">,
+): AttributeOutcome {
+  const before = fstatSync(fd, { bigint: true });
+  const { isOwnerLost, isChanged } = settings.skipOwners
+    ? { isOwnerLost: false, isChanged: false }
+    : changeOwner(before, wanted, settings, (uid, gid) => fchownSync(fd, uid, gid));
+  const mode = isOwnerLost ? wanted.mode & ~setIdBits : wanted.mode;
+  if (!settings.skipPermissions && (isChanged || (Number(before.mode) & 0o7777) !== mode))
+    fchmodSync(fd, mode);
+  if (hasTime(wanted, settings)) posix.setTimes(path, wanted.modifiedAtNs, wanted.modifiedAtNs);
+  const stat = fstatSync(fd, { bigint: true });
+  const differences = compare(stat, { ...wanted, mode }, settings, isOwnerLost, posix);
+  return { differences, isOwnerLost, stat };
+}
+
+/** The same for a link, which has no mode of its own. */
+export function setLinkAttributes(
+  path: string,
+  wanted: Attributes,
+  settings: AttributeSettings,
+  posix: Pick<Posix, "backend" | "setTimes">,
+): AttributeOutcome {
+  const before = lstatSync(path, { bigint: true });
+  const { isOwnerLost } = settings.skipOwners
+    ? { isOwnerLost: false }
+    : changeOwner(before, wanted, settings, (uid, gid) => lchownSync(path, uid, gid));
+  if (hasTime(wanted, settings)) posix.setTimes(path, wanted.modifiedAtNs, wanted.modifiedAtNs);
+  const stat = lstatSync(path, { bigint: true });
+  const withoutMode = { ...settings, skipPermissions: true };
+  const differences = compare(stat, wanted, withoutMode, isOwnerLost, posix);
+  return { differences, isOwnerLost, stat };
+}
+
+/** Streams and volumes carry a time that says that there is none. */
+const hasTime = ({ modifiedAtNs }: Attributes, { skipTimes }: AttributeSettings): boolean =>
+  !skipTimes && modifiedAtNs !== goZeroTimeNs;
+
+function changeOwner(
+  { gid, uid }: BigIntStats,
+  wanted: Attributes,
+  settings: AttributeSettings,
+  change: (uid: number, gid: number) => void,
+): { isOwnerLost: boolean; isChanged: boolean } {
+  if (Number(uid) === wanted.uid && Number(gid) === wanted.gid)
+    return { isOwnerLost: false, isChanged: false };
+  try {
+    change(wanted.uid, wanted.gid);
+    return { isOwnerLost: false, isChanged: true };
+  } catch (error) {
+    const isDenied = ["EPERM", "EACCES", "EINVAL"].includes(systemCode(error));
+    if (!isDenied || !settings.ignorePermissionErrors) throw error;
+  }
+  // Its group may be one of this user's.
+  try {
+    change(Number(uid), wanted.gid);
+  } catch {
+    // Then both are lost.
+  }
+  return { isOwnerLost: true, isChanged: true };
+}
+
+function compare(
+  stat: BigIntStats,
+  wanted: Attributes,
+  settings: AttributeSettings,
+  isOwnerLost: boolean,
+  posix: Pick<Posix, "backend">,
+): string[] {
+  const differences: string[] = [];
+  const mode = Number(stat.mode) & 0o7777;
+  if (!settings.skipPermissions && mode !== wanted.mode)
+    differences.push(`its mode is ${mode.toString(8)}, not ${wanted.mode.toString(8)}`);
+  if (!settings.skipOwners && !isOwnerLost) {
+    const owner = `${stat.uid}:${stat.gid}`;
+    const wantedOwner = `${wanted.uid}:${wanted.gid}`;
+    if (owner !== wantedOwner) differences.push(`its owner is ${owner}, not ${wantedOwner}`);
+  }
+  if (hasTime(wanted, settings)) {
+    const off = stat.mtimeNs - wanted.modifiedAtNs;
+    const tolerance = posix.backend === "none" ? doubleToleranceNs : 0n;
+    if (off > tolerance || off < -tolerance)
+      differences.push(`its time is ${stat.mtimeNs} ns since 1970, not ${wanted.modifiedAtNs}`);
+  }
+  return differences;
+}

@@ -1,0 +1,78 @@
+/**
+ * What a restore is asked for and what it reports, whatever it writes to.
+ * @module
+ */
+import type { CallOptions } from "@dm/storage";
+
+export interface RestoreOptions extends CallOptions {
+  /** Use directories that are there and not empty; on by default. */
+  readonly overwriteDirectories?: boolean | undefined;
+  /** Replace files that are there; on by default. */
+  readonly overwriteFiles?: boolean | undefined;
+  /** Replace symbolic links that are there; on by default. */
+  readonly overwriteSymlinks?: boolean | undefined;
+  /** Leave files of the same size whose time differs by less than 2 s, and links, as they are; off by default. */
+  readonly skipExisting?: boolean | undefined;
+  /**
+   * Leave files as they are whose size, time and mode are the snapshot's: what a restore that was cut off has finished.
+   * Off by default.
+   */
+  readonly resume?: boolean | undefined;
+  /** Remove from the directories of the snapshot what it does not hold, or holds as another type; off by default. */
+  readonly deleteExtra?: boolean | undefined;
+  readonly skipOwners?: boolean | undefined;
+  readonly skipPermissions?: boolean | undefined;
+  readonly skipTimes?: boolean | undefined;
+  /** Report owners that this user may not set once, and not for each entry; on by default. */
+  readonly ignorePermissionErrors?: boolean | undefined;
+  /** Runs of zeros become holes; on by default. Off, room is reserved before the first byte. */
+  readonly sparse?: boolean | undefined;
+  /** Flush each file to the disk before it gets its name, and directories at the end; off by default. */
+  readonly flush?: boolean | undefined;
+  /** Read each file again and compare its contents with what was decrypted; off by default. */
+  readonly verifyContent?: boolean | undefined;
+  /** `stored` (default) gives directories their own time, `newest` the newest time inside, as Kopia does. */
+  readonly directoryTimes?: "stored" | "newest" | undefined;
+  /** Groups of files under way at once; 4 by default. */
+  readonly parallel?: number | undefined;
+  /** Bytes that were read and not yet written; 64 MiB by default. A single longer content goes alone. */
+  readonly maxInFlightBytes?: number | undefined;
+  /** Told after each group of files; keep it cheap. */
+  readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
+}
+
+export interface RestoreProgress {
+  readonly filesDone: number;
+  readonly directoriesDone: number;
+  readonly symlinksDone: number;
+  /** Bytes of the files among them. */
+  readonly bytesDone: number;
+  /** Files and links that were left as they were. */
+  readonly skippedCount: number;
+  readonly skippedBytes: number;
+  readonly deletedFiles: number;
+  readonly deletedDirectories: number;
+  readonly deletedSymlinks: number;
+  readonly lossCount: number;
+  /** By the summary of the entry; undefined when it has none. */
+  readonly totalFiles: number | undefined;
+  readonly totalBytes: number | undefined;
+}
+
+/** One entry that is not there, or not as the snapshot has it. */
+export interface RestoreLoss {
+  /** Relative to what was restored, which has the empty path. */
+  readonly path: string;
+  /** Stable, `DM_…`. */
+  readonly code: string;
+  readonly reason: string;
+}
+
+export interface RestoreReport extends RestoreProgress {
+  /** The first 10,000 by path; `lossCount` counts all. */
+  readonly losses: readonly RestoreLoss[];
+  /** What concerns many entries, said once: owners that this user may not set, times that the system rounds. */
+  readonly notices: readonly string[];
+  /** No losses. */
+  readonly ok: boolean;
+}
