@@ -73,6 +73,7 @@ export async function listSnapshots(
 
 function compareByStart(a: Snapshot, b: Snapshot): number {
   if (a.startedAtNs !== b.startedAtNs) return a.startedAtNs < b.startedAtNs ? -1 : 1;
+  if (a.endedAtNs !== b.endedAtNs) return a.endedAtNs < b.endedAtNs ? -1 : 1;
   return a.id < b.id ? -1 : 1;
 }
 
