@@ -71,6 +71,7 @@ process.exitCode = await main(process.argv.slice(2), {
   out,
   err: (message) => process.stderr.write(message),
   readStdin: () => text(process.stdin),
+  openStdin: () => process.stdin,
   askSecret,
   isTerminal: process.stderr.isTTY === true,
   signal: interruption.signal,

@@ -13,6 +13,8 @@ export interface Io {
   err(text: string): void;
   /** Everything from standard input, as text. */
   readStdin(): Promise<string>;
+  /** Standard input as it comes; missing where there is none. */
+  openStdin?(): AsyncIterable<Uint8Array>;
   /** Asks a person for a secret, without an echo; undefined when nobody sits at a terminal. */
   askSecret(prompt: string): Promise<string | undefined>;
   /** Whether messages go to a terminal: only then is progress drawn. */

@@ -108,6 +108,19 @@ export function formatTimestamp(
   return `${day} ${time}${fraction} ${zoneName(date)}`;
 }
 
+/** What `formatTimestamp` prints, in the local zone or in UTC, as nanoseconds since 1970. */
+export function parseTimestamp(text: string): bigint {
+  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (\S+)$/.exec(text);
+  if (match) {
+    const [, day, time, zone] = match;
+    const universal = zone === "UTC" || zone === "GMT";
+    const ms = Date.parse(`${day}T${time}${universal ? "Z" : ""}`);
+    const ns = Number.isNaN(ms) ? undefined : BigInt(ms) * nsPerMs;
+    if (ns !== undefined && (universal || formatTimestamp(ns) === text)) return ns;
+  }
+  throw new UsageError(`not a time: ${text} (example: ${formatTimestamp(0n)})`);
+}
+
 function zoneName(date: Date): string {
   const parts = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(date);
   return parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";

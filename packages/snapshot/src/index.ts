@@ -23,6 +23,58 @@ export {
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
 export { openPlace, type SnapshotPlace } from "./place.ts";
+export { type EffectivePolicy, effectivePolicy } from "./policy/effective-policy.ts";
+export {
+  cacheDirectoryTag,
+  IgnoreContext,
+  isCacheDirectoryTag,
+  type ReadDotFile,
+} from "./policy/ignore-context.ts";
+export { compileIgnorePattern, type IgnorePattern } from "./policy/ignore-pattern.ts";
+export {
+  checkPolicy,
+  deletePolicy,
+  listPolicies,
+  openPolicy,
+  type PolicyWriter,
+  readPolicy,
+  type StoredPolicy,
+  setPolicy,
+  updatePolicy,
+} from "./policy/policies.ts";
+export {
+  type ActionCommand,
+  type ActionsPolicy,
+  type CompressionPolicy,
+  type DirectoryLoggingPolicy,
+  defaultPolicy,
+  type EntryLoggingPolicy,
+  type ErrorHandlingPolicy,
+  emptyPolicy,
+  type FilesPolicy,
+  type LoggingPolicy,
+  type MetadataCompressionPolicy,
+  type OsSnapshotsPolicy,
+  type Policy,
+  type RetentionPolicy,
+  type SchedulingPolicy,
+  type SplitterPolicy,
+  type TimeOfDay,
+  type UploadPolicy,
+  type VolumeShadowCopyPolicy,
+} from "./policy/policy.ts";
+export { decodePolicy, encodePolicy } from "./policy/policy-codec.ts";
+export { globalPolicyTarget, type PolicyTarget, policyLabels } from "./policy/policy-target.ts";
+export { type PolicyTree, policyTree } from "./policy/policy-tree.ts";
+export {
+  compressorOf,
+  type IgnoredErrors,
+  ignoredErrorsOf,
+  metadataCompressorOf,
+  parallelFileReadsOf,
+  partBytesOf,
+  splitterOf,
+} from "./policy/upload-choices.ts";
 export type {
   RestoreLoss,
   RestoreOptions,
@@ -55,6 +107,7 @@ export type {
   SourceSpecial,
 } from "./source/source-entry.ts";
 export { type StorageStats, type StorageUsage, storageStats } from "./storage-stats.ts";
+export { streamSource } from "./source/stream-source.ts";
 export { type DirectorySummary, type FailedEntry, summarizeDirectory } from "./summary.ts";
 export {
   entryOfObject,

@@ -7,6 +7,7 @@
  */
 import type { IndirectEntry, ObjectWriterOptions, WriteSession } from "@dm/repo";
 import type { SourceFile } from "../source/source-entry.ts";
+import { isDamage } from "../tree.ts";
 import { ChunkBuffer, ChunkStream, endOf } from "./chunk-stream.ts";
 import type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./data-plane.ts";
 
@@ -62,6 +63,7 @@ class InPlacePlane implements DataPlane {
       const stream = new ChunkStream(this.#session, buffer, writerOptions, chunks, chunksBefore);
       onBegun(stream);
       for await (const slice of file.read({ signal, from: at })) {
+        signal?.throwIfAborted();
         onBytes?.(slice.length);
         let from = 0;
         while (from < slice.length) {
@@ -120,7 +122,14 @@ export async function chunksToTakeOver(
   file: SourceFile,
   parts: FileParts,
 ): Promise<readonly IndirectEntry[]> {
-  const chunks = await session.objectParts(objectId);
+  let chunks: readonly IndirectEntry[];
+  try {
+    chunks = await session.objectParts(objectId);
+  } catch (error) {
+    // Then the file is read from its beginning.
+    if (!isDamage(error)) throw error;
+    return [];
+  }
   const end = endOf(chunks);
   if (end === 0 || end > file.sizeBytes) return [];
   const starts = new Set(chunks.map(({ start }) => start));

@@ -6,17 +6,17 @@
 import { compareUtf8 } from "@dm/repo";
 import type { Directory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
+import type { PolicyTree } from "../policy/policy-tree.ts";
 import type { SourceDirectory, SourceFile } from "../source/source-entry.ts";
 import { type FailedEntry, summarizeDirectory } from "../summary.ts";
 import type { StoreTask } from "./data-plane.ts";
-import type { UploadRuleTree } from "./upload-policy.ts";
 
 export class OpenDirectory {
   /** The directory; a file for the place that a single file has. */
   readonly source: SourceDirectory | SourceFile;
   /** Relative to the root of the snapshot, which is `.`. */
   readonly path: string;
-  readonly tree: UploadRuleTree;
+  readonly tree: PolicyTree;
   readonly entries: DirectoryEntry[] = [];
   /** Directories in it that are open, and files under way. */
   readonly directories = new Set<OpenDirectory>();
@@ -25,7 +25,7 @@ export class OpenDirectory {
   #failedCount = 0;
   #ignoredErrorCount = 0;
 
-  constructor(source: SourceDirectory | SourceFile, path: string, tree: UploadRuleTree) {
+  constructor(source: SourceDirectory | SourceFile, path: string, tree: PolicyTree) {
     this.source = source;
     this.path = path;
     this.tree = tree;

@@ -8,6 +8,15 @@ import { FormatError, isDmError, type Logger, silentLogger } from "@dm/core";
 import type { WriteSession } from "@dm/repo";
 import { type Directory, encodeDirectory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { PolicyTree } from "../policy/policy-tree.ts";
+import {
+  compressorOf,
+  ignoredErrorsOf,
+  metadataCompressorOf,
+  partBytesOf,
+  splitterOf,
+} from "../policy/upload-choices.ts";
 import type { SnapshotStats } from "../snapshot-codec.ts";
 import type {
   SourceDirectory,
@@ -25,7 +34,6 @@ import { placeholderSuffix, readPlaceholder } from "./placeholder.ts";
 import { PreviousDirectories, partialName } from "./previous.ts";
 import { Slots, TaskGroup } from "./slots.ts";
 import { exactName } from "./source-name.ts";
-import type { EntryFilter, UploadRules, UploadRuleTree } from "./upload-policy.ts";
 import type { ProgressCounter } from "./upload-progress.ts";
 
 export type IncompleteReason = "canceled" | "limit reached";
@@ -37,6 +45,12 @@ export interface UploadFailure {
   /** A policy says that it does not count. */
   readonly isIgnored: boolean;
 }
+
+/** Chooses what of a directory is backed up. */
+export type EntryFilter = (
+  directory: SourceDirectory,
+  entries: readonly SourceEntry[],
+) => Promise<readonly SourceEntry[]>;
 
 export interface TreeUploadOptions {
   readonly session: WriteSession;
@@ -117,7 +131,7 @@ export class TreeUpload {
   /** The whole tree. */
   async directory(
     source: SourceDirectory,
-    tree: UploadRuleTree,
+    tree: PolicyTree,
     previous: readonly DirectoryEntry[],
   ): Promise<DirectoryEntry> {
     const open = new OpenDirectory(source, ".", tree);
@@ -132,7 +146,7 @@ export class TreeUpload {
   /** A root that is a file. */
   async file(
     source: SourceFile,
-    tree: UploadRuleTree,
+    tree: PolicyTree,
     previous: PreviousDirectories,
   ): Promise<DirectoryEntry> {
     const open = new OpenDirectory(source, ".", tree);
@@ -140,7 +154,7 @@ export class TreeUpload {
     let entry = this.#unchanged(name, source, previous);
     this.#root = { open, isFile: true };
     try {
-      entry ??= await this.#storeFile(open, source, name, tree.rules, previous);
+      entry ??= await this.#storeFile(open, source, name, tree.policy, previous);
     } catch (error) {
       if (!this.#isStopped || !this.#incompleteReason) throw error;
       entry = open.entries[0];
@@ -247,7 +261,7 @@ export class TreeUpload {
     try {
       parent.entries.push(await this.#directory(open, source, name, previous));
     } catch (error) {
-      this.#failed(parent, path, error, tree.rules.ignoreDirectoryErrors);
+      this.#failed(parent, path, error, ignoredErrorsOf(tree.policy).directories);
     } finally {
       parent.directories.delete(open);
     }
@@ -299,9 +313,9 @@ export class TreeUpload {
 
   #isIgnored(open: OpenDirectory, source: Leaf | SourceDirectory, name: string): boolean {
     if (source.type === "special") return false;
-    if (source.type !== "failure") return open.tree.rules.ignoreFileErrors;
-    const { rules } = open.tree.child(name);
-    return source.isDirectory ? rules.ignoreDirectoryErrors : rules.ignoreFileErrors;
+    if (source.type !== "failure") return ignoredErrorsOf(open.tree.policy).files;
+    const { directories, files } = ignoredErrorsOf(open.tree.child(name).policy);
+    return source.isDirectory ? directories : files;
   }
 
   async #entryOf(
@@ -311,15 +325,15 @@ export class TreeUpload {
     previous: PreviousDirectories,
   ): Promise<DirectoryEntry | undefined> {
     if (source.type === "failure") throw source.error;
-    const { rules } = open.tree.child(name);
+    const { policy } = open.tree.child(name);
     if (source.type === "special") {
-      if (rules.ignoreUnknownTypes) return undefined;
+      if (ignoredErrorsOf(policy).unknownTypes) return undefined;
       throw new Error("unknown or unsupported entry type");
     }
-    if (source.type === "s") return this.#storeLink(source, name, rules);
+    if (source.type === "s") return this.#storeLink(source, name, policy);
     if (name.endsWith(placeholderSuffix)) return this.#storePlaceholder(source);
     if (source.type === "d") throw new TypeError("a directory is no leaf");
-    return this.#storeFile(open, source, name, rules, previous);
+    return this.#storeFile(open, source, name, policy, previous);
   }
 
   async #storePlaceholder(source: SourceFile | SourceDirectory): Promise<DirectoryEntry> {
@@ -339,15 +353,11 @@ export class TreeUpload {
     return entry;
   }
 
-  async #storeLink(
-    source: SourceLink,
-    name: string,
-    { metadataCompressor }: UploadRules,
-  ): Promise<DirectoryEntry> {
+  async #storeLink(source: SourceLink, name: string, policy: Policy): Promise<DirectoryEntry> {
     const { counter, session } = this.#options;
     const target = await source.readTarget({ signal: this.#stop.signal });
     const objectId = await session.writeObject(target, {
-      metadataCompressor: metadataCompressor ?? null,
+      metadataCompressor: metadataCompressorOf(policy),
     });
     counter.hashedFiles += 1;
     this.#read(target.length);
@@ -358,18 +368,18 @@ export class TreeUpload {
     open: OpenDirectory,
     source: SourceFile,
     name: string,
-    rules: UploadRules,
+    policy: Policy,
     previous: PreviousDirectories,
   ): Promise<DirectoryEntry> {
     const { counter, plane } = this.#options;
     this.stats.nonCachedFiles += 1;
-    const partBytes = rules.partBytes;
+    const partBytes = partBytesOf(policy);
     const beginning = source.isStream ? undefined : previous.beginningsOf(name, source)[0];
     const task = plane.store(source, {
       signal: this.#stop.signal,
-      compressor: rules.compressorFor(source.name, source.sizeBytes),
-      metadataCompressor: rules.metadataCompressor ?? null,
-      splitter: rules.splitter,
+      compressor: compressorOf(policy, source.name, source.sizeBytes),
+      metadataCompressor: metadataCompressorOf(policy),
+      splitter: splitterOf(policy),
       partBytes,
       resumeFrom: beginning?.objectId,
       onBytes: this.#read,
@@ -421,11 +431,11 @@ export class TreeUpload {
   }
 
   async #write(open: OpenDirectory, name: string, directory: Directory): Promise<DirectoryEntry> {
-    const { metadataCompressor } = open.tree.rules;
+    const metadataCompressor = metadataCompressorOf(open.tree.policy);
     const objectId = await this.#options.session.writeObject(encodeDirectory(directory), {
       prefix: "k",
-      compressor: metadataCompressor,
-      metadataCompressor: metadataCompressor ?? null,
+      compressor: metadataCompressor ?? undefined,
+      metadataCompressor,
     });
     return { ...entryOf(open.source, name, objectId, 0), summary: directory.summary };
   }

@@ -8,19 +8,15 @@ import type { Repository, WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { putSnapshot } from "../edit.ts";
+import { type PolicyTree, policyTree } from "../policy/policy-tree.ts";
+import { parallelFileReadsOf } from "../policy/upload-choices.ts";
 import type { Snapshot, SnapshotSource, SnapshotStats } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import type { SourceEntry } from "../source/source-entry.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { inPlacePlane } from "./in-place-plane.ts";
 import { PreviousDirectories, previousSnapshots } from "./previous.ts";
-import { TreeUpload, type UploadFailure } from "./tree-upload.ts";
-import {
-  defaultUploadRules,
-  type EntryFilter,
-  type UploadRuleTree,
-  uniformRules,
-} from "./upload-policy.ts";
+import { type EntryFilter, TreeUpload, type UploadFailure } from "./tree-upload.ts";
 import { ProgressCounter, type ProgressListener } from "./upload-progress.ts";
 
 /** Longest and default time between checkpoints: garbage collection spares what nothing refers to for a day. */
@@ -29,8 +25,8 @@ export const maxCheckpointIntervalMs = 45 * 60_000;
 export interface UploadSnapshotOptions extends CallOptions {
   /** Whose data it is, and what it is called: under these names its snapshots are found. */
   readonly source: SnapshotSource;
-  /** Kopia's built-in policy everywhere by default. */
-  readonly policies?: UploadRuleTree | undefined;
+  /** Those that the repository has for the source by default. */
+  readonly policies?: PolicyTree | undefined;
   /** Chooses what is backed up; everything by default. */
   readonly filter?: EntryFilter | undefined;
   /** Stores the files' data, into this very session; a plane in this thread by default. The caller disposes of it. */
@@ -48,7 +44,7 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly startedAtNs?: bigint | undefined;
   /** In the place of when it really ended; the start moves along unless it is given, too. */
   readonly endedAtNs?: bigint | undefined;
-  /** Files under way at once; as many as there are processors by default. */
+  /** Files under way at once; what the policy says, or as many as there are processors, by default. */
   readonly parallel?: number | undefined;
   /** Time between checkpoints; 45 minutes by default and at most. */
   readonly checkpointIntervalMs?: number | undefined;
@@ -62,7 +58,7 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly forceHashPercent?: number | undefined;
   /** On abort save what is there as an incomplete snapshot, and return it; by default the abort reason is thrown. */
   readonly saveOnAbort?: boolean | undefined;
-  /** Do not save a snapshot whose root is the previous one's; off by default. */
+  /** Do not save a snapshot whose root is the previous one's; what the policy says by default. */
   readonly ignoreIdentical?: boolean | undefined;
   /** Told at most five times a second, and at the end. */
   readonly onProgress?: ProgressListener | undefined;
@@ -110,6 +106,8 @@ async function upload(
   const previous =
     options.previous ??
     previousSnapshots(await listSnapshots(session, { source: options.source, signal }));
+  const policies = options.policies ?? (await policyTree(session, options.source, { signal }));
+  const { policy } = policies;
   const counter = new ProgressCounter(options.onProgress);
   const summary = previous.find(({ incompleteReason }) => !incompleteReason)?.rootEntry?.summary;
   if (summary) {
@@ -122,7 +120,7 @@ async function upload(
     plane,
     counter,
     logger: options.logger,
-    parallel: options.parallel || defaultParallel(),
+    parallel: options.parallel || (parallelFileReadsOf(policy) ?? defaultParallel()),
     filter: options.filter,
     uploadLimitBytes: options.uploadLimitBytes,
     failFast: options.failFast ?? false,
@@ -139,7 +137,7 @@ async function upload(
   const checkpoints = new Checkpoints(session, walk, prototype, options);
   let rootEntry: DirectoryEntry;
   try {
-    rootEntry = await walkRoot(walk, source, previous, options);
+    rootEntry = await walkRoot(walk, source, previous, policies);
   } finally {
     signal?.removeEventListener("abort", onAbort);
     await checkpoints.end();
@@ -158,7 +156,8 @@ async function upload(
   };
   counter.finish();
   const isIdentical = previous[0]?.rootEntry?.objectId === rootEntry.objectId;
-  if (options.ignoreIdentical && isIdentical) {
+  const { ignoreIdentical = policy.retention.ignoreIdenticalSnapshots ?? false } = options;
+  if (ignoreIdentical && isIdentical) {
     await session.flush();
     return snapshot;
   }
@@ -169,7 +168,7 @@ async function walkRoot(
   walk: TreeUpload,
   source: SourceEntry,
   previous: readonly Snapshot[],
-  { policies = uniformRules(defaultUploadRules) }: UploadSnapshotOptions,
+  policies: PolicyTree,
 ): Promise<DirectoryEntry> {
   if (source.type === "failure") throw source.error;
   if (source.type === "d") {
