@@ -89,6 +89,34 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
     }
   });
 
+  it("lists", { timeout: 60_000 }, async () => {
+    const places = ["a.txt", "inner", "inner/deep/large", "turns/file", "link", "no"].map(source);
+    const own = home.path("source");
+    const lines = [
+      ["--json"],
+      ["--all", "--mtime", "--owner", "-m", "-l"],
+      ["--storage-stats"],
+      ["--storage-stats", "--json", "--all"],
+      ["--storage-stats", "--json", "--reverse", own],
+      ["--max-results=2"],
+      ["--max-results=2", "--reverse", "--json", own],
+      ["--tags=env:prod"],
+      ["--tags=env:prod", "--tags=who:me", "--json"],
+      ["--tags=env:none"],
+      ["--no-human-readable", own],
+      ...places.map((place) => [place, "--mtime"]),
+      [source("inner"), "--json"],
+    ];
+    // What is missing is said in other words.
+    const form = (text: string): string => text.replace(/<ERROR> .*/g, "<ERROR>");
+    for (const line of lines)
+      await expectEqual(home, ["snapshot", "list", "--no-retention", ...line], form);
+    for (const wrong of ["--tags=env", "--max-results=x"]) {
+      const line = ["snapshot", "list", wrong];
+      expect([(await home.run(line)).code, (await runKopia(home, line)).code]).toEqual([2, 1]);
+    }
+  });
+
   it("verification", { timeout: 60_000 }, async () => {
     const [first, third] = ids();
     const { obj } = listed[0]!.rootEntry;

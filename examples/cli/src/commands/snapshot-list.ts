@@ -1,20 +1,37 @@
 /** `dm snapshot list`. */
-import { compareUtf8 } from "@dm/repo";
-import { encodeSnapshotManifest, formatMode, listSnapshots, type Snapshot } from "@dm/snapshot";
+import { compareUtf8, type Repository } from "@dm/repo";
+import {
+  type DirectoryEntry,
+  encodeSnapshotManifest,
+  findEntry,
+  formatMode,
+  listSnapshots,
+  type Snapshot,
+  type StorageStats,
+  shownEntry,
+  snapshotsCovering,
+  storageStats,
+} from "@dm/snapshot";
 import type { Command } from "commander";
-import { hidden } from "../options.ts";
+import { hidden, repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
-import { sourceText } from "../snapshot-text.ts";
-import { formatBytes, formatTimestamp, JsonList } from "../text.ts";
+import { parseSource, parseTags, sourceText } from "../snapshot-text.ts";
+import { formatBytes, formatTimestamp, JsonList, oneDecimal, parsePositive } from "../text.ts";
 
 interface ListOptions {
   readonly all?: boolean;
   readonly incomplete?: boolean;
+  readonly humanReadable: boolean;
+  readonly delta?: boolean;
   readonly manifestId?: boolean;
+  readonly retention: boolean;
   readonly mtime?: boolean;
   readonly owner?: boolean;
   readonly showIdentical?: boolean;
+  readonly storageStats?: boolean;
   readonly reverse?: boolean;
+  readonly maxResults?: number;
+  readonly tags?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -23,93 +40,237 @@ export function snapshotListCommand(parent: Command, session: Session): void {
     .command("list")
     .alias("ls")
     .description("List snapshots")
+    .argument(
+      "[source]",
+      "a path of this machine, or user@host:path; also in snapshots of directories above it",
+    )
     .option("-a, --all", "of all users and hosts, not only of this connection's")
     .option("-i, --incomplete", "also incomplete ones")
+    .addOption(hidden("--human-readable").default(true))
+    .option("--no-human-readable", "sizes in bytes")
+    .option("-d, --delta", "also by how much it is larger than the one before")
     .option("-m, --manifest-id", "also ids of snapshots")
+    .addOption(hidden("--retention").default(true))
+    .option("--no-retention", "without the reasons why the policy keeps each")
     .option("--mtime", "also when the root was modified")
     .option("--owner", "also owner and group of the root")
     .option("-l, --show-identical", "a line for each of those with the same root")
+    .option("--storage-stats", "also what is new in each, in the repository")
     .option("--reverse", "newest first")
-    // Reasons of retention are not shown with it, nor without.
-    .addOption(hidden("--no-retention"))
+    .option("-n, --max-results <count>", "so many lines of each source", parsePositive)
+    .addOption(repeatable("--tags <key:value>", "only those with this tag"))
     .option("--json", "output as JSON")
-    .action(async (options: ListOptions) => {
+    .action(async (text: string | undefined, options: ListOptions) => {
       const repository = await session.repository();
-      const found = await listSnapshots(repository, { signal: session.signal });
-      if (options.reverse) found.reverse();
-      const groups = new Map<string, Snapshot[]>();
-      for (const snapshot of found) {
-        const source = sourceText(snapshot);
-        groups.set(source, [...(groups.get(source) ?? []), snapshot]);
-      }
-      const sorted = [...groups].sort((a, b) => compareUtf8(a[0], b[0]));
-      if (options.json) {
-        const json = new JsonList(session.io);
-        for (const snapshot of sorted.flatMap(([, group]) => group))
-          await json.add({ ...JSON.parse(encodeSnapshotManifest(snapshot)), id: snapshot.id });
-        await json.end();
-        return;
-      }
-      await printGroups(sorted, options, session);
+      const groups = groupsOf(await found(repository, session, text, options), options);
+      if (options.json) await printJson(repository, session, groups, options);
+      else await printGroups(repository, session, groups, options);
     });
 }
 
-async function printGroups(
-  groups: readonly (readonly [string, readonly Snapshot[]])[],
-  options: ListOptions,
+/** A snapshot, and what of it is shown: its root, or what lies at a path below. */
+interface Shown {
+  readonly snapshot: Snapshot;
+  readonly path: string;
+  readonly reasons: readonly string[];
+}
+
+type Group = readonly [source: string, snapshots: readonly Shown[]];
+
+async function found(
+  repository: Repository,
   session: Session,
+  text: string | undefined,
+  options: ListOptions,
+): Promise<readonly Shown[]> {
+  const { signal } = session;
+  const filter = { signal, tags: parseTags(options.tags) };
+  const covering =
+    text === undefined
+      ? (await listSnapshots(repository, filter)).map((snapshot) => ({ snapshot, path: "" }))
+      : await snapshotsCovering(repository, await parseSource(session, text), filter);
+  return covering.map((shown) => ({ ...shown, reasons: [] }));
+}
+
+/** By source; within each by start, and of each as many as asked for: those at the end, like kopia. */
+function groupsOf(all: readonly Shown[], { maxResults, reverse }: ListOptions): readonly Group[] {
+  const groups = new Map<string, Shown[]>();
+  for (const shown of all) {
+    const source = sourceText(shown.snapshot);
+    const group = groups.get(source);
+    if (group) group.push(shown);
+    else groups.set(source, [shown]);
+  }
+  return [...groups]
+    .sort((a, b) => compareUtf8(a[0], b[0]))
+    .map(([source, group]) => {
+      if (reverse) group.reverse();
+      return [source, group.slice(maxResults ? -maxResults : 0)];
+    });
+}
+
+/** Each snapshot with what is new in it, when that was asked for. */
+async function* withStorage(
+  repository: Repository,
+  session: Session,
+  group: readonly Shown[],
+  options: ListOptions,
+): AsyncGenerator<{ readonly shown: Shown; readonly storage: StorageStats | undefined }> {
+  if (!options.storageStats) {
+    for (const shown of group) yield { shown, storage: undefined };
+    return;
+  }
+  const snapshots = group.map(({ snapshot }) => snapshot);
+  let index = 0;
+  for await (const storage of storageStats(repository, snapshots, { signal: session.signal }))
+    yield { shown: group[index++]!, storage };
+}
+
+async function printJson(
+  repository: Repository,
+  session: Session,
+  groups: readonly Group[],
+  options: ListOptions,
+): Promise<void> {
+  const json = new JsonList(session.io);
+  for (const [, group] of groups) {
+    for await (const { shown, storage } of withStorage(repository, session, group, options)) {
+      const { reasons, snapshot } = shown;
+      const { pins, ...manifest } = JSON.parse(encodeSnapshotManifest(snapshot));
+      const { newData, runningTotal } = storage ?? {};
+      await json.add({
+        ...manifest,
+        id: snapshot.id,
+        ...(storage && { storageStats: { newData, runningTotal } }),
+        ...(pins && { pins }),
+        ...(reasons.length > 0 && { retentionReason: reasons }),
+      });
+    }
+  }
+  await json.end();
+}
+
+async function printGroups(
+  repository: Repository,
+  session: Session,
+  groups: readonly Group[],
+  options: ListOptions,
 ): Promise<void> {
   const { hostname, username } = await session.config();
   let separator = "";
   for (const [source, group] of groups) {
-    const { host, userName } = group[0]!.source;
+    const { host, userName } = group[0]!.snapshot.source;
     if (!options.all && (host !== hostname || userName !== username)) continue;
-    const lines = [`${separator}${source}`];
-    let same: { id: string; count: number; untilNs: bigint } | undefined;
-    const closeRow = (): void => {
-      if (!same || same.count < 2) return;
-      const until = formatTimestamp(same.untilNs);
-      lines.push(`  + ${same.count - 1} identical snapshots until ${until}`);
-    };
-    for (const snapshot of group) {
-      const { incompleteReason, rootEntry, startedAtNs } = snapshot;
-      if (!rootEntry) {
-        lines.push(`  ${formatTimestamp(startedAtNs)} <ERROR> no root entry`);
-        continue;
-      }
-      if (incompleteReason && !options.incomplete) continue;
-      if (same?.id === rootEntry.objectId && !options.showIdentical) {
-        same.count += 1;
-        same.untilNs = startedAtNs;
-        continue;
-      }
-      closeRow();
-      same = { id: rootEntry.objectId, count: 1, untilNs: startedAtNs };
-      lines.push(`  ${rowOf(session, snapshot, options)}`);
-    }
-    closeRow();
-    await session.io.out(`${lines.join("\n")}\n`);
+    await session.io.out(`${separator}${source}\n`);
     separator = "\n";
+    await printGroup(repository, session, group, options);
   }
-  if (separator === "" && groups.length > 0)
+  if (separator === "" && groups.length > 0 && !options.all)
     session.say("No snapshots found. Pass --all to show snapshots from all users/hosts.");
 }
 
-function rowOf(session: Session, snapshot: Snapshot, options: ListOptions): string {
-  const { incompleteReason, pins, startedAtNs } = snapshot;
-  const root = snapshot.rootEntry!;
-  const { summary } = root;
-  const parts = [formatTimestamp(startedAtNs), root.objectId];
+interface Row {
+  readonly objectId: string;
+  readonly text: string;
+  readonly reasons: string[];
+  pins: readonly string[];
+  count: number;
+  lastStartedAtNs: bigint;
+}
+
+async function printGroup(
+  repository: Repository,
+  session: Session,
+  group: readonly Shown[],
+  options: ListOptions,
+): Promise<void> {
+  const { signal } = session;
+  const rows: Row[] = [];
+  let previousBytes: number | undefined;
+  for await (const { shown, storage } of withStorage(repository, session, group, options)) {
+    const { path, snapshot } = shown;
+    const { incompleteReason, rootEntry, startedAtNs } = snapshot;
+    let entry: DirectoryEntry;
+    try {
+      if (!rootEntry) throw new Error("no root entry");
+      const there = await findEntry(repository, rootEntry, path, { signal });
+      entry = path === "" ? there : shownEntry(there);
+    } catch (error) {
+      const { message } = error as Error;
+      await session.io.out(`  ${formatTimestamp(startedAtNs)} <ERROR> ${message}\n`);
+      continue;
+    }
+    if (incompleteReason && !options.incomplete) continue;
+    const text = textOf(session, { snapshot, entry, storage, previousBytes }, options);
+    if (!incompleteReason) previousBytes = bytesOf(entry);
+    const row: Row = {
+      objectId: entry.objectId,
+      text,
+      reasons: [...shown.reasons],
+      pins: snapshot.pins,
+      count: 1,
+      lastStartedAtNs: startedAtNs,
+    };
+    const last = rows.at(-1);
+    if (last?.objectId === row.objectId && !options.showIdentical) merge(last, row);
+    else rows.push(row);
+  }
+  for (const row of rows) await session.io.out(linesOf(row, options));
+}
+
+function merge(row: Row, next: Row): void {
+  row.count += 1;
+  row.lastStartedAtNs = next.lastStartedAtNs;
+  row.reasons.push(...next.reasons);
+  row.pins = [...new Set([...row.pins, ...next.pins])].sort(compareUtf8);
+}
+
+function linesOf({ count, lastStartedAtNs, pins, text }: Row, _options: ListOptions): string {
+  let line = `  ${text}`;
+  if (pins.length > 0) line += ` pins:${pins.join(",")}`;
+  const until = formatTimestamp(lastStartedAtNs);
+  return count > 1 ? `${line}\n  + ${count - 1} identical snapshots until ${until}\n` : `${line}\n`;
+}
+
+const bytesOf = ({ sizeBytes, summary }: DirectoryEntry): number =>
+  summary?.totalBytes ?? sizeBytes;
+
+interface Described {
+  readonly snapshot: Snapshot;
+  readonly entry: DirectoryEntry;
+  readonly storage: StorageStats | undefined;
+  /** Of the complete snapshot in the line above. */
+  readonly previousBytes: number | undefined;
+}
+
+function textOf(session: Session, described: Described, options: ListOptions): string {
+  const { entry, previousBytes, snapshot, storage } = described;
+  const { incompleteReason, startedAtNs } = snapshot;
+  const { summary } = entry;
+  const bytes = bytesOf(entry);
+  const parts = [formatTimestamp(startedAtNs), entry.objectId];
   if (incompleteReason) parts.push(`incomplete:${incompleteReason}`);
-  parts.push(formatBytes(session.io, summary?.totalBytes ?? root.sizeBytes));
-  parts.push(formatMode(root.type, root.mode));
-  if (options.owner) parts.push(`uid:${root.uid}`, `gid:${root.gid}`);
-  if (options.mtime) parts.push(`modified:${formatTimestamp(root.modifiedAtNs)}`);
+  parts.push(options.humanReadable ? formatBytes(session.io, bytes) : String(bytes));
+  parts.push(formatMode(entry.type, entry.mode));
+  if (options.owner) parts.push(`uid:${entry.uid}`, `gid:${entry.gid}`);
+  if (options.mtime) parts.push(`modified:${formatTimestamp(entry.modifiedAtNs)}`);
   if (options.manifestId) parts.push(`manifest:${snapshot.id}`);
+  const growth = bytes - (previousBytes ?? 0);
+  if (options.delta && growth > 0) parts.push(`(+${formatBytes(session.io, growth)})`);
   if (summary) {
     parts.push(`files:${summary.fileCount}`, `dirs:${summary.directoryCount}`);
     if (summary.failedCount > 0) parts.push(`errors:${summary.failedCount}`);
   }
-  if (pins.length > 0) parts.push(`pins:${pins.join(",")}`);
+  if (storage) {
+    const { dirObjects, fileObjects, originalContentBytes, packedContentBytes } = storage.newData;
+    parts.push(`new-data:${formatBytes(session.io, packedContentBytes)}`);
+    parts.push(`new-files:${fileObjects}`, `new-dirs:${dirObjects}`);
+    parts.push(`compression:${savedPercent(originalContentBytes, packedContentBytes)}`);
+  }
   return parts.join(" ");
+}
+
+function savedPercent(original: number, packed: number): string {
+  if (packed >= original) return "0%";
+  return `${oneDecimal(100 * (1 - packed / original))}%`;
 }
