@@ -106,8 +106,8 @@ export type {
   SourceMetadata,
   SourceSpecial,
 } from "./source/source-entry.ts";
-export { type StorageStats, type StorageUsage, storageStats } from "./storage-stats.ts";
 export { streamSource } from "./source/stream-source.ts";
+export { type StorageStats, type StorageUsage, storageStats } from "./storage-stats.ts";
 export { type DirectorySummary, type FailedEntry, summarizeDirectory } from "./summary.ts";
 export {
   entryOfObject,

@@ -140,12 +140,12 @@ describe("storeVolume", () => {
     ]);
     const [file] = await volumeSource(volume, { name: "/dev/vdb", openedAtNs: 0n }).list();
     if (file?.type !== "f") throw new Error("no file");
-    await using plane = volumePlane(session, inPlacePlane(session), options);
+    await using plane = volumePlane(session, inPlacePlane(session));
     let told = 0;
     const onBytes = (bytes: number): void => {
       told += bytes;
     };
-    const stored = await plane.store(file, { onBytes }).done;
+    const stored = await plane.store(file, { onBytes, splitter }).done;
     expect(volume.readBytes).toBe(1 << 20);
     expect(stored).toMatchObject({
       objectId: await wholeIn(session, volume.bytes),
@@ -240,18 +240,17 @@ describe("the device of Velero's golden repository", () => {
   it("gives Velero's objects when it is stored by us, in full and by what has changed", async () => {
     expect(snapshots.length).toBe(2);
     await using session = await repository.openWriteSession();
-    const format = { splitter: repository.format.splitter };
     let earlier: { bytes: Uint8Array; objectId: string } | undefined;
     for (const { rootEntry } of snapshots) {
       const entry = await findEntry(repository, rootEntry!, rootEntry!.name);
       const bytes = await (await openFile(repository, entry)).read();
-      const full = await storeVolume(session, memoryVolume(bytes), format);
+      const full = await storeVolume(session, memoryVolume(bytes));
       expect(full.objectId).toBe(entry.objectId);
       if (earlier) {
         const ranges = changesBetween(earlier.bytes, bytes);
         const volume = memoryVolume(bytes);
         const changedBlocks = { baseObjectId: earlier.objectId, ranges };
-        const partial = await storeVolume(session, volume, { ...format, changedBlocks });
+        const partial = await storeVolume(session, volume, { changedBlocks });
         expect(partial.objectId).toBe(entry.objectId);
         expect(volume.readBytes).toBeLessThan(bytes.length);
       }

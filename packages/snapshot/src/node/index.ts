@@ -12,3 +12,10 @@ export {
 } from "./posix/load-posix.ts";
 export type { ByteRange, ExtendedAttribute, Posix } from "./posix/posix.ts";
 export { restoreTree } from "./restore/restore-tree.ts";
+export { type RestoredVolume, type RestoreVolumeOptions, restoreVolume } from "./restore-volume.ts";
+export { type LocalVolume, type OpenVolumeOptions, openVolume } from "./volume-source.ts";
+export {
+  type LocalVolumeTarget,
+  type OpenVolumeTargetOptions,
+  openVolumeTarget,
+} from "./volume-target.ts";

@@ -5,12 +5,7 @@
  * @module
  */
 import type { CompressorName } from "@dm/compression";
-import {
-  type ObjectId,
-  type ObjectWriterOptions,
-  parseObjectId,
-  type WriteSession,
-} from "@dm/repo";
+import { type ObjectId, parseObjectId, type WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { type ByteRange, mergeRanges } from "./byte-ranges.ts";
 import { type CutBase, cutVolume } from "./cutter.ts";
@@ -40,8 +35,8 @@ export interface ChunkSink {
 }
 
 export interface StoreVolumeOptions extends CallOptions {
-  /** The repository's, by name. */
-  readonly splitter: string;
+  /** The repository's by default. */
+  readonly splitter?: string | undefined;
   /** None by default. */
   readonly compressor?: CompressorName | undefined;
   /** Of the index object; zstd-fastest by default, none for `null`. */
@@ -73,18 +68,18 @@ export interface VolumeTask {
 /** What is needed of a write session to store volumes. */
 export type VolumeSession = Pick<
   WriteSession,
-  "contentInfo" | "joinParts" | "objectParts" | "writePart"
+  "contentInfo" | "joinParts" | "objectParts" | "sealedContents" | "writePart"
 >;
 
 /**
  * Stores a volume through a write session. Memory: two blocks, two chunks, and about 100 bytes for each chunk.
  * @throws what reading of the volume and writing of contents throw
- * @example const { objectId } = await storeVolume(session, volume, { splitter: repository.format.splitter });
+ * @example const { objectId } = await storeVolume(session, volume);
  */
 export async function storeVolume(
   session: VolumeSession,
   volume: Volume,
-  options: StoreVolumeOptions,
+  options: StoreVolumeOptions = {},
 ): Promise<StoredVolume> {
   return beginVolume(session, volume, options).done;
 }
@@ -93,8 +88,9 @@ export async function storeVolume(
 export function beginVolume(
   session: VolumeSession,
   volume: Volume,
-  options: StoreVolumeOptions,
+  options: StoreVolumeOptions = {},
 ): VolumeTask {
+  const { metadataCompressor } = options;
   const parts: VolumePart[] = [];
   const done = storeParts(session, volume, options, parts);
   done.catch(() => undefined);
@@ -105,7 +101,8 @@ export function beginVolume(
       const stored = firstMissing < 0 ? parts.slice() : parts.slice(0, firstMissing);
       const last = stored.at(-1);
       if (last === undefined) return undefined;
-      const objectId = await session.joinParts(stored, joinOptions(options));
+      // Also after an abort.
+      const objectId = await session.joinParts(stored, { metadataCompressor });
       return { objectId, sizeBytes: last.start + last.length };
     },
   };
@@ -116,18 +113,13 @@ interface VolumePart extends ByteRange {
   objectId: string;
 }
 
-const joinOptions = ({ metadataCompressor, signal }: StoreVolumeOptions): ObjectWriterOptions => ({
-  metadataCompressor,
-  signal,
-});
-
 async function storeParts(
   session: VolumeSession,
   volume: Volume,
   options: StoreVolumeOptions,
   parts: VolumePart[],
 ): Promise<StoredVolume> {
-  const { changedBlocks, compressor, onProgress, signal, sink } = options;
+  const { changedBlocks, compressor, metadataCompressor, onProgress, signal, sink } = options;
   const { sizeBytes } = volume;
   const base = changedBlocks && (await openBase(session, changedBlocks, sizeBytes, options));
   const progress = { sizeBytes, doneBytes: 0, readBytes: 0, zeroBytes: 0, keptBytes: 0 };
@@ -164,7 +156,7 @@ async function storeParts(
     underWay.add(settled);
   };
   const chunks = cutVolume(volume, {
-    splitter: options.splitter,
+    splitter: options.splitter ?? session.sealedContents.format.splitter,
     blockBytes: options.blockBytes,
     base,
     signal,
@@ -190,7 +182,7 @@ async function storeParts(
   }
   if (failure) throw failure.reason;
   if (parts.length === 0) parts.push({ start: 0, length: 0, objectId: await writeZeros(0) });
-  return { ...progress, objectId: await session.joinParts(parts, joinOptions(options)) };
+  return { ...progress, objectId: await session.joinParts(parts, { metadataCompressor, signal }) };
 }
 
 /** The parts of the base, as far as they can be read for ever: what is gone or marked as deleted counts as changed. */

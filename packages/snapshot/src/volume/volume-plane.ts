@@ -16,25 +16,25 @@ import type { ChangedBlocks } from "./volume.ts";
 import { isSourceVolume } from "./volume-entry.ts";
 
 export interface VolumePlaneOptions {
-  /** The repository's, by name. */
-  readonly splitter: string;
   readonly changedBlocks?: ChangedBlocks | undefined;
   readonly sink?: ChunkSink | undefined;
   readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;
+  /** Told before the task fails. */
+  readonly onFailure?: ((error: unknown) => void) | undefined;
 }
 
 /** Disposing it disposes the plane below. */
 export function volumePlane(
   session: VolumeSession,
   plane: DataPlane,
-  options: VolumePlaneOptions,
+  options: VolumePlaneOptions = {},
 ): DataPlane {
   const store = (file: SourceFile, storing: StoreFileOptions = {}): StoreTask => {
     if (!isSourceVolume(file)) return plane.store(file, storing);
     const { compressor, metadataCompressor, onBytes, resumeFrom, signal } = storing;
     let toldBytes = 0;
     const { checkpoint, done } = beginVolume(session, file.volume, {
-      splitter: storing.splitter ?? options.splitter,
+      splitter: storing.splitter,
       compressor,
       metadataCompressor,
       signal,
@@ -46,7 +46,11 @@ export function volumePlane(
         options.onProgress?.(progress);
       },
     });
-    return { done, checkpoint };
+    const failed = (error: unknown): never => {
+      options.onFailure?.(error);
+      throw error;
+    };
+    return { done: done.catch(failed), checkpoint };
   };
   return { store, [Symbol.asyncDispose]: () => plane[Symbol.asyncDispose]() };
 }

@@ -1,0 +1,114 @@
+/**
+ * Makes the snapshot of a volume, laid out as Velero does it.
+ * Format: docs/format/velero.md. Proof: test/volume-upload.test.ts, test/volume.root.test.ts.
+ * @module
+ */
+import type { Repository, WriteSession } from "@dm/repo";
+import type { Snapshot } from "../snapshot-codec.ts";
+import { listSnapshots } from "../snapshots.ts";
+import { type ObjectSource, readDirectory } from "../tree.ts";
+import { inPlacePlane } from "../upload/in-place-plane.ts";
+import { partialName, previousSnapshots } from "../upload/previous.ts";
+import { type UploadSnapshotOptions, uploadSnapshot } from "../upload/upload.ts";
+import type { ChunkSink, VolumeProgress } from "./store-volume.ts";
+import type { ChangedBlocks, Volume } from "./volume.ts";
+import { type VolumeSourceOptions, volumeSource } from "./volume-entry.ts";
+import { volumePlane } from "./volume-plane.ts";
+
+export interface UploadVolumeOptions
+  extends Omit<UploadSnapshotOptions, "dataPlane" | "filter" | "parallel" | "previous">,
+    VolumeSourceOptions {
+  /** Reads only what has changed; everything that is not a hole by default. */
+  readonly changedBlocks?: ChangedBlocks | undefined;
+  /**
+   * The bytes are those of the source's latest incomplete snapshot, as of a volume snapshot that does not change: what that
+   * has stored is not read again. Counts in the place of `changedBlocks` where there is such a snapshot. Off by default.
+   */
+  readonly resume?: boolean | undefined;
+  /** What hashes and stores; in this thread by default. */
+  readonly sinkOf?: ((session: WriteSession) => ChunkSink) | undefined;
+  /** Told after each chunk; keep it cheap. */
+  readonly onVolumeProgress?: ((progress: VolumeProgress) => void) | undefined;
+}
+
+export interface UploadedVolume {
+  readonly snapshot: Snapshot;
+  /** What was read and what was not. */
+  readonly volume: VolumeProgress;
+}
+
+/**
+ * Backs a volume up. As `uploadSnapshot`, with a root that has the volume as its only file. When the volume cannot be read, or
+ * the signal aborts, what is stored becomes an incomplete snapshot, for `resume`; then the failure or the reason is thrown (the
+ * reason not with `saveOnAbort`).
+ * @example
+ * const { snapshot } = await uploadVolume(repository, volume, {
+ *   source: veleroSource("snapshot-data-upload-download", ["shop", "disk"]),
+ *   name: volume.path,
+ *   openedAtNs: volume.openedAtNs,
+ * });
+ */
+export async function uploadVolume(
+  repository: Repository,
+  volume: Volume,
+  options: UploadVolumeOptions,
+): Promise<UploadedVolume> {
+  const { name, onVolumeProgress, openedAtNs, resume = false, signal, sinkOf, source } = options;
+  await using session = await repository.openWriteSession({ signal });
+  const partial = resume ? await partialObject(session, options) : undefined;
+  /** Cuts the upload off at a failure, so that what is stored is kept. */
+  const stop = new AbortController();
+  let failure: { readonly error: unknown } | undefined;
+  let done: VolumeProgress = { ...nothing, sizeBytes: volume.sizeBytes };
+  await using plane = volumePlane(session, inPlacePlane(session), {
+    changedBlocks: partial ? { baseObjectId: partial, ranges: [] } : options.changedBlocks,
+    sink: sinkOf?.(session),
+    onProgress(progress) {
+      done = progress;
+      onVolumeProgress?.(progress);
+    },
+    onFailure(error) {
+      if (signal?.aborted) return;
+      failure = { error };
+      stop.abort(error);
+    },
+  });
+  const root = volumeSource(volume, { name, openedAtNs });
+  const snapshot = await uploadSnapshot(session, root, {
+    ...options,
+    source,
+    dataPlane: plane,
+    previous: [],
+    saveOnAbort: true,
+    signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+  });
+  await session.commit();
+  if (failure) throw failure.error;
+  if (!options.saveOnAbort) signal?.throwIfAborted();
+  return { snapshot, volume: done };
+}
+
+const nothing: VolumeProgress = {
+  sizeBytes: 0,
+  doneBytes: 0,
+  readBytes: 0,
+  zeroBytes: 0,
+  keptBytes: 0,
+};
+
+/** The half-stored object of a run that was cut off. */
+async function partialObject(
+  session: WriteSession & ObjectSource,
+  { name, signal, source }: UploadVolumeOptions,
+): Promise<string | undefined> {
+  const previous = previousSnapshots(await listSnapshots(session, { source, signal }));
+  const latest = previous.filter(({ incompleteReason }) => incompleteReason).at(-1);
+  if (latest?.rootEntry?.type !== "d") return undefined;
+  const { entries } = await readDirectory(session, latest.rootEntry, { signal });
+  // Such a name ends with a number of its own.
+  const example = partialName(name);
+  const [begin] = example.split(name);
+  const isPartial = (other: string): boolean =>
+    other.length === example.length && other.startsWith(`${begin}${name}.`);
+  return entries.find((entry) => entry.type === "f" && isPartial(entry.name))?.objectId;
+}
