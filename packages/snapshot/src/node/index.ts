@@ -4,6 +4,8 @@ export {
   type DataPlaneOptions,
   type WorkerDataPlane,
 } from "./data-plane/data-plane.ts";
+export { type LocalListing, listLocalDirectory } from "./local-directory.ts";
+export { type LocalSourceOptions, openLocalSource } from "./local-source.ts";
 export {
   describePosix,
   type LoadPosixOptions,
@@ -11,6 +13,13 @@ export {
   type PosixBackend,
 } from "./posix/load-posix.ts";
 export type { ByteRange, ExtendedAttribute, Posix } from "./posix/posix.ts";
+export {
+  type ArchiveFormat,
+  archiveFormatOf,
+  type RestoreArchiveOptions,
+  restoreArchive,
+  streamArchive,
+} from "./restore/restore-archive.ts";
 export { restoreTree } from "./restore/restore-tree.ts";
 export { type RestoredVolume, type RestoreVolumeOptions, restoreVolume } from "./restore-volume.ts";
 export { type LocalVolume, type OpenVolumeOptions, openVolume } from "./volume-source.ts";
