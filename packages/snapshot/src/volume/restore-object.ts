@@ -215,13 +215,17 @@ async function isInPlace(
   repository: Repository,
   part: IndirectEntry,
   target: VolumeTarget,
-  zeroIds: ReadonlySet<string>,
+  zeroIds: Set<string>,
 ): Promise<boolean> {
   const bytes = new Uint8Array(part.length);
   await target.read(bytes, part.start);
   if (zeroIds.has(part.objectId)) return isZero(bytes);
   const { compressed, contentId } = parseObjectId(part.objectId);
-  if (contentId && !compressed) return repository.contentReader.matchesId(contentId, bytes);
+  if (contentId && !compressed) {
+    if (!repository.contentReader.matchesId(contentId, bytes)) return false;
+    if (isZero(bytes)) zeroIds.add(part.objectId);
+    return true;
+  }
   // The id is the hash of the compressed bytes, which another compressor need not make.
   return equalBytes(bytes, await readPart(repository, part, {}));
 }
