@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Session } from "../session.ts";
 import { diffCommand } from "./diff.ts";
 import { restoreCommand } from "./restore.ts";
+import { snapshotCreateCommand } from "./snapshot-create.ts";
 import { snapshotDeleteCommand } from "./snapshot-delete.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
@@ -12,6 +13,7 @@ export function snapshotCommands(parent: Command, session: Session): void {
     .command("snapshot")
     .alias("snap")
     .description("Commands to make, list, verify and change snapshots");
+  snapshotCreateCommand(snapshot, session);
   diffCommand(snapshot, session);
   snapshotDeleteCommand(snapshot, session);
   snapshotListCommand(snapshot, session);

@@ -1,0 +1,237 @@
+/** `dm snapshot create`. */
+import { realpath } from "node:fs/promises";
+import { resolve } from "node:path";
+import {
+  encodeSnapshotManifest,
+  listSnapshots,
+  policyTree,
+  type Snapshot,
+  type SnapshotSource,
+  type SourceEntry,
+  streamSource,
+  type UploadFailure,
+  updatePolicy,
+  uploadSnapshot,
+} from "@dm/snapshot";
+import { createDataPlane, openLocalSource } from "@dm/snapshot/node";
+import type { Command } from "commander";
+import { LossError, UsageError } from "../io.ts";
+import { hidden, repeatable } from "../options.ts";
+import type { Session } from "../session.ts";
+import { parseSource, parseTags, sourceText } from "../snapshot-text.ts";
+import { goJson, parseCount, parseDuration, parseTimestamp } from "../text.ts";
+import { UploadLine } from "../upload-line.ts";
+
+interface CreateOptions {
+  readonly all?: boolean;
+  readonly uploadLimitMb?: number;
+  readonly checkpointInterval?: number;
+  readonly description?: string;
+  readonly failFast?: boolean;
+  readonly forceHash?: number;
+  readonly parallel?: number;
+  readonly startTime?: bigint;
+  readonly endTime?: bigint;
+  readonly stdinFile?: string;
+  readonly tags?: readonly string[];
+  readonly pin?: readonly string[];
+  readonly overrideSource?: string;
+  readonly json?: boolean;
+  readonly jsonVerbose?: boolean;
+}
+
+const maxDescriptionLength = 1024;
+
+export function snapshotCreateCommand(parent: Command, session: Session): void {
+  const { env } = session.io;
+  parent
+    .command("create")
+    .description("Make snapshots of local directories or files")
+    .argument("[source...]", "directories or files")
+    .option("--all", "everything that this user has made snapshots of on this host")
+    .option("--upload-limit-mb <MB>", "stop after this much data was read", parseCount)
+    .addOption(hidden("--checkpoint-interval <duration>").argParser(parseDuration))
+    .option("--description <text>", "description of the snapshots")
+    .option(
+      "--fail-fast",
+      "stop at the first error",
+      /^(1|t|true)$/i.test(env["KOPIA_SNAPSHOT_FAIL_FAST"] ?? ""),
+    )
+    .option("--force-hash <percent>", "share of the unchanged files that is read again", parseShare)
+    .option("--parallel <count>", "threads that read and hash; 0 for none", parseCount)
+    .option("--start-time <time>", "in the place of when it began", parseTimestamp)
+    .option("--end-time <time>", "in the place of when it ended", parseTimestamp)
+    .option("--stdin-file <name>", "back up standard input as a file of this name")
+    .addOption(repeatable("--tags <key:value>", "tag of the snapshots"))
+    .addOption(repeatable("--pin <name>", "pin that keeps them from expiring"))
+    .option("--override-source <source>", "user@host:path in the place of where it really is")
+    .option("--json", "print the snapshots as JSON")
+    .addOption(hidden("--json-verbose"))
+    .addOption(hidden("--flush-per-source"))
+    .addOption(hidden("--send-snapshot-report"))
+    .addOption(hidden("--no-send-snapshot-report"))
+    .addOption(hidden("--log-dir-detail <level>"))
+    .addOption(hidden("--log-entry-detail <level>"))
+    .action(async (paths: readonly string[], options: CreateOptions) => {
+      checkOptions(paths, options);
+      const failures: Error[] = [];
+      for (const path of options.all ? await ownPaths(session) : paths) {
+        if (session.signal.aborted) break;
+        try {
+          await createOne(session, path, options);
+        } catch (error) {
+          if (session.signal.aborted || !(error instanceof Error)) throw error;
+          failures.push(error);
+        }
+      }
+      session.signal.throwIfAborted();
+      report(session, failures);
+    });
+}
+
+function checkOptions(paths: readonly string[], options: CreateOptions): void {
+  const { all, description = "", endTime, startTime, stdinFile } = options;
+  if (all && paths.length > 0) throw new UsageError("--all and a source exclude each other");
+  if (!all && paths.length === 0) throw new UsageError("no snapshot sources");
+  if (stdinFile !== undefined && paths.length > 1)
+    throw new UsageError("standard input is one source");
+  if (description.length > maxDescriptionLength) throw new UsageError("description too long");
+  if (startTime !== undefined && endTime !== undefined && startTime > endTime)
+    throw new UsageError("start time override cannot be after the end time override");
+  parseTags(options.tags);
+}
+
+/** One failure as it is; of several all, in one. */
+function report(session: Session, failures: readonly Error[]): void {
+  const [first] = failures;
+  if (!first) return;
+  if (failures.length === 1) throw first;
+  for (const { message } of failures) session.messages.say(`error: ${message}`, "error");
+  const message = `encountered ${failures.length} errors`;
+  throw failures.every((error) => error instanceof LossError)
+    ? new LossError(message)
+    : new Error(message);
+}
+
+/** Paths of this user on this host that have snapshots, and no policy that says "only by hand". */
+async function ownPaths(session: Session): Promise<string[]> {
+  const { hostname, username } = await session.config();
+  const { signal } = session;
+  const repository = await session.repository();
+  const source = { host: hostname, userName: username };
+  const snapshots = await listSnapshots(repository, { source, signal });
+  const paths = [...new Set(snapshots.map((snapshot) => snapshot.source.path))].sort();
+  const chosen: string[] = [];
+  for (const path of paths) {
+    const { policy } = await policyTree(repository, { ...source, path }, { signal });
+    if (!policy.scheduling.manual) chosen.push(path);
+  }
+  if (chosen.length === 0) throw new UsageError("no snapshot sources");
+  return chosen;
+}
+
+async function createOne(session: Session, path: string, options: CreateOptions): Promise<void> {
+  const { hostname, username } = await session.config();
+  const source: SnapshotSource =
+    options.overrideSource === undefined
+      ? { host: hostname, userName: username, path: resolve(path) }
+      : await parseSource(session, options.overrideSource);
+  if (source.path === "") throw new UsageError("the overriding source has no path");
+  const entry = await entryOf(session, path, options);
+  session.say(`Snapshotting ${sourceText({ source })} ...`);
+  const repository = await session.repository();
+  await using write = await repository.openWriteSession({ signal: session.signal });
+  await using dataPlane = createDataPlane(
+    write,
+    options.parallel === undefined ? {} : { workers: options.parallel },
+  );
+  using line = new UploadLine(session);
+  const onFailure = ({ error, isIgnored, path: failed }: UploadFailure): void => {
+    line.clear();
+    const head = isIgnored ? "Ignored error" : "Error";
+    const why = error instanceof Error ? error.message : String(error);
+    const text = `${head} when processing ${JSON.stringify(failed)}: ${why}`;
+    session.messages.say(text, isIgnored ? "warning" : "error");
+  };
+  const snapshot = await uploadSnapshot(write, entry, {
+    source,
+    dataPlane,
+    description: options.description,
+    tags: parseTags(options.tags),
+    pins: options.pin,
+    startedAtNs: options.startTime,
+    endedAtNs: options.endTime,
+    checkpointIntervalMs: options.checkpointInterval,
+    uploadLimitBytes: options.uploadLimitMb && options.uploadLimitMb * 2 ** 20,
+    failFast: options.failFast,
+    forceHashPercent: options.forceHash,
+    saveOnAbort: true,
+    onProgress: session.showProgress ? line.show : undefined,
+    onFailure,
+    clock: session.clock,
+    logger: session.logger,
+    signal: session.signal,
+  });
+  line.clear();
+  if (options.stdinFile !== undefined || options.overrideSource !== undefined) {
+    const manual = { manual: true };
+    await updatePolicy(write, source, (policy) => ({ ...policy, scheduling: manual }));
+  }
+  await write.commit();
+  await printSnapshot(session, snapshot, options);
+}
+
+async function entryOf(
+  session: Session,
+  path: string,
+  { stdinFile }: CreateOptions,
+): Promise<SourceEntry> {
+  const absolute = resolve(path);
+  if (stdinFile !== undefined) {
+    const { openStdin } = session.io;
+    if (!openStdin) throw new UsageError("there is no standard input");
+    return streamSource(absolute, stdinFile, openStdin(), session.clock.nowNs());
+  }
+  const real = await realpath(absolute);
+  if (real !== absolute) session.say(`${absolute} resolved to ${real}`);
+  return openLocalSource(real);
+}
+
+async function printSnapshot(
+  session: Session,
+  snapshot: Snapshot,
+  { json, jsonVerbose }: CreateOptions,
+): Promise<void> {
+  const { id, incompleteReason, rootEntry, source } = snapshot;
+  if (id === "") {
+    session.say("Not saving snapshot because no files have been changed since previous snapshot");
+    return;
+  }
+  if (json || jsonVerbose) {
+    const { stats, ...rest } = JSON.parse(encodeSnapshotManifest(snapshot));
+    const manifest = { ...rest, id, ...(jsonVerbose && { stats }) };
+    await session.io.out(`${goJson(manifest)}\n`);
+  } else {
+    const seconds = (snapshot.endedAtNs - snapshot.startedAtNs) / 1_000_000_000n;
+    const partial = incompleteReason ? " partial" : "";
+    session.say(
+      `Created${partial} snapshot with root ${rootEntry?.objectId} and ID ${id} in ${seconds}s`,
+    );
+  }
+  const { failedCount = 0, ignoredErrorCount = 0 } = rootEntry?.summary ?? {};
+  const name = sourceText({ source });
+  if (ignoredErrorCount > 0)
+    session.messages.say(
+      `Ignored ${ignoredErrorCount} error(s) while snapshotting ${name}.`,
+      "warning",
+    );
+  if (failedCount > 0)
+    throw new LossError(`Found ${failedCount} fatal error(s) while snapshotting ${name}.`);
+}
+
+function parseShare(text: string): number {
+  const percent = Number(text);
+  if (text.trim() === "" || !(percent >= 0 && percent <= 100))
+    throw new UsageError(`not a percentage: ${text}`);
+  return percent;
+}
