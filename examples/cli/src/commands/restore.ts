@@ -1,7 +1,16 @@
 /** `dm restore`, also as `dm snapshot restore`: a snapshot, or a part of one, to a directory, a file or an archive. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { openPlace, type RestoreReport } from "@dm/snapshot";
-import { restoreTree } from "@dm/snapshot/node";
+import { isDmError } from "@dm/core";
+import type { Repository } from "@dm/repo";
+import { type DirectoryEntry, openPlace, type RestoreReport, volumeFile } from "@dm/snapshot";
+import {
+  type ArchiveFormat,
+  archiveFormatOf,
+  restoreArchive,
+  restoreTree,
+  restoreVolume,
+} from "@dm/snapshot/node";
 import { type Command, Option } from "commander";
 import { LossError } from "../io.ts";
 import { Progress } from "../progress.ts";
@@ -72,37 +81,128 @@ export function restoreCommand(parent: Command, session: Session): void {
     )
     .action(async (source: string, target: string, options: RestoreCommandOptions) => {
       const repository = await session.repository();
-      const { signal } = session;
-      const { entry } = await openPlace(repository, source, { signal });
+      const { entry } = await openPlace(repository, source, { signal: session.signal });
       const path = resolve(target);
-      session.say(
-        `Restoring to local filesystem (${path}) with parallelism=${options.parallel}...`,
-      );
-      using progress = await Progress.open(session, "bytes");
-      const report = await restoreTree(repository, entry, path, {
-        signal,
-        overwriteDirectories: options.overwriteDirectories,
-        overwriteFiles: options.overwriteFiles,
-        overwriteSymlinks: options.overwriteSymlinks,
-        sparse: options.writeSparseFiles,
-        parallel: options.parallel,
-        skipOwners: options.skipOwners,
-        skipPermissions: options.skipPermissions,
-        skipTimes: options.skipTimes,
-        ignorePermissionErrors: options.ignorePermissionErrors,
-        skipExisting: options.skipExisting,
-        resume: options.resume,
-        deleteExtra: options.deleteExtra,
-        flush: options.flushFiles,
-        verifyContent: options.verifyContent,
-        directoryTimes: options.directoryTimes,
-        onProgress: ({ bytesDone, skippedBytes, totalBytes }) => {
-          if (totalBytes !== undefined) progress.update(bytesDone + skippedBytes, totalBytes);
-        },
-      });
-      progress.end();
-      tell(session, report, options.ignoreErrors === true);
+      const { mode } = options;
+      const archive = mode === "auto" ? archiveFormatOf(path) : formatOf(mode);
+      if (archive) await toArchive(session, repository, entry, path, archive, options);
+      else if (await isForVolume(repository, entry, path, session.signal))
+        await toVolume(session, repository, entry, path, options);
+      else await toFileSystem(session, repository, entry, path, options);
     });
+}
+
+const formatOf = (mode: string): ArchiveFormat | undefined =>
+  mode === "local" ? undefined : (mode as ArchiveFormat);
+
+/** Whether to write bytes of a volume, not files: to a device anything that is one file, else what only a volume's is. */
+async function isForVolume(
+  repository: Repository,
+  entry: DirectoryEntry,
+  path: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isBlockDevice()) return true;
+  if (there?.isDirectory()) return false;
+  if (entry.type !== "d") return entry.type === "f" && entry.name.startsWith("/");
+  try {
+    return (await volumeFile(repository, entry, { signal })).name.startsWith("/");
+  } catch (error) {
+    if (isDmError(error)) return false;
+    throw error;
+  }
+}
+
+const archiveNames: Readonly<Record<ArchiveFormat, string>> = {
+  tar: "an uncompressed tar file",
+  tgz: "a tar+gzip file",
+  zip: "a zip file",
+  "zip-nocompress": "a zip file",
+};
+
+async function toArchive(
+  session: Session,
+  repository: Repository,
+  entry: DirectoryEntry,
+  path: string,
+  format: ArchiveFormat,
+  options: RestoreCommandOptions,
+): Promise<void> {
+  session.say(`Restoring to ${archiveNames[format]} (${path})...`);
+  using progress = await Progress.open(session, "bytes");
+  const report = await restoreArchive(repository, entry, path, {
+    format,
+    signal: session.signal,
+    onProgress: ({ bytesDone, totalBytes }) => {
+      if (totalBytes !== undefined) progress.update(bytesDone, totalBytes);
+    },
+  });
+  progress.end();
+  tell(session, report, options.ignoreErrors === true);
+}
+
+async function toVolume(
+  session: Session,
+  repository: Repository,
+  entry: DirectoryEntry,
+  path: string,
+  options: RestoreCommandOptions,
+): Promise<void> {
+  session.say(`Restoring to a volume (${path}) with parallelism=${options.parallel}...`);
+  using progress = await Progress.open(session, "bytes");
+  const restored = await restoreVolume(repository, entry, path, {
+    signal: session.signal,
+    parallelParts: options.parallel,
+    resume: options.resume,
+    onProgress: ({ doneBytes, sizeBytes, verifiedBytes }) =>
+      progress.update(doneBytes + verifiedBytes, 2 * sizeBytes),
+  });
+  progress.end();
+  const size = (bytes: number): string => formatBytes(session.io, bytes);
+  for (const { code, length, reason, start } of restored.losses) {
+    const text = `error: ${restored.path}: ${length} bytes at ${start}: ${reason} [${code}]`;
+    session.messages.say(text, "error");
+  }
+  session.say(
+    `Restored a volume of ${size(restored.sizeBytes)} (${size(restored.writtenBytes)} written, ${size(restored.zeroBytes)} of zeros left out), verified ${size(restored.verifiedBytes)}.`,
+  );
+  if (restored.ok || options.ignoreErrors) return;
+  throw new LossError(`${restored.losses.length} ranges of the volume were not restored`);
+}
+
+async function toFileSystem(
+  session: Session,
+  repository: Repository,
+  entry: DirectoryEntry,
+  path: string,
+  options: RestoreCommandOptions,
+): Promise<void> {
+  session.say(`Restoring to local filesystem (${path}) with parallelism=${options.parallel}...`);
+  using progress = await Progress.open(session, "bytes");
+  const report = await restoreTree(repository, entry, path, {
+    signal: session.signal,
+    overwriteDirectories: options.overwriteDirectories,
+    overwriteFiles: options.overwriteFiles,
+    overwriteSymlinks: options.overwriteSymlinks,
+    sparse: options.writeSparseFiles,
+    parallel: options.parallel,
+    skipOwners: options.skipOwners,
+    skipPermissions: options.skipPermissions,
+    skipTimes: options.skipTimes,
+    ignorePermissionErrors: options.ignorePermissionErrors,
+    skipExisting: options.skipExisting,
+    resume: options.resume,
+    deleteExtra: options.deleteExtra,
+    flush: options.flushFiles,
+    verifyContent: options.verifyContent,
+    directoryTimes: options.directoryTimes,
+    onProgress: ({ bytesDone, skippedBytes, totalBytes }) => {
+      if (totalBytes !== undefined) progress.update(bytesDone + skippedBytes, totalBytes);
+    },
+  });
+  progress.end();
+  tell(session, report, options.ignoreErrors === true);
 }
 
 /** What was restored, as kopia puts it, and what was not. */

@@ -4,6 +4,11 @@ export {
   type DataPlaneOptions,
   type WorkerDataPlane,
 } from "./data-plane/data-plane.ts";
+export {
+  type LostAttribute,
+  readExtendedAttributes,
+  writeExtendedAttributes,
+} from "./extended-metadata.ts";
 export { type LocalListing, listLocalDirectory } from "./local-directory.ts";
 export { type LocalSourceOptions, openLocalSource } from "./local-source.ts";
 export {
@@ -12,7 +17,7 @@ export {
   loadPosix,
   type PosixBackend,
 } from "./posix/load-posix.ts";
-export type { ByteRange, ExtendedAttribute, Posix } from "./posix/posix.ts";
+export type { ByteRange, Posix } from "./posix/posix.ts";
 export {
   type ArchiveFormat,
   archiveFormatOf,

@@ -1,0 +1,165 @@
+/**
+ * A tree in the order in which archives hold it, each file with its data; groups of small files with few ranged reads, the
+ * next group under way while one is used. Memory: two groups, each at most 8 MiB and one content.
+ * Proof: test/restore-archive.test.ts.
+ * @module
+ */
+import type { Repository } from "@dm/repo";
+import type { CallOptions } from "@dm/storage";
+import type { DirectoryEntry } from "../../directory-entry.ts";
+import { refusedName } from "../../restore/entry-name.ts";
+import { isDamage, walkTree } from "../../tree.ts";
+import { PieceFailure, PieceReader } from "./contents.ts";
+import type { Failure } from "./failures.ts";
+import { loadContents, type NamedPiece, numberPieces, piecesOf } from "./load-contents.ts";
+
+export interface ReadItem {
+  /** Relative to the root, which has the empty path. */
+  readonly path: string;
+  readonly entry: DirectoryEntry;
+  /** Of a file or link; of a long file as it is read. */
+  readonly data: readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+  /** It cannot be had, for this reason; nothing below it comes. */
+  readonly failure?: Failure | undefined;
+}
+
+const groupItems = 256;
+const groupBytes = 8 << 20;
+
+interface Listed {
+  readonly path: string;
+  readonly entry: DirectoryEntry;
+  readonly failure?: Failure;
+}
+
+/** Everything below an entry, itself first. What is damaged comes with its failure; a long file fails while it is read. */
+export async function* readTree(
+  repository: Repository,
+  root: DirectoryEntry,
+  options: CallOptions = {},
+): AsyncGenerator<ReadItem> {
+  const reader = new PieceReader(repository.contentReader);
+  let ahead: Promise<ReadItem[]> | undefined;
+  for await (const group of groupsOf(repository, root, options)) {
+    const current = ahead;
+    ahead = loadGroup(repository, group, reader, options);
+    // Whoever waits for it gets the failure; until then it must not count as unhandled.
+    ahead.catch(() => {});
+    if (current) yield* await current;
+  }
+  if (ahead) yield* await ahead;
+}
+
+async function* groupsOf(
+  repository: Repository,
+  root: DirectoryEntry,
+  options: CallOptions,
+): AsyncGenerator<Listed[]> {
+  let group: Listed[] = [];
+  let bytes = 0;
+  let isEntered = true;
+  const damaged: Listed[] = [];
+  const walk = walkTree(repository, root, {
+    ...options,
+    descend: () => isEntered,
+    onDamaged: ({ entry, path }, { code, message }) =>
+      damaged.push({ entry, path, failure: { code, reason: message } }),
+  });
+  for await (const { depth, entry, path } of walk) {
+    group.push(...damaged.splice(0));
+    const reason = depth === 0 ? undefined : refusedName(entry.name);
+    isEntered = reason === undefined;
+    const size = entry.type === "d" ? 0 : entry.sizeBytes;
+    if (group.length >= groupItems || bytes + size > groupBytes) {
+      yield group;
+      group = [];
+      bytes = 0;
+    }
+    const failure = reason === undefined ? undefined : { code: "DM_RESTORE_NAME_REFUSED", reason };
+    group.push({ entry, path, ...(failure && { failure }) });
+    bytes += size;
+  }
+  group.push(...damaged);
+  yield group;
+}
+
+async function loadGroup(
+  repository: Repository,
+  group: readonly Listed[],
+  reader: PieceReader,
+  options: CallOptions,
+): Promise<ReadItem[]> {
+  const found: (readonly NamedPiece[] | Failure)[] = [];
+  for (const { entry, failure } of group)
+    found.push(failure ?? (await piecesInGroup(repository, entry, options)));
+  const { ids, numbered } = numberPieces(found.map((pieces) => ("code" in pieces ? [] : pieces)));
+  const loaded = await loadContents(repository, ids, options);
+  return group.map(({ entry, path }, index): ReadItem => {
+    const pieces = found[index]!;
+    if ("code" in pieces) return { entry, path, data: [], failure: pieces };
+    if (isLong(entry)) return { entry, path, data: readLong(repository, entry, reader, options) };
+    try {
+      const data = numbered[index]!.map((piece) => reader.plaintext(loaded, piece));
+      return { entry, path, data };
+    } catch (error) {
+      return { entry, path, data: [], failure: damageOf(error) };
+    }
+  });
+}
+
+const isLong = ({ sizeBytes, type }: DirectoryEntry): boolean =>
+  type !== "d" && sizeBytes > groupBytes;
+
+function damageOf(error: unknown): Failure {
+  if (error instanceof PieceFailure) return error.failure;
+  if (isDamage(error)) return { code: error.code, reason: error.message };
+  throw error;
+}
+
+async function piecesInGroup(
+  repository: Repository,
+  entry: DirectoryEntry,
+  options: CallOptions,
+): Promise<readonly NamedPiece[] | Failure> {
+  if (entry.type === "d" || isLong(entry)) return [];
+  const { objectId, sizeBytes, type } = entry;
+  const pieces: NamedPiece[] = [];
+  try {
+    const length = type === "s" ? undefined : sizeBytes;
+    for await (const piece of piecesOf(repository, objectId, length, options)) pieces.push(piece);
+    return pieces;
+  } catch (error) {
+    return damageOf(error);
+  }
+}
+
+/** The pieces of a long file, a group of them read ahead. */
+async function* readLong(
+  repository: Repository,
+  { objectId, sizeBytes }: DirectoryEntry,
+  reader: PieceReader,
+  options: CallOptions,
+): AsyncGenerator<Uint8Array> {
+  const load = async (pieces: readonly NamedPiece[]): Promise<Uint8Array[]> => {
+    const { ids, numbered } = numberPieces([pieces]);
+    const loaded = await loadContents(repository, ids, options);
+    return numbered[0]!.map((piece) => reader.plaintext(loaded, piece));
+  };
+  let ahead: Promise<Uint8Array[]> | undefined;
+  let pieces: NamedPiece[] = [];
+  let bytes = 0;
+  for await (const piece of piecesOf(repository, objectId, sizeBytes, options)) {
+    if (pieces.length > 0 && bytes + (piece.length ?? 0) > groupBytes) {
+      const current = ahead;
+      ahead = load(pieces);
+      ahead.catch(() => {});
+      pieces = [];
+      bytes = 0;
+      if (current) yield* await current;
+    }
+    pieces.push(piece);
+    bytes += piece.length ?? 0;
+  }
+  if (ahead) yield* await ahead;
+  yield* await load(pieces);
+}
