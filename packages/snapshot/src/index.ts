@@ -14,6 +14,13 @@ export {
 export { type DirectoryEntry, type EntryType, encodeEntry } from "./directory-entry.ts";
 export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
 export {
+  decodeExtendedMetadata,
+  type ExtendedAttribute,
+  type ExtendedMetadata,
+  encodeExtendedMetadata,
+  hasExtendedMetadata,
+} from "./extended-metadata.ts";
+export {
   type CoveringSnapshot,
   type PathHistoryOptions,
   type PathVersion,
@@ -24,6 +31,7 @@ export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
 export { openPlace, type SnapshotPlace } from "./place.ts";
 export { type EffectivePolicy, effectivePolicy } from "./policy/effective-policy.ts";
+export { expiredSnapshots, expireSnapshots, retentionOf } from "./policy/expire.ts";
 export {
   cacheDirectoryTag,
   IgnoreContext,
@@ -66,6 +74,11 @@ export {
 export { decodePolicy, encodePolicy } from "./policy/policy-codec.ts";
 export { globalPolicyTarget, type PolicyTarget, policyLabels } from "./policy/policy-target.ts";
 export { type PolicyTree, policyTree } from "./policy/policy-tree.ts";
+export {
+  compactRetentionReasons,
+  type RetainedSnapshot,
+  retentionReasons,
+} from "./policy/retention.ts";
 export {
   compressorOf,
   type IgnoredErrors,
@@ -124,7 +137,7 @@ export {
 export type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./upload/data-plane.ts";
 export { inPlacePlane, type PlaneSession } from "./upload/in-place-plane.ts";
 export { previousSnapshots } from "./upload/previous.ts";
-export type { EntryFilter, UploadFailure } from "./upload/tree-upload.ts";
+export type { UploadFailure } from "./upload/tree-upload.ts";
 export {
   maxCheckpointIntervalMs,
   type UploadSnapshotOptions,
@@ -181,6 +194,7 @@ export {
 export {
   beginVolume,
   type ChunkSink,
+  type PutChunkOptions,
   type StoredVolume,
   type StoreVolumeOptions,
   storeVolume,
@@ -201,4 +215,4 @@ export {
   volumeFile,
   volumeSource,
 } from "./volume/volume-entry.ts";
-export { type VolumePlaneOptions, volumePlane } from "./volume/volume-plane.ts";
+export { type ChunkPlane, type VolumePlaneOptions, volumePlane } from "./volume/volume-plane.ts";

@@ -60,6 +60,14 @@ it("keeps members that it does not know, at every level", () => {
   expect(encodePolicy(changed)).toBe(text.replace('"keepLatest":1', '"keepLatest":2'));
 });
 
+it("keeps the largest integer of Go, which stands for no limit", () => {
+  const text = nothingSet.replace(
+    '"upload":{}',
+    '"upload":{"parallelUploadAboveSize":9223372036854775807}',
+  );
+  expect(encodePolicy(decodePolicy(text))).toBe(text);
+});
+
 it("matches names without regard to case, as Go does", () => {
   expect(decodePolicy('{"Retention":{"KEEPLATEST":3}}').retention.keepLatest).toBe(3);
 });
@@ -68,7 +76,7 @@ it.each([
   ["[]", ""],
   ["{", ""],
   ['{"retention":{"keepLatest":1.5}}', "retention.keepLatest"],
-  ['{"retention":{"keepLatest":9223372036854775807}}', "retention.keepLatest"],
+  ['{"retention":{"keepLatest":9007199254740993}}', "retention.keepLatest"],
   ['{"files":{"ignore":[1]}}', "files.ignore[0]"],
   ['{"files":[]}', "files"],
   ['{"scheduling":{"timeOfDay":[{"hour":24}]}}', "scheduling.timeOfDay[0].hour"],
