@@ -20,6 +20,18 @@ export {
   encodeExtendedMetadata,
   hasExtendedMetadata,
 } from "./extended-metadata.ts";
+export { type CollectGarbageOptions, collectGarbage } from "./gc/collect-garbage.ts";
+export {
+  type Amount,
+  type ForecastSpaceOptions,
+  forecastSpace,
+  type SpaceForecast,
+} from "./gc/forecast-space.ts";
+export {
+  type LiveContentsOptions,
+  type LiveContentsProgress,
+  liveContents,
+} from "./gc/live-contents.ts";
 export {
   type CoveringSnapshot,
   type PathHistoryOptions,

@@ -24,13 +24,17 @@ export interface VolumeProgress {
   readonly keptBytes: number;
 }
 
+export interface PutChunkOptions extends CallOptions {
+  readonly compressor?: CompressorName | undefined;
+}
+
 /** Takes chunks into a write session. */
 export interface ChunkSink {
   /**
    * Waits until `bytes` need not be borrowed any longer; `stored` settles with the object id of the chunk. At most
    * `parallelChunks` of them are not settled at once.
    */
-  put(bytes: Uint8Array, options: CallOptions): Promise<{ readonly stored: Promise<string> }>;
+  put(bytes: Uint8Array, options: PutChunkOptions): Promise<{ readonly stored: Promise<string> }>;
   readonly parallelChunks: number;
 }
 
@@ -142,7 +146,7 @@ async function storeParts(
     }
     while (underWay.size >= sink.parallelChunks) await Promise.race(underWay);
     if (failure) throw failure.reason;
-    const { stored } = await sink.put(bytes, { signal });
+    const { stored } = await sink.put(bytes, { compressor, signal });
     const settled = stored
       .then(
         (id) => {

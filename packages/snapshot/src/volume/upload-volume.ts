@@ -10,10 +10,10 @@ import { type ObjectSource, readDirectory } from "../tree.ts";
 import { inPlacePlane } from "../upload/in-place-plane.ts";
 import { partialName, previousSnapshots } from "../upload/previous.ts";
 import { type UploadSnapshotOptions, uploadSnapshot } from "../upload/upload.ts";
-import type { ChunkSink, VolumeProgress } from "./store-volume.ts";
+import type { VolumeProgress } from "./store-volume.ts";
 import type { ChangedBlocks, Volume } from "./volume.ts";
 import { type VolumeSourceOptions, volumeSource } from "./volume-entry.ts";
-import { volumePlane } from "./volume-plane.ts";
+import { type ChunkPlane, volumePlane } from "./volume-plane.ts";
 
 export interface UploadVolumeOptions
   extends Omit<UploadSnapshotOptions, "dataPlane" | "filter" | "parallel" | "previous">,
@@ -25,8 +25,8 @@ export interface UploadVolumeOptions
    * has stored is not read again. Counts in the place of `changedBlocks` where there is such a snapshot. Off by default.
    */
   readonly resume?: boolean | undefined;
-  /** What hashes and stores; in this thread by default. */
-  readonly sinkOf?: ((session: WriteSession) => ChunkSink) | undefined;
+  /** What hashes and stores, into this very session; in this thread by default. The caller disposes of it. */
+  readonly dataPlane?: ChunkPlane | undefined;
   /** Told after each chunk; keep it cheap. */
   readonly onVolumeProgress?: ((progress: VolumeProgress) => void) | undefined;
 }
@@ -49,20 +49,30 @@ export interface UploadedVolume {
  * });
  */
 export async function uploadVolume(
-  repository: Repository,
+  target: Repository | WriteSession,
   volume: Volume,
   options: UploadVolumeOptions,
 ): Promise<UploadedVolume> {
-  const { name, onVolumeProgress, openedAtNs, resume = false, signal, sinkOf, source } = options;
-  await using session = await repository.openWriteSession({ signal });
+  if (!("openWriteSession" in target)) return upload(target, volume, options);
+  await using session = await target.openWriteSession({ signal: options.signal });
+  const uploaded = await upload(session, volume, options);
+  await session.commit();
+  return uploaded;
+}
+
+async function upload(
+  session: WriteSession,
+  volume: Volume,
+  options: UploadVolumeOptions,
+): Promise<UploadedVolume> {
+  const { name, onVolumeProgress, openedAtNs, resume = false, signal, source } = options;
   const partial = resume ? await partialObject(session, options) : undefined;
   /** Cuts the upload off at a failure, so that what is stored is kept. */
   const stop = new AbortController();
   let failure: { readonly error: unknown } | undefined;
   let done: VolumeProgress = { ...nothing, sizeBytes: volume.sizeBytes };
-  await using plane = volumePlane(session, inPlacePlane(session), {
+  const plane = volumePlane(session, options.dataPlane ?? inPlacePlane(session), {
     changedBlocks: partial ? { baseObjectId: partial, ranges: [] } : options.changedBlocks,
-    sink: sinkOf?.(session),
     onProgress(progress) {
       done = progress;
       onVolumeProgress?.(progress);
@@ -82,7 +92,6 @@ export async function uploadVolume(
     saveOnAbort: true,
     signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
   });
-  await session.commit();
   if (failure) throw failure.error;
   if (!options.saveOnAbort) signal?.throwIfAborted();
   return { snapshot, volume: done };

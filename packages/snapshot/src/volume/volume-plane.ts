@@ -17,16 +17,20 @@ import { isSourceVolume } from "./volume-entry.ts";
 
 export interface VolumePlaneOptions {
   readonly changedBlocks?: ChangedBlocks | undefined;
-  readonly sink?: ChunkSink | undefined;
   readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;
   /** Told before the task fails. */
   readonly onFailure?: ((error: unknown) => void) | undefined;
 }
 
+/** A plane that takes chunks, too, as the one in worker threads does. */
+export interface ChunkPlane extends DataPlane {
+  readonly chunks?: ChunkSink | undefined;
+}
+
 /** Disposing it disposes the plane below. */
 export function volumePlane(
   session: VolumeSession,
-  plane: DataPlane,
+  plane: ChunkPlane,
   options: VolumePlaneOptions = {},
 ): DataPlane {
   const store = (file: SourceFile, storing: StoreFileOptions = {}): StoreTask => {
@@ -38,7 +42,7 @@ export function volumePlane(
       compressor,
       metadataCompressor,
       signal,
-      sink: options.sink,
+      sink: plane.chunks,
       changedBlocks: resumeFrom ? { baseObjectId: resumeFrom, ranges: [] } : options.changedBlocks,
       onProgress(progress) {
         onBytes?.(progress.doneBytes - toldBytes);

@@ -24,6 +24,7 @@ import type {
   StoreTask,
 } from "../../upload/data-plane.ts";
 import { chunksToTakeOver, inPlacePlane, partsOf } from "../../upload/in-place-plane.ts";
+import type { ChunkSink } from "../../volume/store-volume.ts";
 import { type Chunk, ContentGate, type Sealing } from "./chunks.ts";
 import { PartChunks } from "./file-chunks.ts";
 import type {
@@ -55,6 +56,8 @@ export interface DataPlaneDescription {
 
 export interface WorkerDataPlane extends DataPlane {
   describe(): DataPlaneDescription;
+  /** Takes chunks that the caller has cut, as `storeVolume` does; undefined when it works in place. */
+  readonly chunks?: ChunkSink | undefined;
 }
 
 const defaultMaxWorkers = 8;
@@ -117,6 +120,7 @@ interface PlaneJob {
 }
 
 class WorkerPlane implements WorkerDataPlane {
+  readonly chunks: ChunkSink;
   readonly #session: WriteSession;
   readonly #maxWorkers: number;
   readonly #pool: WorkerPool<PlaneJob>;
@@ -141,6 +145,10 @@ class WorkerPlane implements WorkerDataPlane {
     const { sealedContents } = session;
     this.#session = session;
     this.#maxWorkers = maxWorkers;
+    this.chunks = {
+      parallelChunks: maxWorkers * slotsPerWorker,
+      put: (bytes, call) => this.#putChunk(bytes, call),
+    };
     this.#gate = new ContentGate(sealedContents);
     this.#splitter = sealedContents.format.splitter;
     this.#files = new Semaphore(maxWorkers * slotsPerWorker);
@@ -564,6 +572,22 @@ class WorkerPlane implements WorkerDataPlane {
       throw reason;
     }
     await Promise.all(parts.map(({ done }) => done));
+  }
+
+  async #putChunk(
+    bytes: Uint8Array,
+    options: Parameters<ChunkSink["put"]>[1],
+  ): Promise<{ readonly stored: Promise<string> }> {
+    if (this.#closed) throw this.#closed.reason;
+    const chunk = new PartChunks(0, options);
+    const { length } = bytes;
+    const place = chunk.add(length);
+    chunk.finish();
+    const slot = await this.#grant(chunk, options.signal);
+    slot.input.set(bytes);
+    slot.job!.chunks = [{ owner: chunk, place, length }];
+    this.#pool.send(slot, { type: "bytes", slot: slot.index, spans: [{ start: 0, length }] });
+    return { stored: chunk.done.then(() => chunk.storedPrefix()[0]!.objectId) };
   }
 
   /** A slot for chunks of a stream. */
