@@ -7,7 +7,9 @@ import { close, constants, lstatSync, open, read, readlinkSync, realpathSync } f
 import { resolve } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CallOptions } from "@dm/storage";
+import type { ExtendedMetadata } from "../extended-metadata.ts";
 import type { LocalPath, SourceEntry } from "../source/source-entry.ts";
+import { linkIdOf, readExtendedAttributes } from "./extended-metadata.ts";
 import {
   addEntries,
   addStatus,
@@ -18,10 +20,24 @@ import {
   newListing,
   readNames,
 } from "./local-directory.ts";
+import { loadPosix } from "./posix/load-posix.ts";
+import type { Posix } from "./posix/posix.ts";
 
 export interface LocalSourceOptions extends CallOptions {
   /** Lists directories elsewhere, in a worker thread for instance. Default: here, in short turns. */
   readonly list?: ((path: LocalPath) => Promise<LocalListing>) | undefined;
+  /** Extended attributes, ACLs and hard links, too. Default: false. */
+  readonly keepExtendedMetadata?: boolean | undefined;
+  /** Default: what {@link loadPosix} finds. */
+  readonly posix?: Posix | undefined;
+}
+
+/** What all entries of a source share. */
+interface SourceContext {
+  readonly list: LocalSourceOptions["list"];
+  /** Present when extended metadata is to be kept. */
+  readonly posix: Posix | undefined;
+  readonly rootDeviceId: bigint;
 }
 
 /**
@@ -43,7 +59,9 @@ export async function openLocalSource(
   }
   const listing = newListing(1);
   addStatus(listing, baseName(clean), status);
-  return entryOf(listing, 0, clean, options);
+  const { keepExtendedMetadata = false, list } = options;
+  const posix = keepExtendedMetadata ? (options.posix ?? (await loadPosix())) : undefined;
+  return entryOf(listing, 0, clean, { list, posix, rootDeviceId: status.dev });
 }
 
 /** Entries looked at before others get their turn: about 10 ms. */
@@ -61,10 +79,13 @@ class LocalEntry {
   readonly gid: number;
   readonly deviceId: bigint;
   readonly localPath: LocalPath;
-  readonly #options: LocalSourceOptions;
+  /** Which file it is, where it has several names. */
+  readonly #linkId: string | undefined;
+  readonly #context: SourceContext;
 
-  constructor(listing: LocalListing, at: number, path: LocalPath, options: LocalSourceOptions) {
-    this.type = entryTypes[listing.types[at] as number] as "f";
+  constructor(listing: LocalListing, at: number, path: LocalPath, context: SourceContext) {
+    const type = entryTypes[listing.types[at] as number] as LocalEntry["type"];
+    this.type = type;
     this.name = listing.names[at] as string;
     this.mode = listing.modes[at] as number;
     this.sizeBytes = listing.sizes[at] as number;
@@ -73,19 +94,30 @@ class LocalEntry {
     this.gid = listing.gids[at] as number;
     this.deviceId = listing.deviceIds[at] as bigint;
     this.localPath = path;
-    this.#options = options;
+    this.#linkId =
+      context.posix && type !== "d" && (listing.linkCounts[at] as number) > 1
+        ? linkIdOf(listing.inodes[at] as bigint, this.deviceId, context.rootDeviceId)
+        : undefined;
+    this.#context = context;
+  }
+
+  readExtendedMetadata(): ExtendedMetadata | undefined {
+    const { posix } = this.#context;
+    if (posix === undefined) return undefined;
+    const attributes = readExtendedAttributes(this.localPath, posix);
+    return this.#linkId === undefined ? { attributes } : { attributes, linkId: this.#linkId };
   }
 
   async list({ signal }: CallOptions = {}): Promise<readonly SourceEntry[]> {
     signal?.throwIfAborted();
     const path = this.localPath;
-    const listing = this.#options.list
-      ? await this.#options.list(path)
+    const listing = this.#context.list
+      ? await this.#context.list(path)
       : await listInTurns(path, signal);
     const entries: SourceEntry[] = [];
     for (let at = 0; at < listing.count; at++) {
       const name = listing.rawNames.get(at) ?? (listing.names[at] as string);
-      entries.push(entryOf(listing, at, joinPath(path, name), this.#options));
+      entries.push(entryOf(listing, at, joinPath(path, name), this.#context));
     }
     return entries;
   }
@@ -116,17 +148,21 @@ class LocalEntry {
   async readTarget(): Promise<Uint8Array> {
     return new Uint8Array(readlinkSync(asPath(this.localPath), "buffer"));
   }
+
+  follow({ signal }: CallOptions = {}): Promise<SourceEntry> {
+    return openLocalSource(this.localPath, { list: this.#context.list, signal });
+  }
 }
 
 function entryOf(
   listing: LocalListing,
   at: number,
   path: LocalPath,
-  options: LocalSourceOptions,
+  context: SourceContext,
 ): SourceEntry {
   const failure = listing.failures.get(at);
   if (failure) return { type: "failure", name: listing.names[at] as string, ...failure };
-  return new LocalEntry(listing, at, path, options) as SourceEntry;
+  return new LocalEntry(listing, at, path, context) as SourceEntry;
 }
 
 /** A directory of 100,000 entries would stop everything else for half a second. */

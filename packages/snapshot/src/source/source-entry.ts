@@ -4,6 +4,7 @@
  * @module
  */
 import type { CallOptions } from "@dm/storage";
+import type { ExtendedMetadata } from "../extended-metadata.ts";
 
 /** A path of this machine; bytes where it is not UTF-8. */
 export type LocalPath = string | Uint8Array;
@@ -24,6 +25,11 @@ export interface SourceMetadata {
   readonly deviceId?: bigint | undefined;
   /** Where it lies on this machine, when it does. */
   readonly localPath?: LocalPath | undefined;
+  /**
+   * Attributes and hard links, where the source was asked to keep them; undefined otherwise. Takes microseconds.
+   * @throws when they cannot be read
+   */
+  readExtendedMetadata?(): ExtendedMetadata | undefined;
 }
 
 export interface SourceDirectory extends SourceMetadata {
@@ -47,6 +53,8 @@ export interface SourceLink extends SourceMetadata {
   readonly type: "s";
   /** The target's text, as bytes. */
   readTarget(options?: CallOptions): Promise<Uint8Array>;
+  /** What it leads to, in the end; missing where links lead nowhere. For links to files of ignore rules. */
+  follow?(options?: CallOptions): Promise<SourceEntry>;
 }
 
 /** A device, a pipe, a socket: nothing that Kopia stores. */

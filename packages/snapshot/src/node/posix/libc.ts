@@ -17,6 +17,7 @@ export interface LibC {
     size: bigint,
     flags: number,
   ): number;
+  lremovexattr(path: Uint8Array, name: Uint8Array): number;
   lseek(fd: number, offset: bigint, whence: number): number | bigint;
   fallocate(fd: number, mode: number, offset: bigint, length: bigint): number;
   syncfs(fd: number): number;
@@ -30,6 +31,7 @@ export const signatures = {
   llistxattr: "lbbl",
   lgetxattr: "lbbbl",
   lsetxattr: "ibbbli",
+  lremovexattr: "ibb",
   lseek: "lili",
   fallocate: "iiill",
   syncfs: "ii",

@@ -102,6 +102,7 @@ function probe(libc: LibC): void {
     expectRefusal(libc.llistxattr(nowhere, bytes, 8n), enoent, libc);
     expectRefusal(libc.lgetxattr(nowhere, name, bytes, 8n), enoent, libc);
     expectRefusal(libc.lsetxattr(nowhere, name, bytes, 8n, 0), enoent, libc);
+    expectRefusal(libc.lremovexattr(nowhere, name), enoent, libc);
     expectRefusal(libc.fallocate(-1, 0, 0n, 1n), ebadf, libc);
     expectRefusal(libc.syncfs(-1), ebadf, libc);
   }

@@ -4,8 +4,9 @@
  * @module
  */
 import { fstatSync, fsyncSync, lutimesSync, readFileSync } from "node:fs";
+import type { ExtendedAttribute } from "../../extended-metadata.ts";
 import type { LocalPath } from "../../source/source-entry.ts";
-import type { ByteRange, ExtendedAttribute, Posix } from "./posix.ts";
+import type { ByteRange, Posix } from "./posix.ts";
 import { systemError } from "./system-error.ts";
 
 const losses = [
@@ -31,6 +32,9 @@ export function createPlainPosix(): Posix {
     readAttributes: () => [],
     writeAttribute(path: LocalPath, _attribute: ExtendedAttribute): void {
       throw systemError(enotsup, "lsetxattr", path);
+    },
+    removeAttribute(path: LocalPath, _name: string): void {
+      throw systemError(enotsup, "lremovexattr", path);
     },
     dataRanges: (_fd: number, sizeBytes: number): ByteRange[] =>
       sizeBytes > 0 ? [{ start: 0, length: sizeBytes }] : [],

@@ -3,17 +3,12 @@
  * All calls are synchronous: each costs microseconds, and callers run them where they do not block.
  * @module
  */
+import type { ExtendedAttribute } from "../../extended-metadata.ts";
 import type { LocalPath } from "../../source/source-entry.ts";
 
 export interface ByteRange {
   readonly start: number;
   readonly length: number;
-}
-
-/** An extended attribute; names are UTF-8, values are bytes. ACLs are attributes called `system.posix_acl_…`. */
-export interface ExtendedAttribute {
-  readonly name: string;
-  readonly value: Uint8Array;
 }
 
 export interface Posix {
@@ -26,9 +21,10 @@ export interface Posix {
   /** Extended attributes of the entry itself, never of a link's target; none where the file system has none. */
   readAttributes(path: LocalPath): readonly ExtendedAttribute[];
   writeAttribute(path: LocalPath, attribute: ExtendedAttribute): void;
+  removeAttribute(path: LocalPath, name: string): void;
   /** Ranges that may hold data, in order; everything else reads as zeros. One range over all when nothing is known. */
   dataRanges(fd: number, sizeBytes: number): ByteRange[];
-  /** Reserves room, so that a full file system shows before the first byte. Does nothing where that is not possible. */
+  /** Reserves room, so that a full file system shows before the first byte; the size stays. Nothing where that cannot be. */
   preallocate(fd: number, sizeBytes: number): void;
   /** Makes a range a hole that reads as zeros (file) or discards it (device); false where that is not possible. */
   punchHole(fd: number, range: ByteRange): boolean;

@@ -5,9 +5,10 @@
  * @module
  */
 import { fstatSync, fsyncSync } from "node:fs";
+import type { ExtendedAttribute } from "../../extended-metadata.ts";
 import type { LocalPath } from "../../source/source-entry.ts";
 import type { LibC } from "./libc.ts";
-import type { ByteRange, ExtendedAttribute, Posix } from "./posix.ts";
+import type { ByteRange, Posix } from "./posix.ts";
 import { systemError } from "./system-error.ts";
 
 const isDarwin = process.platform === "darwin";
@@ -99,15 +100,21 @@ class SystemPosix implements Posix {
   writeAttribute(path: LocalPath, { name, value }: ExtendedAttribute): void {
     if (isDarwin) throw systemError(enotsup, "lsetxattr", path);
     this.#putPath(path, "lsetxattr");
-    const { read, written } = encoder.encodeInto(name, this.#name.subarray(0, -1));
-    if (read < name.length) throw systemError(erange, "lsetxattr", path);
-    this.#name[written] = 0;
+    this.#putName(name, "lsetxattr", path);
     if (value.length > maxAttributeBytes) throw systemError(e2big, "lsetxattr", path);
     // An empty array may have no address.
     const bytes = value.length > 0 ? value : oneByte;
     const size = BigInt(value.length);
     if (this.#libc.lsetxattr(this.#path, this.#name, bytes, size, 0) !== 0)
       throw systemError(this.#libc.errno(), "lsetxattr", path);
+  }
+
+  removeAttribute(path: LocalPath, name: string): void {
+    if (isDarwin) throw systemError(enotsup, "lremovexattr", path);
+    this.#putPath(path, "lremovexattr");
+    this.#putName(name, "lremovexattr", path);
+    if (this.#libc.lremovexattr(this.#path, this.#name) !== 0)
+      throw systemError(this.#libc.errno(), "lremovexattr", path);
   }
 
   dataRanges(fd: number, sizeBytes: number): ByteRange[] {
@@ -171,6 +178,13 @@ class SystemPosix implements Posix {
 
   #seek(fd: number, offset: number, whence: number): number {
     return Number(this.#libc.lseek(fd, BigInt(offset), whence));
+  }
+
+  #putName(name: string, syscall: string, path: LocalPath): void {
+    const { read, written } = encoder.encodeInto(name, this.#name.subarray(0, -1));
+    // The kernel takes 255 bytes; and a name cut at a NUL would be another one.
+    if (read < name.length || name.includes("\0")) throw systemError(erange, syscall, path);
+    this.#name[written] = 0;
   }
 
   #putPath(path: LocalPath, syscall: string): void {
