@@ -56,6 +56,32 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
+interface NodeBuffer {
+  readonly prototype: {
+    readonly copy: {
+      call(source: Uint8Array, target: Uint8Array, targetStart: number): number;
+    };
+  };
+}
+
+const { Buffer: nodeBuffer } = globalThis as { Buffer?: NodeBuffer };
+
+/**
+ * Copies all of `source` to `target` at an offset. Where one of the two is shared memory, `set` goes byte by byte unless both
+ * are aligned alike: 2 GB/s of 20 (Node 26). Node's own copy does not.
+ * @throws {RangeError} when `target` is too short
+ */
+export function copyBytes(source: Uint8Array, target: Uint8Array, offset = 0): void {
+  const isPlain = source.buffer instanceof ArrayBuffer && target.buffer instanceof ArrayBuffer;
+  if (isPlain || !nodeBuffer) {
+    target.set(source, offset);
+    return;
+  }
+  if (offset + source.length > target.length)
+    throw new RangeError(`${source.length} bytes do not fit at ${offset} of ${target.length}`);
+  nodeBuffer.prototype.copy.call(source, target, offset);
+}
+
 /** Equality of public bytes; not constant in time. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

@@ -1,6 +1,7 @@
 export {
   compareBytes,
   concatBytes,
+  copyBytes,
   equalBytes,
   fromBase64,
   fromBase64Url,

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import {
   compareBytes,
   concatBytes,
+  copyBytes,
   equalBytes,
   fromBase64,
   fromBase64Url,
@@ -69,5 +70,22 @@ describe("comparison", () => {
         expect(equalBytes(a, a.slice())).toBe(true);
       }),
     );
+  });
+});
+
+describe("copyBytes", () => {
+  it("copies between memory of all kinds, at any alignment, and refuses what does not fit", () => {
+    const kinds = [ArrayBuffer, SharedArrayBuffer] as const;
+    for (const From of kinds) {
+      for (const To of kinds) {
+        for (let shift = 0; shift < 9; shift += 1) {
+          const source = new Uint8Array(new From(200), shift, 150).map((_, at) => at + shift);
+          const target = new Uint8Array(new To(300), 3, 290);
+          copyBytes(source, target, 100);
+          expect([...target]).toEqual([...new Uint8Array(100), ...source, ...new Uint8Array(40)]);
+          expect(() => copyBytes(source, target, 141)).toThrow(RangeError);
+        }
+      }
+    }
   });
 });

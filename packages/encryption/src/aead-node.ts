@@ -8,7 +8,7 @@ import type {
   DecipherChaCha20Poly1305,
   DecipherGCM,
 } from "node:crypto";
-import { nodeBuiltin } from "@dm/core";
+import { copyBytes, nodeBuiltin } from "@dm/core";
 import type { Aead } from "./aead.ts";
 import { type Cipher, tagBytes } from "./registry.ts";
 
@@ -17,6 +17,16 @@ import { type Cipher, tagBytes } from "./registry.ts";
  * mapping, whose page faults cost more than the cipher does.
  */
 const pieceBytes = 64 << 10;
+
+/**
+ * Gives the memory of a result back at once. Left to the garbage collector, results pile up to a full collection for every
+ * 30 MB or so: 0.5 GB/s of 0.9 were lost to it (64 KiB pieces of 8 MiB, Node 26).
+ */
+function release(piece: Uint8Array): void {
+  const { buffer } = piece;
+  // Only memory that nothing else lies in.
+  if (buffer.byteLength === piece.length) (buffer as ArrayBuffer).transfer(0);
+}
 
 type NodeCrypto = typeof import("node:crypto");
 
@@ -53,8 +63,9 @@ export function nodeAead(): Aead | undefined {
       let at = 0;
       while (at < plaintext.length) {
         const piece = state.update(plaintext.subarray(at, at + pieceBytes));
-        output.set(piece, at);
+        copyBytes(piece, output, at);
         at += piece.length;
+        release(piece);
       }
       state.final();
       output.set(state.getAuthTag(), at);
@@ -72,7 +83,9 @@ export function nodeAead(): Aead | undefined {
       } else {
         plaintext = new Uint8Array(length);
         for (let at = 0; at < length; at += pieceBytes) {
-          plaintext.set(state.update(sealed.subarray(at, Math.min(at + pieceBytes, length))), at);
+          const piece = state.update(sealed.subarray(at, Math.min(at + pieceBytes, length)));
+          plaintext.set(piece, at);
+          release(piece);
         }
       }
       try {

@@ -95,6 +95,8 @@ export class ContentWriter {
   readonly #options: ContentWriterOptions;
   readonly #uploadSlots: Semaphore;
   readonly #closing = new AbortController();
+  /** Of packs that are stored: there are never more than packs were in memory at once. */
+  readonly #freeBuffers: Uint8Array[] = [];
   #generation: Generation;
   /** Generations that a flush has taken and not stored yet, oldest first: their entries are in no committed index. */
   readonly #flushing: Generation[] = [];
@@ -391,6 +393,7 @@ export class ContentWriter {
         indexVersion,
         formatCopy,
         maxPackSizeBytes,
+        freeBuffers: this.#freeBuffers,
       });
       generation.open.set(prefix, pack);
     }
@@ -412,7 +415,10 @@ export class ContentWriter {
   #store(generation: Generation, finished: FinishedPack): Promise<void> {
     finished.failure = undefined;
     finished.upload ??= this.#upload(generation, finished.pack).then(
-      () => void generation.finished.delete(finished.pack.blobId),
+      () => {
+        generation.finished.delete(finished.pack.blobId);
+        finished.pack.recycle();
+      },
       (reason: unknown) => {
         finished.upload = undefined;
         finished.failure = { reason };

@@ -4,7 +4,7 @@
  * Contents are encrypted straight into the pack's buffer. Format: docs/format/packs.md. Proof: test/pack.test.ts.
  * @module
  */
-import { concatBytes, type RandomBytes, toHex } from "@dm/core";
+import { concatBytes, copyBytes, type RandomBytes, toHex } from "@dm/core";
 import type { ContentId } from "../content-id.ts";
 import { contentIdHash } from "../content-id.ts";
 import { type Crypter, contentIv } from "../crypto/crypter.ts";
@@ -32,6 +32,8 @@ export interface PackBuilderOptions {
   readonly formatCopy: Uint8Array;
   /** Length at which the caller ends a pack; saves copies when it is known. */
   readonly maxPackSizeBytes?: number | undefined;
+  /** Buffers of packs before this one, for its own; none by default. */
+  readonly freeBuffers?: Uint8Array[] | undefined;
 }
 
 /** What a content is, beside its bytes. */
@@ -93,7 +95,7 @@ export class PackBuilder {
   addSealed(content: PackedContent, sealed: Uint8Array): IndexEntry {
     this.#assertOpen();
     this.#reserve(sealed.length);
-    this.#buffer.set(sealed, this.#length);
+    copyBytes(sealed, this.#buffer, this.#length);
     return this.#enter(content, sealed.length);
   }
 
@@ -134,6 +136,16 @@ export class PackBuilder {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  /**
+   * Hands the buffer on to a later pack: new memory costs a page fault for each 4 KiB, and a collection to get rid of. The pack
+   * must not be used any more.
+   */
+  recycle(): void {
+    const { freeBuffers, maxPackSizeBytes = 0 } = this.#options;
+    if (this.#buffer.length === maxPackSizeBytes * 1.5) freeBuffers?.push(this.#buffer);
+    this.#buffer = new Uint8Array(0);
+  }
+
   #complete(): void {
     const { crypter, indexVersion, randomBytes } = this.#options;
     this.#append(randomBytes(paddingUnit - (this.#length % paddingUnit)));
@@ -157,13 +169,14 @@ export class PackBuilder {
     this.#length += bytes.length;
   }
 
-  #reserve(length: number): void {
-    const needed = this.#length + length;
+  #reserve(more: number): void {
+    const needed = this.#length + more;
     if (needed <= this.#buffer.length) return;
-    const { maxPackSizeBytes = 0 } = this.#options;
+    const { freeBuffers, maxPackSizeBytes = 0 } = this.#options;
     // Half as much again for the last content and the local index.
     const whole = needed > smallPackBytes ? maxPackSizeBytes * 1.5 : 0;
-    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2, whole));
+    const length = Math.max(needed, this.#buffer.length * 2, whole);
+    const grown = (length === whole && freeBuffers?.pop()) || new Uint8Array(length);
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }
