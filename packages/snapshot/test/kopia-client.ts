@@ -17,8 +17,11 @@ export class KopiaClient implements Disposable {
   /** Added to the command line, as another user or host. */
   readonly #flags: readonly string[];
 
-  constructor(flags: readonly string[] = []) {
+  readonly #timeZone: string;
+
+  constructor(flags: readonly string[] = [], timeZone = "UTC") {
     this.#flags = flags;
+    this.#timeZone = timeZone;
   }
 
   get repositoryPath(): string {
@@ -57,7 +60,7 @@ export class KopiaClient implements Disposable {
           KOPIA_CHECK_FOR_UPDATES: "false",
           KOPIA_CACHE_DIRECTORY: join(this.folder, "cache"),
           PATH: process.env["PATH"],
-          TZ: "UTC",
+          TZ: this.#timeZone,
         },
       },
     );
