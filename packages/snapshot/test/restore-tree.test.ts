@@ -19,7 +19,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDmError, utf8Encode } from "@dm/core";
-import { requirePeer } from "@dm/fixtures";
+import { requirePeer, splitmix64 } from "@dm/fixtures";
 import { createRepository, openRepository, type Repository, type WriteSession } from "@dm/repo";
 import { type BlobStore, counting, type MemoryStore, memoryStore } from "@dm/storage";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -508,6 +508,19 @@ describe("zeros", () => {
         await file(session, "ends in zeros", new Uint8Array([1, ...new Uint8Array(100_000)])),
       ]);
     });
+
+  it("compares contents of any length", async () => {
+    const bytes = splitmix64(1, 9_000_000);
+    const { entry, repository } = await sampleOf(async (session) => {
+      const objectId = await session.writeObject(bytes, { splitter: "DYNAMIC-2M-BUZHASH" });
+      expect((await session.objectParts(objectId)).length).toBeGreaterThan(3);
+      const large = { ...(await file(session, "large")), objectId, sizeBytes: bytes.length };
+      return directoryIn(session, "", [large]);
+    });
+    const report = await restoreTree(repository, entry, target, { verifyContent: true });
+    expect(report.losses).toEqual([]);
+    expect(Buffer.compare(readFileSync(join(target, "large")), bytes)).toBe(0);
+  });
 
   it("become holes, and read back as zeros", async () => {
     const { entry, repository } = await holes();

@@ -216,7 +216,8 @@ function verifyPiece(
   if (!piece.isCompressed) reader.checkHash(loaded.contents[piece.content]!, plaintext);
   const window = Buffer.allocUnsafe(Math.min(plaintext.length, 1 << 20));
   for (let at = 0; at < plaintext.length; ) {
-    const count = readSync(fd, window, 0, window.length, piece.start + at);
+    const wanted = Math.min(window.length, plaintext.length - at);
+    const count = readSync(fd, window, 0, wanted, piece.start + at);
     const isEqual = count > 0 && window.compare(plaintext, at, at + count, 0, count) === 0;
     if (!isEqual) {
       throw new PieceFailure({
