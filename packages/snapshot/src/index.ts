@@ -14,6 +14,13 @@ export {
 export { type DirectoryEntry, type EntryType, encodeEntry } from "./directory-entry.ts";
 export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
 export {
+  type EstimateSnapshotOptions,
+  estimateSnapshot,
+  type NewData,
+  type SnapshotEstimate,
+} from "./estimate/estimate-snapshot.ts";
+export type { FileGroup, SizeBucket } from "./estimate/size-buckets.ts";
+export {
   decodeExtendedMetadata,
   type ExtendedAttribute,
   type ExtendedMetadata,

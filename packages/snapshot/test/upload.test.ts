@@ -407,6 +407,133 @@ describe("policies", () => {
   });
 });
 
+describe("what is left out", () => {
+  it("by rules of policies and of files, by size, on other file systems; caches are empty", async () => {
+    await policy(source.path, {
+      files: { ignore: ["*.log"], ignoreDotFiles: [".kopiaignore"], maxFileSize: 40 },
+    });
+    await policy(`${source.path}/one`, { files: { oneFileSystem: true } });
+    const signature = "Signature: 8a477f597d28d172789f06886806bc55";
+    const tag = file("CACHEDIR.TAG", signature);
+    const rules = file("rules", "secret\n");
+    const linked = { ...link(".kopiaignore", "../rules"), follow: async () => rules };
+    const root = directory("root", [
+      file("a.log", "aaa"),
+      file("large", data(41)),
+      file(".kopiaignore", "# rules\nbuild/\n/top\n!keep.log\n"),
+      file("top", "t"),
+      directory("build", [file("x", "x")]),
+      directory("sub", [file("top", "t"), file("keep.log", "k"), file("build", "b")]),
+      directory("cache", [tag, file("junk", "j")]),
+      directory(
+        "one",
+        [file("here", "h", { deviceId: 1n }), file("there", "t", { deviceId: 2n })],
+        {
+          deviceId: 1n,
+        },
+      ),
+      directory("linked", [linked, file("secret", "s"), file("open", "o")]),
+    ]);
+    const snapshot = await upload(root);
+    expect(await pathsOf(snapshot)).toEqual([
+      ...[".kopiaignore", "cache", "linked", "linked/.kopiaignore", "linked/open", "one"],
+      ...["one/here", "sub", "sub/build", "sub/keep.log", "sub/top"],
+    ]);
+    // What rules leave out is counted, what is too large or elsewhere is not: so Kopia has it.
+    expect(snapshot.stats).toMatchObject({
+      excludedFileCount: 3,
+      excludedDirCount: 2,
+      excludedTotalSize: 5,
+    });
+    const everything = await upload(root, { ignoreRules: false, previous: [] });
+    expect(everything.rootEntry!.summary!.fileCount).toBe(14);
+  });
+
+  it("a directory whose rules cannot be read is missing, and so is what it holds", async () => {
+    const unreadable = { failsAfter: { bytes: 0, error: error("EACCES", "open") } };
+    const root = directory("root", [
+      directory("a", [file(".kopiaignore", "x", unreadable), file("f", "f")]),
+      directory("b", [file(".kopiaignore", "x".repeat(2 ** 20 + 1)), file("f", "f")]),
+      directory("c", [file("f", "f")]),
+    ]);
+    const snapshot = await upload(root);
+    expect(await pathsOf(snapshot)).toEqual(["c", "c/f"]);
+    expect(snapshot.rootEntry!.summary!.failures.map(({ path }) => path)).toEqual(["a", "b"]);
+  });
+});
+
+describe("what is kept beyond Kopia's metadata", () => {
+  const attribute = (value: string) => ({
+    attributes: [{ name: "user.a", value: new TextEncoder().encode(value) }],
+  });
+  const kept = (value: string, read = () => attribute(value)): SourceEntry => ({
+    ...directory("root", [
+      { ...file("f", "text"), readExtendedMetadata: read },
+      { ...link("l", "f"), readExtendedMetadata: () => ({ attributes: [], linkId: "1" }) },
+      { ...file("g", "plain"), readExtendedMetadata: () => ({ attributes: [] }) },
+    ]),
+    readExtendedMetadata: () => attribute("of the root"),
+  });
+
+  it("stands in members of its own, and is compared before a file counts as unchanged", async () => {
+    const first = await upload(kept("one"));
+    const entries = await entriesOf(first);
+    expect(entries.get("f")!.unknownMembers).toEqual([["dm:xattrs", '{"user.a":"b25l"}']]);
+    expect(entries.get("l")!.unknownMembers).toEqual([["dm:link", '"1"']]);
+    expect(entries.get("g")!.unknownMembers).toBeUndefined();
+    expect(first.rootEntry!.unknownMembers).toEqual(await rootMembers());
+    expect((await upload(kept("one"))).stats.cachedFiles).toBe(3);
+    const changed = await upload(kept("two"));
+    expect(changed.stats.cachedFiles).toBe(2);
+    expect((await entriesOf(changed)).get("f")!.unknownMembers).toEqual([
+      ["dm:xattrs", '{"user.a":"dHdv"}'],
+    ]);
+    expect(changed.rootEntry!.objectId).not.toBe(first.rootEntry!.objectId);
+  });
+
+  it("does not count, and goes, when the source is not asked to keep it", async () => {
+    await upload(kept("one"));
+    const plain = directory("root", [file("f", "text"), link("l", "f"), file("g", "plain")]);
+    const snapshot = await upload(plain);
+    expect(snapshot.stats.cachedFiles).toBe(3);
+    for (const entry of (await entriesOf(snapshot)).values())
+      expect(entry.unknownMembers).toBeUndefined();
+    const never = await upload(plain, { previous: [] });
+    expect(snapshot.rootEntry).toEqual(never.rootEntry);
+  });
+
+  it("where it cannot be read the file is stored without, and the failure listed", async () => {
+    const read = (): never => {
+      throw error("EACCES", "getxattr");
+    };
+    const snapshot = await upload(kept("", read));
+    expect((await entriesOf(snapshot)).get("f")).toMatchObject({ sizeBytes: 4 });
+    expect(snapshot.rootEntry!.summary).toMatchObject({
+      fileCount: 2,
+      failedCount: 1,
+      failures: [{ path: "f" }],
+    });
+  });
+
+  const rootMembers = async () => {
+    const [snapshot] = await listSnapshots(repository);
+    return snapshot!.rootEntry!.unknownMembers;
+  };
+});
+
+describe("retention", () => {
+  it("deletes what the policy does not keep, unless it is pinned", async () => {
+    await policy(source.path, { retention: { keepLatest: 2 }, noParent: true });
+    const root = (text: string): SourceEntry => directory("root", [file("f", text)]);
+    const made: Snapshot[] = [];
+    for (const text of ["a", "b", "c", "d"])
+      made.push(await upload(root(text), { pins: text === "a" ? ["keep"] : [] }));
+    expect(await listSnapshots(repository)).toEqual([made[0], made[2], made[3]]);
+    const fifth = await upload(root("e"), { expire: false });
+    expect(await listSnapshots(repository)).toEqual([made[0], made[2], made[3], fifth]);
+  });
+});
+
 describe("placeholders of a shallow restore", () => {
   it("are put into the snapshot again, unread", async () => {
     const first = await upload(

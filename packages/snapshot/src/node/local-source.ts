@@ -1,6 +1,6 @@
 /**
  * The local file system as a source of uploads: entries as Kopia sees them, with times in nanoseconds, data read when it
- * is asked for. Proof: test/local-source.test.ts.
+ * is asked for. Proof: test/local-source.test.ts, test/posix.root.test.ts.
  * @module
  */
 import { close, constants, lstatSync, open, read, readlinkSync, realpathSync } from "node:fs";

@@ -41,5 +41,7 @@ export interface StoreTask {
 
 /** Any number of tasks may run at once; memory is bounded by the plane, not by their number. */
 export interface DataPlane extends AsyncDisposable {
+  /** Tasks that should be under way at once to keep it busy with small files; as many as there are processors by default. */
+  readonly parallelFiles?: number | undefined;
   store(file: SourceFile, options?: StoreFileOptions): StoreTask;
 }

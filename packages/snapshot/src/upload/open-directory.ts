@@ -6,6 +6,7 @@
 import { compareUtf8 } from "@dm/repo";
 import type { Directory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
+import type { IgnoreContext } from "../policy/ignore-context.ts";
 import type { PolicyTree } from "../policy/policy-tree.ts";
 import type { SourceDirectory, SourceFile } from "../source/source-entry.ts";
 import { type FailedEntry, summarizeDirectory } from "../summary.ts";
@@ -17,6 +18,8 @@ export class OpenDirectory {
   /** Relative to the root of the snapshot, which is `.`. */
   readonly path: string;
   readonly tree: PolicyTree;
+  /** What is left out of it; set once it has been listed. */
+  ignore: IgnoreContext | undefined;
   readonly entries: DirectoryEntry[] = [];
   /** Directories in it that are open, and files under way. */
   readonly directories = new Set<OpenDirectory>();

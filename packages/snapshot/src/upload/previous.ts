@@ -8,6 +8,8 @@ import type { Logger } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import type { Directory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
+import { hasExtendedMetadata } from "../extended-metadata.ts";
+import type { RawMember } from "../members.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
 import type { SourceFile, SourceLink } from "../source/source-entry.ts";
 import { isDamage, type ObjectSource, readDirectory } from "../tree.ts";
@@ -83,11 +85,19 @@ export class PreviousDirectories {
     return this.#directories.length === 0;
   }
 
-  /** The entry of an unchanged file or link, by its exact name. */
-  unchanged(name: string, source: SourceFile | SourceLink): DirectoryEntry | undefined {
+  /**
+   * The entry of an unchanged file or link, by its exact name.
+   * @param members what is kept beyond Kopia's metadata; undefined when that does not count
+   */
+  unchanged(
+    name: string,
+    source: SourceFile | SourceLink,
+    members?: readonly RawMember[] | undefined,
+  ): DirectoryEntry | undefined {
     for (const directory of this.#directories) {
       const entry = directory.get(name);
-      if (entry && entry.sizeBytes === source.sizeBytes && isSame(entry, source)) return entry;
+      if (!entry || entry.sizeBytes !== source.sizeBytes || !isSame(entry, source)) continue;
+      if (!members || hasExtendedMetadata(entry.unknownMembers, members)) return entry;
     }
     return undefined;
   }

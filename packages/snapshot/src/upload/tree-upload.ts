@@ -8,6 +8,8 @@ import { FormatError, isDmError, type Logger, silentLogger } from "@dm/core";
 import type { WriteSession } from "@dm/repo";
 import { type Directory, encodeDirectory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
+import { encodeExtendedMetadata } from "../extended-metadata.ts";
+import type { RawMember } from "../members.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { PolicyTree } from "../policy/policy-tree.ts";
 import {
@@ -28,6 +30,7 @@ import type {
 } from "../source/source-entry.ts";
 import { isDamage } from "../tree.ts";
 import type { DataPlane } from "./data-plane.ts";
+import { keptEntries } from "./ignored-entries.ts";
 import { partsOf } from "./in-place-plane.ts";
 import { OpenDirectory } from "./open-directory.ts";
 import { placeholderSuffix, readPlaceholder } from "./placeholder.ts";
@@ -35,6 +38,9 @@ import { PreviousDirectories, partialName } from "./previous.ts";
 import { Slots, TaskGroup } from "./slots.ts";
 import { exactName } from "./source-name.ts";
 import type { ProgressCounter } from "./upload-progress.ts";
+
+/** Directories that are walked beside the first: enough that their files make full batches, few enough to be held. */
+const maxBesides = 15;
 
 export type IncompleteReason = "canceled" | "limit reached";
 
@@ -46,12 +52,6 @@ export interface UploadFailure {
   readonly isIgnored: boolean;
 }
 
-/** Chooses what of a directory is backed up. */
-export type EntryFilter = (
-  directory: SourceDirectory,
-  entries: readonly SourceEntry[],
-) => Promise<readonly SourceEntry[]>;
-
 export interface TreeUploadOptions {
   readonly session: WriteSession;
   readonly plane: DataPlane;
@@ -59,7 +59,8 @@ export interface TreeUploadOptions {
   readonly logger?: Logger | undefined;
   /** Files under way at once. */
   readonly parallel: number;
-  readonly filter?: EntryFilter | undefined;
+  /** Leaves out what policies and files of rules say. */
+  readonly ignoreRules: boolean;
   readonly uploadLimitBytes?: number | undefined;
   readonly failFast: boolean;
   readonly forceHashPercent: number;
@@ -103,7 +104,7 @@ export class TreeUpload {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#files = new Slots(options.parallel);
-    this.#directories = new Slots(Math.max(0, options.parallel - 1));
+    this.#directories = new Slots(Math.min(Math.max(0, options.parallel - 1), maxBesides));
   }
 
   /** Why the tree is not complete, once it has been cut off. */
@@ -137,7 +138,7 @@ export class TreeUpload {
     const open = new OpenDirectory(source, ".", tree);
     this.#root = { open, isFile: false };
     try {
-      return await this.#directory(open, source, exactName(source), previous);
+      return await this.#directory(open, undefined, source, exactName(source), previous);
     } finally {
       this.#root = undefined;
     }
@@ -180,6 +181,7 @@ export class TreeUpload {
 
   async #directory(
     open: OpenDirectory,
+    parent: OpenDirectory | undefined,
     source: SourceDirectory,
     name: string,
     previous: readonly DirectoryEntry[],
@@ -188,7 +190,7 @@ export class TreeUpload {
     this.stats.dirCount += 1;
     counter.directories += 1;
     const group = new TaskGroup();
-    const pending = await this.#leaves(open, source, previous, group);
+    const pending = await this.#leaves(open, parent, source, previous, group);
     for (const next of pending) {
       if (this.#isStopped) break;
       const task = this.#directories.tryTake() ? this.#besides(open, next) : undefined;
@@ -197,7 +199,37 @@ export class TreeUpload {
     }
     await group.idle();
     if (this.#failure) throw this.#failure.reason;
-    return this.#write(open, name, open.build(this.#incompleteReason));
+    // Before it is built: what cannot be read of it is one of its failures.
+    const members = this.#membersOf(open, open.path, source);
+    const entry = await this.#write(open, name, open.build(this.#incompleteReason));
+    return members ? { ...entry, unknownMembers: members } : entry;
+  }
+
+  /** Members for what is kept of an entry beyond Kopia's metadata. Without them the entry is still worth having. */
+  #membersOf(
+    open: OpenDirectory,
+    path: string,
+    source: SourceDirectory | SourceFile | SourceLink,
+  ): readonly RawMember[] | undefined {
+    try {
+      const members = extendedMembersOf(source);
+      return members?.length ? members : undefined;
+    } catch (error) {
+      this.#failed(open, path, error, ignoredErrorsOf(open.tree.policy).files);
+      return undefined;
+    }
+  }
+
+  #entry(
+    open: OpenDirectory,
+    source: SourceFile | SourceLink,
+    name: string,
+    objectId: string,
+    sizeBytes: number,
+  ): DirectoryEntry {
+    const entry = entryOf(source, name, objectId, sizeBytes);
+    const members = this.#membersOf(open, open.pathOf(source.name), source);
+    return members ? { ...entry, unknownMembers: members } : entry;
   }
 
   async #besides(open: OpenDirectory, next: Pending): Promise<void> {
@@ -214,15 +246,16 @@ export class TreeUpload {
    */
   async #leaves(
     open: OpenDirectory,
+    parent: OpenDirectory | undefined,
     source: SourceDirectory,
     previousEntries: readonly DirectoryEntry[],
     group: TaskGroup,
   ): Promise<Pending[]> {
-    const { filter, session } = this.#options;
+    const { session } = this.#options;
     const { signal } = this.#stop;
     const listed = await this.#unlessStopped(source.list({ signal }));
     if (!listed) return [];
-    const entries = filter ? await filter(source, listed) : listed;
+    const entries = await this.#kept(open, parent, source, listed);
     const previous = await PreviousDirectories.read(session, previousEntries, this.#logger, {});
     const pending: Pending[] = [];
     for (const entry of entries) {
@@ -243,6 +276,32 @@ export class TreeUpload {
     return pending;
   }
 
+  async #kept(
+    open: OpenDirectory,
+    parent: OpenDirectory | undefined,
+    source: SourceDirectory,
+    listed: readonly SourceEntry[],
+  ): Promise<readonly SourceEntry[]> {
+    if (!this.#options.ignoreRules) return listed;
+    const { context, entries } = await keptEntries(source, listed, {
+      name: source.name,
+      parent: parent?.ignore,
+      tree: open.tree,
+      onIgnored: this.#excluded,
+      signal: this.#stop.signal,
+    });
+    open.ignore = context;
+    return entries;
+  }
+
+  readonly #excluded = (entry: SourceEntry): void => {
+    if (entry.type === "d") this.stats.excludedDirCount += 1;
+    else {
+      this.stats.excludedFileCount += 1;
+      if (entry.type !== "failure") this.stats.excludedTotalSize += entry.sizeBytes;
+    }
+  };
+
   /** The result of something that the stop signal ends; undefined when it did. */
   async #unlessStopped<Result>(work: Promise<Result>): Promise<Result | undefined> {
     try {
@@ -259,7 +318,7 @@ export class TreeUpload {
     const open = new OpenDirectory(source, path, tree);
     parent.directories.add(open);
     try {
-      parent.entries.push(await this.#directory(open, source, name, previous));
+      parent.entries.push(await this.#directory(open, parent, source, name, previous));
     } catch (error) {
       this.#failed(parent, path, error, ignoredErrorsOf(tree.policy).directories);
     } finally {
@@ -276,7 +335,14 @@ export class TreeUpload {
     if (source.type !== "f" && source.type !== "s") return undefined;
     if (source.type === "f" && source.isStream) return undefined;
     if (name.endsWith(placeholderSuffix)) return undefined;
-    const found = previous.unchanged(name, source);
+    let members: readonly RawMember[] | undefined;
+    try {
+      members = extendedMembersOf(source);
+    } catch {
+      // It is reported with the entry, which is read then.
+      return undefined;
+    }
+    const found = previous.unchanged(name, source, members);
     if (!found) return undefined;
     const { counter, forceHashPercent, random } = this.#options;
     if (forceHashPercent > 0 && random() * 100 < forceHashPercent) return undefined;
@@ -285,8 +351,9 @@ export class TreeUpload {
     counter.cachedFiles += 1;
     counter.cachedBytes += found.sizeBytes;
     counter.changed();
-    const { summary: _, unknownMembers, ...entry } = found;
-    return unknownMembers === undefined && found.summary === undefined ? found : entry;
+    if (!found.unknownMembers && !found.summary && !members?.length) return found;
+    const { summary: _, unknownMembers: __, ...entry } = found;
+    return members?.length ? { ...entry, unknownMembers: members } : entry;
   }
 
   /** Gives the place for a file back. */
@@ -330,7 +397,7 @@ export class TreeUpload {
       if (ignoredErrorsOf(policy).unknownTypes) return undefined;
       throw new Error("unknown or unsupported entry type");
     }
-    if (source.type === "s") return this.#storeLink(source, name, policy);
+    if (source.type === "s") return this.#storeLink(open, source, name, policy);
     if (name.endsWith(placeholderSuffix)) return this.#storePlaceholder(source);
     if (source.type === "d") throw new TypeError("a directory is no leaf");
     return this.#storeFile(open, source, name, policy, previous);
@@ -353,7 +420,12 @@ export class TreeUpload {
     return entry;
   }
 
-  async #storeLink(source: SourceLink, name: string, policy: Policy): Promise<DirectoryEntry> {
+  async #storeLink(
+    open: OpenDirectory,
+    source: SourceLink,
+    name: string,
+    policy: Policy,
+  ): Promise<DirectoryEntry> {
     const { counter, session } = this.#options;
     const target = await source.readTarget({ signal: this.#stop.signal });
     const objectId = await session.writeObject(target, {
@@ -361,7 +433,7 @@ export class TreeUpload {
     });
     counter.hashedFiles += 1;
     this.#read(target.length);
-    return entryOf(source, name, objectId, target.length);
+    return this.#entry(open, source, name, objectId, target.length);
   }
 
   async #storeFile(
@@ -390,7 +462,7 @@ export class TreeUpload {
       this.stats.fileCount += partsOf(source, partBytes).count;
       this.stats.totalSize += sizeBytes;
       counter.hashedFiles += 1;
-      return entryOf(source, name, objectId, sizeBytes);
+      return this.#entry(open, source, name, objectId, sizeBytes);
     } catch (error) {
       // A large file that was cut off goes on here the next time.
       const partial = this.#incompleteReason && (await task.checkpoint());
@@ -481,11 +553,26 @@ function entryOf(
   return { name, type, mode, sizeBytes, modifiedAtNs, uid, gid, objectId };
 }
 
+/** Undefined when the source was not asked to keep any. */
+function extendedMembersOf(
+  source: SourceDirectory | SourceFile | SourceLink,
+): readonly RawMember[] | undefined {
+  const extended = source.readExtendedMetadata?.();
+  return extended && encodeExtendedMetadata(extended);
+}
+
 /** Whether the repository failed and not the source: then nothing that follows can succeed either. */
 function isOfRepository(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return true;
-  return isDmError(error) && error.code !== "DM_PLACEHOLDER_INVALID";
+  return isDmError(error) && !sourceCodes.has(error.code);
 }
+
+/** What is wrong with an entry, although we say so. */
+const sourceCodes: ReadonlySet<string> = new Set([
+  "DM_IGNORE_FILE_TOO_LARGE",
+  "DM_IGNORE_RULE_INVALID",
+  "DM_PLACEHOLDER_INVALID",
+]);
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);

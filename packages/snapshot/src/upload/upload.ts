@@ -8,15 +8,17 @@ import type { Repository, WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { putSnapshot } from "../edit.ts";
+import { expireSnapshots } from "../policy/expire.ts";
 import { type PolicyTree, policyTree } from "../policy/policy-tree.ts";
 import { parallelFileReadsOf } from "../policy/upload-choices.ts";
 import type { Snapshot, SnapshotSource, SnapshotStats } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import type { SourceEntry } from "../source/source-entry.ts";
+import { isDamage } from "../tree.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { inPlacePlane } from "./in-place-plane.ts";
 import { PreviousDirectories, previousSnapshots } from "./previous.ts";
-import { type EntryFilter, TreeUpload, type UploadFailure } from "./tree-upload.ts";
+import { TreeUpload, type UploadFailure } from "./tree-upload.ts";
 import { ProgressCounter, type ProgressListener } from "./upload-progress.ts";
 
 /** Longest and default time between checkpoints: garbage collection spares what nothing refers to for a day. */
@@ -27,8 +29,8 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly source: SnapshotSource;
   /** Those that the repository has for the source by default. */
   readonly policies?: PolicyTree | undefined;
-  /** Chooses what is backed up; everything by default. */
-  readonly filter?: EntryFilter | undefined;
+  /** Leave out what policies and files of rules (`.kopiaignore`) say; on by default. */
+  readonly ignoreRules?: boolean | undefined;
   /** Stores the files' data, into this very session; a plane in this thread by default. The caller disposes of it. */
   readonly dataPlane?: DataPlane | undefined;
   /**
@@ -44,7 +46,7 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly startedAtNs?: bigint | undefined;
   /** In the place of when it really ended; the start moves along unless it is given, too. */
   readonly endedAtNs?: bigint | undefined;
-  /** Files under way at once; what the policy says, or as many as there are processors, by default. */
+  /** Files under way at once; what the policy says, or what keeps the data plane busy, by default. */
   readonly parallel?: number | undefined;
   /** Time between checkpoints; 45 minutes by default and at most. */
   readonly checkpointIntervalMs?: number | undefined;
@@ -68,8 +70,8 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly clock?: Clock | undefined;
   /** Silent by default. */
   readonly logger?: Logger | undefined;
-  /** Called before each flush that makes a snapshot of this source visible: retention. */
-  readonly expire?: ((session: WriteSession, source: SnapshotSource) => Promise<void>) | undefined;
+  /** Delete what the policy does not keep any more, with each checkpoint and at the end; on by default. */
+  readonly expire?: boolean | undefined;
 }
 
 /**
@@ -120,8 +122,9 @@ async function upload(
     plane,
     counter,
     logger: options.logger,
-    parallel: options.parallel || (parallelFileReadsOf(policy) ?? defaultParallel()),
-    filter: options.filter,
+    parallel:
+      options.parallel || (parallelFileReadsOf(policy) ?? plane.parallelFiles ?? defaultParallel()),
+    ignoreRules: options.ignoreRules ?? true,
     uploadLimitBytes: options.uploadLimitBytes,
     failFast: options.failFast ?? false,
     forceHashPercent: options.forceHashPercent ?? 0,
@@ -189,10 +192,16 @@ async function walkRoot(
 async function save(
   session: WriteSession,
   snapshot: Snapshot,
-  { expire }: UploadSnapshotOptions,
+  { expire = true, logger }: UploadSnapshotOptions,
 ): Promise<Snapshot> {
   const saved = putSnapshot(session, snapshot);
-  await expire?.(session, snapshot.source);
+  try {
+    if (expire) await expireSnapshots(session, snapshot.source);
+  } catch (error) {
+    // One manifest that cannot be read must not keep new snapshots from being made.
+    if (!isDamage(error)) throw error;
+    logger?.warn("Expired no snapshots", { code: error.code });
+  }
   await session.flush();
   return saved;
 }
