@@ -36,6 +36,7 @@ interface CreateOptions {
   readonly tags?: readonly string[];
   readonly pin?: readonly string[];
   readonly overrideSource?: string;
+  readonly keepExtendedMetadata?: boolean;
   readonly json?: boolean;
   readonly jsonVerbose?: boolean;
 }
@@ -65,6 +66,7 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
     .addOption(repeatable("--tags <key:value>", "tag of the snapshots"))
     .addOption(repeatable("--pin <name>", "pin that keeps them from expiring"))
     .option("--override-source <source>", "user@host:path in the place of where it really is")
+    .option("--keep-extended-metadata", "also attributes, ACLs and which names are one file")
     .option("--json", "print the snapshots as JSON")
     .addOption(hidden("--json-verbose"))
     .addOption(hidden("--flush-per-source"))
@@ -184,7 +186,7 @@ async function createOne(session: Session, path: string, options: CreateOptions)
 async function entryOf(
   session: Session,
   path: string,
-  { stdinFile }: CreateOptions,
+  { keepExtendedMetadata, stdinFile }: CreateOptions,
 ): Promise<SourceEntry> {
   const absolute = resolve(path);
   if (stdinFile !== undefined) {
@@ -194,7 +196,7 @@ async function entryOf(
   }
   const real = await realpath(absolute);
   if (real !== absolute) session.say(`${absolute} resolved to ${real}`);
-  return openLocalSource(real);
+  return openLocalSource(real, { keepExtendedMetadata });
 }
 
 async function printSnapshot(
