@@ -68,6 +68,9 @@ export interface TreeUploadOptions {
   readonly onFailure?: ((failure: UploadFailure) => void) | undefined;
 }
 
+/** Directories that are walked beside each other, so that small ones keep many files under way; their entries are in memory. */
+const maxParallelDirectories = 32;
+
 /** A subdirectory that is still to come. */
 interface Pending {
   readonly source: SourceDirectory;

@@ -11,9 +11,9 @@
  * Proof: test/data-plane.test.ts.
  * @module
  */
-import { close, constants, open } from "node:fs";
+import { close, open } from "node:fs";
 import { availableParallelism } from "node:os";
-import { mapConcurrent, Semaphore } from "@dm/core";
+import { copyBytes, mapConcurrent, Semaphore } from "@dm/core";
 import type { IndirectEntry, WriteSession } from "@dm/repo";
 import { createSplitter, splitterDescription } from "@dm/splitter";
 import type { LocalPath, SourceFile } from "../../source/source-entry.ts";
@@ -36,6 +36,7 @@ import type {
   Span,
 } from "./messages.ts";
 import { type Slot, WorkerPool } from "./pool.ts";
+import { openFlags } from "./sealer.ts";
 import { aligned, maxChunksPerJob, slotsPerWorker } from "./slots.ts";
 import { SmallFile } from "./small-file.ts";
 
@@ -63,6 +64,8 @@ export interface WorkerDataPlane extends DataPlane {
 const defaultMaxWorkers = 8;
 /** What one batch of small files should read: enough that messages do not count, little enough for a processor's cache. */
 const batchBytes = 1 << 20;
+/** Files that usually make one. */
+const filesPerBatch = 64;
 /** Chunks of one job, where the splitter's are shorter. */
 const minJobBytes = 4 << 20;
 
@@ -120,6 +123,7 @@ interface PlaneJob {
 }
 
 class WorkerPlane implements WorkerDataPlane {
+  readonly parallelFiles: number;
   readonly chunks: ChunkSink;
   readonly #session: WriteSession;
   readonly #maxWorkers: number;
@@ -145,6 +149,8 @@ class WorkerPlane implements WorkerDataPlane {
     const { sealedContents } = session;
     this.#session = session;
     this.#maxWorkers = maxWorkers;
+    // Full batches in all slots, and one more while they are answered.
+    this.parallelFiles = (maxWorkers * slotsPerWorker + 1) * filesPerBatch;
     this.chunks = {
       parallelChunks: maxWorkers * slotsPerWorker,
       put: (bytes, call) => this.#putChunk(bytes, call),
@@ -553,7 +559,7 @@ class WorkerPlane implements WorkerDataPlane {
           slot ??= await this.#grant(part, signal);
           const cut = splitter.next(piece);
           const length = cut < 0 ? piece.length : cut;
-          slot.input.set(piece.subarray(0, length), filled);
+          copyBytes(piece.subarray(0, length), slot.input, filled);
           filled += length;
           from += length;
           at += length;
@@ -584,7 +590,7 @@ class WorkerPlane implements WorkerDataPlane {
     const place = chunk.add(length);
     chunk.finish();
     const slot = await this.#grant(chunk, options.signal);
-    slot.input.set(bytes);
+    copyBytes(bytes, slot.input);
     slot.job!.chunks = [{ owner: chunk, place, length }];
     this.#pool.send(slot, { type: "bytes", slot: slot.index, spans: [{ start: 0, length }] });
     return { stored: chunk.done.then(() => chunk.storedPrefix()[0]!.objectId) };
@@ -638,10 +644,7 @@ function failedTask(reason: unknown): StoreTask {
 
 function openFile(path: LocalPath): Promise<number> {
   return new Promise((resolve, reject) => {
-    // A FIFO in the place of a file must not keep a thread waiting for a writer.
-    open(path as string | Buffer, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0), (error, fd) =>
-      error ? reject(error) : resolve(fd),
-    );
+    open(path as string | Buffer, openFlags, (error, fd) => (error ? reject(error) : resolve(fd)));
   });
 }
 

@@ -26,8 +26,9 @@ import { aligned, type SlotMemory, slotsOf } from "./slots.ts";
 
 /** Bytes of one read where a cut may be: what lies behind the cut was read in vain. */
 const pieceBytes = 256 << 10;
-/** A FIFO in the place of a file must not keep the thread waiting for a writer. */
-const openFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+/** What was a file a moment ago may be a link or a FIFO now: neither is followed or waited for. */
+export const openFlags: number =
+  constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 interface Hashed {
   readonly spans: readonly Span[];
