@@ -12,9 +12,14 @@ import {
   lchownSync,
   lstatSync,
 } from "node:fs";
+import { equalBytes } from "@dm/core";
+import type { DirectoryEntry } from "../../directory-entry.ts";
+import { decodeExtendedMetadata, type ExtendedMetadata } from "../../extended-metadata.ts";
+import type { RawMember } from "../../members.ts";
 import { goZeroTimeNs } from "../../volume/volume-entry.ts";
+import { writeExtendedAttributes } from "../extended-metadata.ts";
 import type { Posix } from "../posix/posix.ts";
-import { systemCode } from "./failures.ts";
+import { failureOf, systemCode } from "./failures.ts";
 
 export interface AttributeSettings {
   readonly skipOwners: boolean;
@@ -28,6 +33,13 @@ export interface Attributes {
   readonly modifiedAtNs: bigint;
   readonly uid: number;
   readonly gid: number;
+  /** Members of its entry that are unknown to Kopia: extended metadata is among them. */
+  readonly members?: readonly RawMember[] | undefined;
+}
+
+export function attributesOf(entry: DirectoryEntry): Attributes {
+  const { gid, mode, modifiedAtNs, uid, unknownMembers: members } = entry;
+  return members ? { gid, mode, modifiedAtNs, uid, members } : { gid, mode, modifiedAtNs, uid };
 }
 
 export interface AttributeOutcome {
@@ -50,18 +62,22 @@ export function setAttributes(
   path: string,
   wanted: Attributes,
   settings: AttributeSettings,
-  posix: Pick<Posix, "backend" | "setTimes">,
+  posix: Posix,
 ): AttributeOutcome {
   const before = fstatSync(fd, { bigint: true });
   const { isOwnerLost, isChanged } = settings.skipOwners
     ? { isOwnerLost: false, isChanged: false }
     : changeOwner(before, wanted, settings, (uid, gid) => fchownSync(fd, uid, gid));
   const mode = isOwnerLost ? wanted.mode & ~setIdBits : wanted.mode;
+  const lost = restoreExtended(path, wanted, posix);
   if (!settings.skipPermissions && (isChanged || (Number(before.mode) & 0o7777) !== mode))
     fchmodSync(fd, mode);
   if (hasTime(wanted, settings)) posix.setTimes(path, wanted.modifiedAtNs, wanted.modifiedAtNs);
   const stat = fstatSync(fd, { bigint: true });
-  const differences = compare(stat, { ...wanted, mode }, settings, isOwnerLost, posix);
+  const differences = [
+    ...lost,
+    ...compare(stat, { ...wanted, mode }, settings, isOwnerLost, posix),
+  ];
   return { differences, isOwnerLost, stat };
 }
 
@@ -70,17 +86,43 @@ export function setLinkAttributes(
   path: string,
   wanted: Attributes,
   settings: AttributeSettings,
-  posix: Pick<Posix, "backend" | "setTimes">,
+  posix: Posix,
 ): AttributeOutcome {
   const before = lstatSync(path, { bigint: true });
   const { isOwnerLost } = settings.skipOwners
     ? { isOwnerLost: false }
     : changeOwner(before, wanted, settings, (uid, gid) => lchownSync(path, uid, gid));
+  const lost = restoreExtended(path, wanted, posix);
   if (hasTime(wanted, settings)) posix.setTimes(path, wanted.modifiedAtNs, wanted.modifiedAtNs);
   const stat = lstatSync(path, { bigint: true });
   const withoutMode = { ...settings, skipPermissions: true };
-  const differences = compare(stat, wanted, withoutMode, isOwnerLost, posix);
+  const differences = [...lost, ...compare(stat, wanted, withoutMode, isOwnerLost, posix)];
   return { differences, isOwnerLost, stat };
+}
+
+/** Attributes that the snapshot kept; what was lost, in words. Without a back-end that is said once, for all. */
+function restoreExtended(path: string, { members }: Attributes, posix: Posix): string[] {
+  if (members === undefined) return [];
+  let extended: ExtendedMetadata;
+  try {
+    extended = decodeExtendedMetadata(members);
+  } catch (error) {
+    // Its data is worth having without.
+    return [failureOf(error, path).reason];
+  }
+  if (extended.attributes.length === 0 || posix.backend === "none") return [];
+  const lost = writeExtendedAttributes(path, extended, posix);
+  const differences = lost.map(
+    ({ error, name }) => `its attribute ${name} is not restored: ${failureOf(error, path).reason}`,
+  );
+  const found = new Map(posix.readAttributes(path).map(({ name, value }) => [name, value]));
+  for (const { name, value } of extended.attributes) {
+    const isThere = found.has(name) && equalBytes(found.get(name)!, value);
+    if (isThere || name === "security.selinux" || lost.some((other) => other.name === name))
+      continue;
+    differences.push(`its attribute ${name} does not read back as it was written`);
+  }
+  return differences;
 }
 
 /** Streams and volumes carry a time that says that there is none. */

@@ -2,9 +2,10 @@
  * Fetches the stored bytes of a group of contents, neighbours of one pack with one read. Proof: test/restore-reads.test.ts.
  * @module
  */
-import { mapConcurrent } from "@dm/core";
+import { FormatError, mapConcurrent } from "@dm/core";
 import { type ContentId, type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
+import type { DirectoryEntry } from "../../directory-entry.ts";
 import { type PackRange, planReads } from "../../restore/read-plan.ts";
 import { isDamage } from "../../tree.ts";
 import type { LoadedContent, LoadedContents, Piece } from "./contents.ts";
@@ -118,4 +119,18 @@ export function numberPieces(files: readonly (readonly NamedPiece[])[]): {
     }),
   );
   return { ids: [...positions.keys()], numbered };
+}
+
+/** @throws {FormatError} `DM_ENTRY_SIZE_MISMATCH` when an object ends elsewhere than its entry says */
+export function checkObjectLength(
+  { objectId, sizeBytes }: DirectoryEntry,
+  last: NamedPiece | undefined,
+): void {
+  const length = last ? last.start + (last.length ?? 0) : 0;
+  if (length === sizeBytes) return;
+  throw new FormatError(
+    "DM_ENTRY_SIZE_MISMATCH",
+    `object ${objectId} has ${length} bytes, its entry says ${sizeBytes}`,
+    { objectId, length, expected: sizeBytes },
+  );
 }

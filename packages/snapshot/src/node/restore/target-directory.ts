@@ -96,6 +96,13 @@ export function enterDirectory(
   return directory;
 }
 
+/** Opens a directory that is there, unless a link leads to it. */
+export function enterExisting(parent: OpenDirectory, name: string): OpenDirectory {
+  checkGuard(parent.guard);
+  const path = parent.prefix + name;
+  return opened(openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), path, false);
+}
+
 /** Only the owner may look until its own mode is set. */
 function makeDirectory(path: string): boolean {
   try {
