@@ -39,9 +39,6 @@ import { Slots, TaskGroup } from "./slots.ts";
 import { exactName } from "./source-name.ts";
 import type { ProgressCounter } from "./upload-progress.ts";
 
-/** Directories that are walked beside the first: enough that their files make full batches, few enough to be held. */
-const maxBesides = 15;
-
 export type IncompleteReason = "canceled" | "limit reached";
 
 export interface UploadFailure {
@@ -68,8 +65,11 @@ export interface TreeUploadOptions {
   readonly onFailure?: ((failure: UploadFailure) => void) | undefined;
 }
 
-/** Directories that are walked beside each other, so that small ones keep many files under way; their entries are in memory. */
-const maxParallelDirectories = 32;
+/**
+ * Directories that are walked beside each other, so that small ones keep many files under way, and what previous snapshots
+ * hold of one is read while another is worked on. The entries of all are in memory.
+ */
+const maxParallelDirectories = 16;
 
 /** A subdirectory that is still to come. */
 interface Pending {
@@ -107,7 +107,7 @@ export class TreeUpload {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#files = new Slots(options.parallel);
-    this.#directories = new Slots(Math.min(Math.max(0, options.parallel - 1), maxBesides));
+    this.#directories = new Slots(options.parallel > 1 ? maxParallelDirectories - 1 : 0);
   }
 
   /** Why the tree is not complete, once it has been cut off. */
