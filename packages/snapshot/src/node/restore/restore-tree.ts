@@ -38,6 +38,8 @@ import { WorkQueue } from "./work-queue.ts";
 const groupEntries = 256;
 /** Bytes of the files of one group; longer files go by themselves. */
 const groupBytes = 8 << 20;
+/** Files that are tried again after a file system was full; each keeps its directory open. */
+const maxRetried = 256;
 /** Files of one group whose indexes are read at once. */
 const indexesAtOnce = 8;
 
@@ -99,8 +101,9 @@ class TreeRestore {
   #root!: DirectoryInProgress;
   #group: Task[] = [];
   #groupBytes = 0;
-  /** Names of files that could not become links, to be restored by themselves. */
-  #unlinked: Task[] = [];
+  /** Restored at the end: names that could not become links, and what found no room while something longer failed. */
+  #later: Task[] = [];
+  readonly #retried = new Set<Task>();
 
   constructor(parts: Parts) {
     const { entry, options, posix, settings } = parts;
@@ -130,8 +133,8 @@ class TreeRestore {
       }
       await this.#dispatch();
       await this.#queue.settle();
-      while (this.#unlinked.length > 0) {
-        for (const task of this.#unlinked.splice(0)) await this.#restore(task);
+      while (this.#later.length > 0) {
+        for (const task of this.#later.splice(0)) await this.#restore(task);
         await this.#dispatch();
         await this.#queue.settle();
       }
@@ -211,7 +214,7 @@ class TreeRestore {
       if (isLeft(work, this.#parts.settings)) this.#settle(task, { status: "skipped" });
       else if (this.#hardLinks.link(linkId, task, this.#root.open))
         this.#settle(task, { status: "restored", isOwnerLost: false });
-      else this.#unlinked.push(task);
+      else this.#later.push(task);
     } catch (error) {
       const failure = failureOf(error, work.directory.prefix);
       this.#settle(task, { status: "failed", failure });
@@ -267,6 +270,15 @@ class TreeRestore {
     for (const [index, task] of wanted.entries()) this.#settle(task, outcomes[index]!);
   }
 
+  /** A file that fits may have met a longer one that did not, and was removed. */
+  #isWorthAnotherTry(task: Task, outcome: EntryOutcome): boolean {
+    const isFull = outcome.status === "failed" && outcome.failure.code === "DM_RESTORE_NO_SPACE";
+    if (!isFull || this.#retried.has(task) || this.#retried.size >= maxRetried) return false;
+    this.#retried.add(task);
+    this.#later.push(task);
+    return true;
+  }
+
   #isWanted(task: Task): boolean {
     if (task.directory.open.isFresh) return true;
     const work = workOf(task);
@@ -302,6 +314,7 @@ class TreeRestore {
 
   #settle(task: Task, outcome: EntryOutcome): void {
     const { directory, entry, path } = task;
+    if (this.#isWorthAnotherTry(task, outcome)) return;
     const { ledger } = this;
     const { status } = outcome;
     if (status === "skipped") {
