@@ -12,9 +12,20 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { seededRandom } from "@dm/fixtures";
+import type { SnapshotEstimate } from "@dm/snapshot";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
 import { expectEqual, kopia, kopiaOk, runKopia, sorted } from "./run-kopia.ts";
+
+const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
+
+/** Each command of kopia takes 0.2 s or more: all of a list with DM_FULL=1, else some of it by chance. */
+function some<Item>(items: readonly Item[], count: number): readonly Item[] {
+  if (process.env["DM_FULL"] === "1") return items;
+  const { pick } = seededRandom(seed + items.length);
+  return [...new Set(Array.from({ length: count }, () => pick(items)))];
+}
 
 /** The files that the diff command reads are as old as the run. */
 const withoutTimes = (text: string): string[] =>
@@ -25,7 +36,7 @@ interface Listed {
   readonly rootEntry: { readonly obj: string };
 }
 
-describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
+describe.skipIf(!kopia.available)(kopia.title(`snapshots beside kopia (DM_SEED=${seed})`), () => {
   const home = Home.withRealKeys();
   let listed: readonly Listed[];
   const source = (name: string): string => home.path(`source/${name}`);
@@ -79,7 +90,7 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
       [`${first}/inner`, `${third}/inner`],
       [`${first}/inner/deep`, `${first}/inner`],
     ];
-    for (const [before, after] of trees) {
+    for (const [before, after] of some(trees, 3)) {
       for (const flags of [[], ["--stats-only"], ["-f"]])
         await expectEqual(home, ["diff", before!, after!, ...flags], withoutTimes);
     }
@@ -109,8 +120,15 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
     ];
     // What is missing is said in other words.
     const form = (text: string): string => text.replace(/<ERROR> .*/g, "<ERROR>");
-    for (const line of lines)
+    for (const line of some(lines, 6))
       await expectEqual(home, ["snapshot", "list", "--no-retention", ...line], form);
+    // Kopia says why each is kept among those that it lists, dm among all: the same when all are listed.
+    for (const line of [[], ["-l", "--reverse"], ["--json"], ["--all", source("inner")]])
+      await expectEqual(home, ["snapshot", "list", ...line], form);
+    const [first] = await home.json<{ retentionReason: string[] }[]>("snapshot list --json");
+    expect(first!.retentionReason).toEqual(["latest-3"]);
+    const prod = await home.ok("snapshot list --tags=env:prod");
+    expect(prod.out).toMatch(/\(latest-3\)\n$/);
     for (const wrong of ["--tags=env", "--max-results=x"]) {
       const line = ["snapshot", "list", wrong];
       expect([(await home.run(line)).code, (await runKopia(home, line)).code]).toEqual([2, 1]);
@@ -131,7 +149,7 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
       ["--directory-id", `${obj}/inner`, first],
       ["--file-id", `${obj}/a.txt`, "--file-id", `${obj}/inner/deep/large`],
     ];
-    for (const choice of choices) {
+    for (const choice of some(choices, 3)) {
       const line = ["snapshot", "verify", ...choice, "--verify-files-percent=100"];
       await expectEqual(home, [...line, "--json"]);
       const theirs = await runKopia(home, line);
@@ -179,4 +197,61 @@ describe.skipIf(!kopia.available)(kopia.title("snapshots beside kopia"), () => {
     await home.ok(["snapshot", "delete", "--all-snapshots-for-source", "--delete", source(".")]);
     expect(JSON.parse(await kopiaOk(home, "snapshot list --all --json"))).toEqual([]);
   });
+
+  it("estimates", { timeout: 60_000 }, async () => {
+    const folder = home.path("estimated");
+    mkdirSync(`${folder}/logs/old`, { recursive: true });
+    mkdirSync(`${folder}/cache`);
+    for (let index = 0; index < 15; index++) {
+      writeFileSync(`${folder}/f${index}`, "x".repeat(7 ** (index % 8)));
+      writeFileSync(`${folder}/logs/${index}.log`, "y".repeat(index * 300));
+    }
+    writeFileSync(`${folder}/logs/old/kept`, "kept");
+    writeFileSync(`${folder}/cache/data`, "cached");
+    writeFileSync(`${folder}/cache/CACHEDIR.TAG`, "Signature: 8a477f597d28d172789f06886806bc55");
+    writeFileSync(`${folder}/.kopiaignore`, "*.log\n/f1\n");
+    symlinkSync("f2", `${folder}/link`);
+    await kopiaOk(home, ["policy", "set", folder, "--add-ignore", "f2"]);
+    // Which of many files are the examples, the order of the directory decides.
+    const form = (text: string): string[] => sorted(text.replace(/\n\nTo be read: [\s\S]*/, "\n"));
+    for (const flags of [[], ["--upload-speed=0.5"], ["--show-files"]]) {
+      const line = ["snapshot", "estimate", folder, "--max-examples-per-bucket=99", ...flags];
+      const theirs = await runKopia(home, line);
+      const ours = await home.ok(line);
+      expect(form(ours.out)).toEqual(form(theirs.out));
+      expect(sorted(ours.err)).toEqual(sorted(theirs.err));
+    }
+    const wrong = ["snapshot", "estimate", `${folder}/f1`];
+    expect([(await runKopia(home, wrong)).code, (await home.run(wrong)).code]).toEqual([1, 2]);
+    // And what is new is what kopia then stores.
+    const { newData, toRead } = await home.json<SnapshotEstimate>([
+      ...["snapshot", "estimate", folder, "--new-data=exact", "--json", "-q"],
+    ]);
+    const stored = await storedIds();
+    await kopiaOk(home, ["snapshot", "create", folder]);
+    let [bytes, storedBytes] = [0, 0];
+    for (const { contentID, length, originalLength } of await contents()) {
+      if (stored.has(contentID) || /^[kmx]/.test(contentID)) continue;
+      bytes += originalLength;
+      storedBytes += length;
+    }
+    expect(newData).toMatchObject({ isExact: true, bytes, storedBytes, readFiles: toRead.files });
+    const after = await home.json<SnapshotEstimate>([
+      "snapshot",
+      "estimate",
+      folder,
+      "--json",
+      "-q",
+    ]);
+    expect(after).toMatchObject({ toRead: { files: 0 }, newData: { bytes: 0 } });
+  });
+
+  interface Content {
+    readonly contentID: string;
+    readonly length: number;
+    readonly originalLength: number;
+  }
+  const contents = (): Promise<Content[]> => home.json("content list --json");
+  const storedIds = async (): Promise<Set<string>> =>
+    new Set((await contents()).map(({ contentID }) => contentID));
 });

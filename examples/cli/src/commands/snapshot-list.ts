@@ -1,11 +1,13 @@
 /** `dm snapshot list`. */
 import { compareUtf8, type Repository } from "@dm/repo";
 import {
+  compactRetentionReasons,
   type DirectoryEntry,
   encodeSnapshotManifest,
   findEntry,
   formatMode,
   listSnapshots,
+  retentionOf,
   type Snapshot,
   type StorageStats,
   shownEntry,
@@ -89,7 +91,12 @@ async function found(
     text === undefined
       ? (await listSnapshots(repository, filter)).map((snapshot) => ({ snapshot, path: "" }))
       : await snapshotsCovering(repository, await parseSource(session, text), filter);
-  return covering.map((shown) => ({ ...shown, reasons: [] }));
+  if (!options.retention) return covering.map((shown) => ({ ...shown, reasons: [] }));
+  // All of them count, also those that are not listed.
+  const reasons = await retentionOf(repository, await listSnapshots(repository, { signal }), {
+    signal,
+  });
+  return covering.map((shown) => ({ ...shown, reasons: reasons.get(shown.snapshot.id) ?? [] }));
 }
 
 /** By source; within each by start, and of each as many as asked for: those at the end, like kopia. */
@@ -215,7 +222,7 @@ async function printGroup(
     if (last?.objectId === row.objectId && !options.showIdentical) merge(last, row);
     else rows.push(row);
   }
-  for (const row of rows) await session.io.out(linesOf(row, options));
+  for (const row of rows) await session.io.out(linesOf(row));
 }
 
 function merge(row: Row, next: Row): void {
@@ -225,8 +232,9 @@ function merge(row: Row, next: Row): void {
   row.pins = [...new Set([...row.pins, ...next.pins])].sort(compareUtf8);
 }
 
-function linesOf({ count, lastStartedAtNs, pins, text }: Row, _options: ListOptions): string {
+function linesOf({ count, lastStartedAtNs, pins, reasons, text }: Row): string {
   let line = `  ${text}`;
+  if (reasons.length > 0) line += ` (${compactRetentionReasons(reasons).join(",")})`;
   if (pins.length > 0) line += ` pins:${pins.join(",")}`;
   const until = formatTimestamp(lastStartedAtNs);
   return count > 1 ? `${line}\n  + ${count - 1} identical snapshots until ${until}\n` : `${line}\n`;

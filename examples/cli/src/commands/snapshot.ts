@@ -5,6 +5,7 @@ import { diffCommand } from "./diff.ts";
 import { restoreCommand } from "./restore.ts";
 import { snapshotCreateCommand } from "./snapshot-create.ts";
 import { snapshotDeleteCommand } from "./snapshot-delete.ts";
+import { snapshotEstimateCommand } from "./snapshot-estimate.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
 
@@ -16,6 +17,7 @@ export function snapshotCommands(parent: Command, session: Session): void {
   snapshotCreateCommand(snapshot, session);
   diffCommand(snapshot, session);
   snapshotDeleteCommand(snapshot, session);
+  snapshotEstimateCommand(snapshot, session);
   snapshotListCommand(snapshot, session);
   restoreCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
