@@ -1,14 +1,8 @@
 // The text of policies: what is read is written again to the byte, unset fields are left out, explicit zeros are kept, members
 // that we do not know survive at every level, and what is no policy is refused.
 import { expect, it } from "vitest";
-import {
-  decodePolicy,
-  defaultPolicy,
-  emptyPolicy,
-  encodePolicy,
-  type Policy,
-} from "../src/index.ts";
-import { commandFields, type FieldKind, policySections } from "../src/policy/policy-fields.ts";
+import { decodePolicy, defaultPolicy, emptyPolicy, encodePolicy } from "../src/index.ts";
+import { arbitraryPolicy } from "./arbitrary-policy.ts";
 import { fc } from "./property.ts";
 
 const nothingSet =
@@ -101,42 +95,6 @@ it("refuses to write numbers that are not integers", () => {
 it("writes the defaults as a new repository has them", () => {
   expect(JSON.parse(encodePolicy(defaultPolicy))).toEqual(defaultPolicy);
 });
-
-/** Any policy: every field absent or with any value that is not "unset". */
-const arbitraryPolicy: fc.Arbitrary<Policy> = (() => {
-  const integer = fc.integer({ min: -5, max: 100_000 });
-  const text = fc.string({ unit: "grapheme", minLength: 1 });
-  const byKind: Record<FieldKind, fc.Arbitrary<unknown>> = {
-    optionalInteger: integer,
-    optionalFlag: fc.boolean(),
-    integer: integer.filter((value) => value !== 0),
-    flag: fc.constant(true),
-    stopUnion: fc.constant(true),
-    stopTimes: fc.constant(true),
-    text,
-    texts: fc.array(text, { minLength: 1 }),
-    union: fc.array(text, { minLength: 1 }),
-    times: fc.array(
-      fc.record({ hour: fc.integer({ min: 0, max: 23 }), min: fc.integer({ min: 0, max: 59 }) }),
-      { minLength: 1 },
-    ),
-    command: fc.constant(undefined),
-    ownCommand: fc.constant(undefined),
-  };
-  const fieldsOf = (table: object): fc.Arbitrary<unknown> => {
-    const nested: Record<string, fc.Arbitrary<unknown>> = {};
-    for (const [name, kind] of Object.entries(table)) {
-      if (typeof kind !== "string") nested[name] = fieldsOf(kind);
-      else if (kind.endsWith("ommand")) nested[name] = fieldsOf(commandFields);
-      else nested[name] = byKind[kind as FieldKind];
-    }
-    const required = Object.keys(table).filter(
-      (name) => typeof (table as never)[name] !== "string",
-    );
-    return fc.record(nested, { requiredKeys: required });
-  };
-  return fieldsOf(policySections) as fc.Arbitrary<Policy>;
-})();
 
 it("writes and reads any policy", () => {
   fc.assert(
