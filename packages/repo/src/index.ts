@@ -55,7 +55,9 @@ export {
   type RepositoryFormat,
 } from "./format/repository-format.ts";
 export { beginUpgradeLock, poisonBlobId, rollbackUpgrade } from "./format/upgrade.ts";
+export { ContentMarks } from "./index-blob/content-marks.ts";
 export type { IndexEntry } from "./index-blob/entry.ts";
+export type { MergedIndex } from "./index-blob/merged.ts";
 export { openIndex, type PackIndex } from "./index-blob/open.ts";
 export { EpochManager } from "./index-manager/epoch-manager.ts";
 export type { EpochState } from "./index-manager/epoch-state.ts";
@@ -69,18 +71,24 @@ export {
   parseTime,
 } from "./json/go-json.ts";
 export { rawElements, rawMembers } from "./json/raw-json.ts";
+export { type Forecast, type ForecastRun, forecastMaintenance } from "./maintenance/forecast.ts";
 export {
   defaultMaintenanceParameters,
   type MaintenanceParameters,
+  maintenanceLabels,
   readMaintenanceParameters,
   writeMaintenanceParameters,
 } from "./maintenance/parameters.ts";
 export {
+  type CollectGarbage,
+  type CollectionFigures,
+  dueMaintenance,
   type MaintenanceOptions,
   type MaintenanceReport,
   type MaintenanceTaskReport,
   runMaintenance,
 } from "./maintenance/run.ts";
+export { type SafetyParameters, safetyParameters } from "./maintenance/safety.ts";
 export {
   type MaintenanceRun,
   type MaintenanceSchedule,

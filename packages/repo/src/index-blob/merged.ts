@@ -56,6 +56,22 @@ export class MergedIndex {
     return newest && this.#exists(newest) ? newest : undefined;
   }
 
+  /**
+   * A number for a content, the same one for as long as this index lives: from 0 to below `entryCount`, and -1 when the
+   * content does not exist.
+   */
+  positionOf(id: ContentId): number {
+    if (this.#deletedBeforeSeconds > 0 && !this.find(id)) return -1;
+    const key = contentIdKey(id);
+    let before = 0;
+    for (const index of this.#indexes) {
+      const position = index.find(key);
+      if (position >= 0) return before + position;
+      before += index.count;
+    }
+    return -1;
+  }
+
   #newest(id: ContentId): IndexEntry | undefined {
     const key = contentIdKey(id);
     let best: IndexEntry | undefined;

@@ -17,12 +17,16 @@ const fetchConcurrency = 5;
 /**
  * Encoded indexes with every entry of the given blobs, the winning one where several name one content. Tombstones stay.
  * Memory: the blobs and the result.
+ * @param options.dropDeletedBeforeNs leaves out what was marked as deleted before
  * @param options.unique appends random bytes, as the old index manager wants it
  */
 export async function mergeIndexBlobs(
   repository: Repository,
   blobIds: readonly string[],
-  options: CallOptions & { readonly unique?: boolean } = {},
+  options: CallOptions & {
+    readonly dropDeletedBeforeNs?: bigint;
+    readonly unique?: boolean;
+  } = {},
 ): Promise<Uint8Array[]> {
   const { crypter, format, randomBytes, store } = repository;
   const indexes = await mapConcurrent(
@@ -33,7 +37,10 @@ export async function mergeIndexBlobs(
       }),
     { concurrency: fetchConcurrency, signal: options.signal },
   );
-  const merged = new MergedIndex(indexes);
+  const { dropDeletedBeforeNs = 0n } = options;
+  // The last whole second that lies before; an index says nothing finer.
+  const deletedBeforeSeconds = Number((dropDeletedBeforeNs - 1n) / 1_000_000_000n);
+  const merged = new MergedIndex(indexes, { deletedBeforeSeconds });
   const version = format.indexVersion;
   return shardSorted(() => merged.entries()).map((entries) => {
     const index = encodeSorted(entries, { version });

@@ -24,21 +24,31 @@ export function contentsToRewrite(
     readonly prefixes: readonly string[];
     /** Contents written after this stay where they are. */
     readonly newestSeconds: number;
+    /** Leaves deleted contents where they are, and packs that hold nothing else. */
+    readonly leaveDeleted?: boolean | undefined;
   },
 ): ContentId[] {
+  const { leaveDeleted = false, newestSeconds, prefixes } = options;
   const packBytes = new Map<string, number>();
-  for (const { packBlobId, packedLength } of entries())
+  const wantedPacks = new Set<string>();
+  for (const { deleted, packBlobId, packedLength } of entries()) {
     packBytes.set(packBlobId, (packBytes.get(packBlobId) ?? 0) + packedLength);
+    if (!deleted || !leaveDeleted) wantedPacks.add(packBlobId);
+  }
   const limit = Math.floor(options.maxPackSizeBytes * shortPackShare);
   const contents = new Map<string, ContentId[]>();
-  for (const prefix of options.prefixes) {
-    const short = [...packBytes].filter(([id, bytes]) => id.startsWith(prefix) && bytes < limit);
+  for (const prefix of prefixes) {
+    const short = [...packBytes].filter(
+      ([id, bytes]) => id.startsWith(prefix) && bytes < limit && wantedPacks.has(id),
+    );
     // A single short pack would only be copied.
     if (short.length > 1) for (const [blobId] of short) contents.set(blobId, []);
   }
   if (contents.size === 0) return [];
-  for (const { contentId, packBlobId, timestampSeconds } of entries())
-    if (timestampSeconds <= options.newestSeconds) contents.get(packBlobId)?.push(contentId);
+  for (const { contentId, deleted, packBlobId, timestampSeconds } of entries()) {
+    if (timestampSeconds > newestSeconds || (deleted && leaveDeleted)) continue;
+    contents.get(packBlobId)?.push(contentId);
+  }
   return [...contents.values()].flat();
 }
 
@@ -52,13 +62,19 @@ export async function rewriteShortPacks(
     readonly prefixes: readonly string[];
     readonly startedAtNs: bigint;
     readonly safety: SafetyParameters;
+    /**
+     * Where deleted contents are dropped later. Rewriting would copy what is to go, and make it look as if it had been
+     * deleted just now: written again every other day, it would never be old enough.
+     */
+    readonly leaveDeleted?: boolean | undefined;
   },
 ): Promise<RewriteReport> {
-  const { prefixes, safety, signal, startedAtNs } = options;
+  const { leaveDeleted, prefixes, safety, signal, startedAtNs } = options;
   const index = await repository.contentReader.index.get({ signal });
   const contents = contentsToRewrite(() => index.entries(), {
     maxPackSizeBytes: repository.format.maxPackSizeBytes,
     prefixes,
+    leaveDeleted,
     newestSeconds: Number((startedAtNs - msToNs(safety.rewriteMinAgeMs)) / 1_000_000_000n),
   });
   if (contents.length === 0) return { contentsRewritten: 0 };

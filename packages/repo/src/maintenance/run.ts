@@ -1,7 +1,7 @@
 /**
  * One maintenance run: which tasks, in which order, recorded in the schedule blob after each.
- * Snapshot garbage collection belongs to the layer above; without it no deleted content is dropped here.
- * Format: docs/format/maintenance.md. Proof: test/maintenance.test.ts, test/kill.test.ts.
+ * What garbage is, the layer above knows and tells by `collectGarbage`; without it no deleted content is dropped here.
+ * Format: docs/format/maintenance.md. Proof: test/maintenance.test.ts, test/collection.test.ts, test/kill.test.ts.
  * @module
  */
 import { AccessError, ConflictError } from "@dm/core";
@@ -9,14 +9,22 @@ import type { CallOptions } from "@dm/storage";
 import { EpochManager } from "../index-manager/epoch-manager.ts";
 import { v0CompactionCandidates } from "../index-manager/v0-log.ts";
 import type { V0Manager } from "../index-manager/v0-manager.ts";
+import { formatTime } from "../json/go-json.ts";
 import type { Repository } from "../repository.ts";
 import { cleanUpLogs } from "./clean-up-logs.ts";
 import { deleteOrphanPacks } from "./delete-orphans.ts";
+import { dropDeletedContents } from "./drop-deleted.ts";
 import { extendRetention } from "./extend-retention.ts";
 import { mergeIndexBlobs } from "./merge-indexes.ts";
 import { type MaintenanceParameters, readMaintenanceParameters } from "./parameters.ts";
 import { rewriteShortPacks } from "./rewrite-short-packs.ts";
-import { mayDeleteOrphans, mayRewrite, safetyParameters, wasLastRewriteFull } from "./safety.ts";
+import {
+  mayDeleteOrphans,
+  mayRewrite,
+  safeDropTimeNs,
+  safetyParameters,
+  wasLastRewriteFull,
+} from "./safety.ts";
 import {
   type MaintenanceSchedule,
   type MaintenanceTask,
@@ -26,13 +34,55 @@ import {
   writeSchedule,
 } from "./schedule.ts";
 
+/** Kopia's figures of one collection, and the order in which it stores them: contents, and their packed lengths. */
+export interface CollectionFigures {
+  /** Nothing refers to them, and they are old enough. */
+  readonly unreferencedContentCount: number;
+  readonly unreferencedContentSize: number;
+  /** Those of them that this run marked as deleted. */
+  readonly deletedContentCount: number;
+  readonly deletedContentSize: number;
+  /** Nothing refers to them yet. */
+  readonly unreferencedRecentContentCount: number;
+  readonly unreferencedRecentContentSize: number;
+  readonly inUseContentCount: number;
+  readonly inUseContentSize: number;
+  /** Manifests. */
+  readonly inUseSystemContentCount: number;
+  readonly inUseSystemContentSize: number;
+  /** They were marked as deleted, and something refers to them. */
+  readonly recoveredContentCount: number;
+  readonly recoveredContentSize: number;
+}
+
+/**
+ * Marks contents as deleted that nothing refers to and that are old enough, takes the mark from those that something
+ * refers to, and makes that durable. What it cannot read it must report as an error: nothing is dropped then.
+ */
+export type CollectGarbage = (
+  repository: Repository,
+  options: CallOptions & {
+    /** The store's time at the start of this run: ages count from here. */
+    readonly startedAtNs: bigint;
+    /** Age below which contents are left alone. */
+    readonly minAgeMs: number;
+  },
+) => Promise<CollectionFigures>;
+
 export interface MaintenanceOptions extends CallOptions {
+  /**
+   * The first task of a full run, `collectGarbage` of `@dm/snapshot` where there are snapshots. Without it deleted
+   * contents stay in the index.
+   */
+  readonly collectGarbage?: CollectGarbage | undefined;
   /** `auto` (the default) runs what is due: full, else quick, else nothing. */
   readonly mode?: "auto" | "quick" | "full" | undefined;
   /** `none` drops the margins of age that protect other clients: only while no other is at work. `full` by default. */
   readonly safety?: "full" | "none" | undefined;
   /** Runs although another client is the owner; off by default. */
   readonly force?: boolean | undefined;
+  /** Called when something is due, before anything is written. */
+  readonly onBegin?: ((mode: "quick" | "full") => void) | undefined;
   /** Called before each task; keep it cheap. */
   readonly onTask?: ((task: MaintenanceTask) => void) | undefined;
 }
@@ -77,6 +127,7 @@ export async function runMaintenance(
   const now = clock.nowNs();
   const mode = wanted === "auto" ? dueMode(schedule, parameters, now) : wanted;
   if (mode === "none") return { mode, tasks: [] };
+  options.onBegin?.(mode);
 
   // The next times are set before any work, so that a crash does not make the next client begin at once.
   schedule = {
@@ -107,13 +158,15 @@ export async function runMaintenance(
   const run = async (
     task: MaintenanceTask,
     work: () => Promise<object | undefined>,
+    extraOf?: (figures: object) => { readonly kind: string; readonly data: object },
   ): Promise<void> => {
     signal?.throwIfAborted();
     options.onTask?.(task);
     const startNs = clock.nowNs();
     try {
       const figures = await work();
-      schedule = recordRun(schedule, task, { startNs, endNs: clock.nowNs(), success: true });
+      const extra = extraOf && [extraOf(figures ?? {})];
+      schedule = recordRun(schedule, task, { startNs, endNs: clock.nowNs(), success: true, extra });
       reports.push({ task, figures: { ...figures } as Record<string, number> });
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -131,18 +184,40 @@ export async function runMaintenance(
 
   const safety = safetyParameters[options.safety ?? "full"];
   const manager = repository.indexManager;
+  const leaveDeleted = options.collectGarbage !== undefined;
   const common = { safety, signal, startedAtNs };
+  let hasDropped = false;
+  const drop = async (): Promise<void> => {
+    const deletedBeforeNs = safeDropTimeNs(schedule, clock.nowNs(), safety);
+    if (deletedBeforeNs === undefined) {
+      skip(
+        "full-drop-deleted-content",
+        "no two successful garbage collections lie far enough apart yet",
+      );
+      return;
+    }
+    await run(
+      "full-drop-deleted-content",
+      () => dropDeletedContents(repository, { deletedBeforeNs, signal }),
+      () => ({
+        kind: "compactIndexesStats",
+        data: { droppedContentsDeletedBefore: formatTime(deletedBeforeNs) },
+      }),
+    );
+    hasDropped = true;
+  };
   const packs = async (kind: "quick" | "full"): Promise<void> => {
     if (mayRewrite(schedule, kind, safety)) {
       const prefixes = kind === "full" ? ["p", "q"] : ["q"];
       await run(`${kind}-rewrite-contents`, () =>
-        rewriteShortPacks(repository, { ...common, prefixes }),
+        rewriteShortPacks(repository, { ...common, prefixes, leaveDeleted }),
       );
     } else
       skip(
         `${kind}-rewrite-contents`,
         "packs orphaned by the last rewrite have not been deleted yet",
       );
+    if (kind === "full" && options.collectGarbage) await drop();
     const deletion = kind === "full" || wasLastRewriteFull(schedule) ? "full" : "quick";
     if (mayDeleteOrphans(schedule, clock.nowNs(), safety)) {
       const prefixes = deletion === "full" ? ["p", "q", "s"] : ["q"];
@@ -153,6 +228,15 @@ export async function runMaintenance(
   };
 
   if (mode === "full") {
+    const { collectGarbage } = options;
+    if (collectGarbage) {
+      const minAgeMs = safety.garbageMinAgeMs;
+      await run(
+        "snapshot-gc",
+        () => collectGarbage(repository, { startedAtNs, minAgeMs, signal }),
+        (data) => ({ kind: "snapshotGCStats", data }),
+      );
+    }
     await packs("full");
     if (parameters.extendObjectLocks) {
       await run("extend-blob-retention-time", () =>
@@ -161,12 +245,27 @@ export async function runMaintenance(
     }
   } else if (!(manager instanceof EpochManager)) await packs("quick");
   if (manager instanceof EpochManager) await epochTasks(repository, manager, mode, run, options);
-  else await run("index-compaction", () => compactV0(repository, manager, options));
+  else await run("index-compaction", () => compactV0(repository, manager, hasDropped, options));
   if (mode === "full" || !(manager instanceof EpochManager)) {
     await run("cleanup-logs", () => cleanUpLogs(repository, parameters, { signal }));
   }
   await repository.refresh({ signal });
   return { mode, tasks: reports };
+}
+
+/**
+ * What `runMaintenance` would do now in mode `auto`; nothing where another client is the owner. Costs one read, and one
+ * more of the index when its age demands it.
+ */
+export async function dueMaintenance(
+  repository: Repository,
+  options: CallOptions = {},
+): Promise<"none" | "quick" | "full"> {
+  if (repository.readOnly) return "none";
+  const parameters = await readMaintenanceParameters(repository, options);
+  if (parameters.owner !== repository.clientName) return "none";
+  const schedule = await readSchedule(repository.store, repository.openedFormat, options);
+  return dueMode(schedule, parameters, repository.clock.nowNs());
 }
 
 function dueMode(
@@ -216,13 +315,14 @@ const counted = (name: string, result: unknown): Record<string, number> => ({
 async function compactV0(
   repository: Repository,
   manager: V0Manager,
+  isDone: boolean,
   options: CallOptions,
 ): Promise<Record<string, number>> {
   const { signal } = options;
   const { maxPackSizeBytes } = repository.format;
-  const candidates = v0CompactionCandidates(await manager.activeBlobs({ signal }), {
-    maxPackSizeBytes,
-  });
+  // After a drop there is one index already.
+  const active = isDone ? [] : await manager.activeBlobs({ signal });
+  const candidates = v0CompactionCandidates(active, { maxPackSizeBytes });
   if (candidates.length > 0) {
     const blobIds = candidates.map((blob) => blob.id);
     await manager.replace(

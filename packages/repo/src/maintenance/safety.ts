@@ -14,6 +14,14 @@ export interface SafetyParameters {
   readonly sessionExpirationMs: number;
   /** Time between the end of a rewrite and the deletion of what it orphaned. */
   readonly rewriteToOrphanDeletionDelayMs: number;
+  /** Age below which a content that nothing refers to is left alone: its snapshot may be still to come. */
+  readonly garbageMinAgeMs: number;
+  /** Whether deleted contents leave the index only after two garbage collections, which the next two times describe. */
+  readonly requireTwoCollections: boolean;
+  /** Time between the end of the earlier collection and the start of the later one. */
+  readonly marginBetweenCollectionsMs: number;
+  /** Time by which a content must have been marked as deleted before the earlier collection began. */
+  readonly dropMarginMs: number;
 }
 
 const hourMs = 3_600_000;
@@ -25,12 +33,20 @@ export const safetyParameters: Readonly<Record<"full" | "none", SafetyParameters
     rewriteMinAgeMs: 2 * hourMs,
     sessionExpirationMs: 96 * hourMs,
     rewriteToOrphanDeletionDelayMs: hourMs,
+    garbageMinAgeMs: 24 * hourMs,
+    requireTwoCollections: true,
+    marginBetweenCollectionsMs: 4 * hourMs,
+    dropMarginMs: hourMs,
   },
   none: {
     packDeleteMinAgeMs: 0,
     rewriteMinAgeMs: 0,
     sessionExpirationMs: 0,
     rewriteToOrphanDeletionDelayMs: 0,
+    garbageMinAgeMs: 0,
+    requireTwoCollections: false,
+    marginBetweenCollectionsMs: 0,
+    dropMarginMs: 0,
   },
 });
 
@@ -91,4 +107,24 @@ export function mayDeleteOrphans(
   return (
     rewritten === undefined || nowNs >= rewritten + msToNs(safety.rewriteToOrphanDeletionDelayMs)
   );
+}
+
+/**
+ * Contents that were marked as deleted before this may leave the index; undefined when none may yet. Two collections must
+ * have agreed: the newest successful one, and the newest that ended long enough before it began. A writer that found a
+ * content alive before the mark has by then stored its snapshot, and the later collection would have revived the content.
+ */
+export function safeDropTimeNs(
+  schedule: MaintenanceSchedule,
+  nowNs: bigint,
+  safety: SafetyParameters,
+): bigint | undefined {
+  if (!safety.requireTwoCollections) return nowNs;
+  const [newest, ...earlier] = (schedule.runs.get("snapshot-gc") ?? [])
+    .filter((run) => run.success)
+    .sort((a, b) => (a.startNs > b.startNs ? -1 : 1));
+  if (!newest) return undefined;
+  const margin = msToNs(safety.marginBetweenCollectionsMs);
+  const agreed = earlier.find((run) => newest.startNs - run.endNs > margin);
+  return agreed && agreed.startNs - msToNs(safety.dropMarginMs);
 }

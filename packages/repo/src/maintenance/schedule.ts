@@ -25,6 +25,8 @@ export const scheduleBlobId = "kopia.maintenance";
 
 /** Kopia's names of the tasks that this program runs. */
 export type MaintenanceTask =
+  | "snapshot-gc"
+  | "full-drop-deleted-content"
   | "quick-delete-blobs"
   | "full-delete-blobs"
   | "quick-rewrite-contents"
@@ -43,7 +45,7 @@ export interface MaintenanceRun {
   readonly endNs: bigint;
   readonly success: boolean;
   readonly error?: string | undefined;
-  /** Statistics of other programs, kept as they are. */
+  /** Kopia's list of `{ kind, data }`: figures of what was done. Those of other programs are kept as they are. */
   readonly extra?: unknown;
 }
 
