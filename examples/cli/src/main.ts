@@ -100,8 +100,6 @@ const ignoredFlags = [
   "--disable-file-logging",
   "--disable-content-log",
   "--disable-repository-log",
-  "--auto-maintenance",
-  "--no-auto-maintenance",
   "--no-auto",
   "--upgrade-no-block",
   "--disable-color",
@@ -165,6 +163,11 @@ function newProgram(messages: Messages, help: string[], io: Io): Command {
     )
     .addOption(new Option("--progress").hideHelp().default(true))
     .option("--no-progress", "no progress bar on a terminal")
+    .addOption(new Option("--auto-maintenance").hideHelp().default(true))
+    .option(
+      "--no-auto-maintenance",
+      "no maintenance after commands that write, also when it is due",
+    )
     .addOption(
       new Option("--persist-credentials")
         .hideHelp()

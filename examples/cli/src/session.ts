@@ -17,6 +17,7 @@ export interface GlobalOptions {
   readonly password?: string;
   readonly logLevel: LogLevel;
   readonly progress: boolean;
+  readonly autoMaintenance: boolean;
   readonly persistCredentials: boolean;
   readonly ignoreDamagedIndexes?: boolean;
   readonly upgradeOwnerId?: string;

@@ -10,14 +10,16 @@ import {
   type Repository,
   readMaintenanceParameters,
   readSchedule,
-  runMaintenance,
   writeMaintenanceParameters,
 } from "@dm/repo";
+import { forecastSpace } from "@dm/snapshot";
 import { type Command, Option } from "commander";
+import { runMaintenanceAloud } from "../due-maintenance.ts";
 import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
 import { formatBytes, formatTimestamp, goJson, parseCount, parseDuration } from "../text.ts";
+import { forecastText } from "./maintenance-forecast.ts";
 import { runSummary } from "./maintenance-summary.ts";
 
 const nsOf = (ms: number): number => Math.round(ms * 1e6);
@@ -122,48 +124,44 @@ function runText(session: Session, run: MaintenanceRun): string {
   return `    ${formatTimestamp(run.startNs)} (${formatDuration(seconds)}) ${outcome}`;
 }
 
+interface RunOptions {
+  readonly full?: boolean;
+  readonly quick?: boolean;
+  readonly auto?: boolean;
+  readonly safety: "full" | "none";
+  readonly dryRun?: boolean;
+  readonly force?: boolean;
+}
+
 function runCommand(maintenance: Command, session: Session): void {
   maintenance
     .command("run")
     .description("Run maintenance now")
-    .option("--full", "full maintenance; quick otherwise")
+    .option("--full", "full maintenance, garbage collection included")
+    .option("--quick", "quick maintenance; the default")
+    .option("--auto", "what is due")
     .addOption(
       new Option("--safety <level>", "safety level").choices(["full", "none"]).default("full"),
     )
+    .option("--dry-run", "change nothing: say what full maintenance gives back, and when")
     .addOption(hidden("--force"))
-    .action(
-      async (options: {
-        readonly full?: boolean;
-        readonly safety: "full" | "none";
-        readonly force?: boolean;
-      }) => {
+    .action(async ({ dryRun, force, safety, ...chosen }: RunOptions) => {
+      const modes = (["full", "quick", "auto"] as const).filter((mode) => chosen[mode]);
+      if (modes.length > 1) throw new UsageError(`--${modes.join(" and --")} exclude each other`);
+      const [mode = "quick"] = modes;
+      if (dryRun) {
         const repository = await session.repository();
-        const mode = options.full ? "full" : "quick";
-        await using lock = await session.maintenanceLock();
-        void lock;
-        session.say(`Running ${mode} maintenance...`);
-        const report = await runMaintenance(repository, {
-          mode,
-          safety: options.safety,
-          force: options.force,
-          signal: session.signal,
-        });
-        for (const { task, figures, skipped } of report.tasks) {
-          const numbers = Object.entries(figures).map(figureText);
-          session.say(
-            skipped
-              ? `  ${task}: skipped, ${skipped}`
-              : `  ${task}: ${numbers.join(", ") || "done"}`,
-          );
-        }
-        session.say(`Finished ${mode} maintenance.`);
-      },
-    );
+        const { signal } = session;
+        const space = await forecastSpace(repository, { safety, runNow: mode === "full", signal });
+        await session.io.out(forecastText(session, space));
+        return;
+      }
+      await using lock = await session.maintenanceLock();
+      void lock;
+      const report = await runMaintenanceAloud(session, { mode, safety, force });
+      if (report.mode === "none") session.say("Not due for maintenance.");
+    });
 }
-
-/** `contentsRewritten: 3` as `3 contents rewritten`. */
-const figureText = ([name, value]: [string, number]): string =>
-  `${value} ${name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)}`;
 
 interface SetOptions {
   readonly owner?: string;
