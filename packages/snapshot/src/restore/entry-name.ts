@@ -1,6 +1,6 @@
 /**
  * Names of entries, which come from whoever wrote the snapshot: only one that is a single step into its directory may
- * become a file. Proof: test/restore-names.test.ts.
+ * become a file. Proof: test/restore-hostile.test.ts.
  * @module
  */
 

@@ -1,5 +1,5 @@
 /**
- * Fetches the stored bytes of a group of contents, neighbours of one pack with one read. Proof: test/restore-reads.test.ts.
+ * Fetches the stored bytes of a group of contents, neighbours of one pack with one read. Proof: test/restore-tree.test.ts.
  * @module
  */
 import { FormatError, mapConcurrent } from "@dm/core";
