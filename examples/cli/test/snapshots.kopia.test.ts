@@ -129,6 +129,7 @@ describe.skipIf(!kopia.available)(kopia.title(`snapshots beside kopia (DM_SEED=$
     expect(first!.retentionReason).toEqual(["latest-3"]);
     const prod = await home.ok("snapshot list --tags=env:prod");
     expect(prod.out).toMatch(/\(latest-3\)\n$/);
+    await expectEqual(home, ["ls", "-l", "-h", "-r", listed[2]!.id], sorted);
     for (const wrong of ["--tags=env", "--max-results=x"]) {
       const line = ["snapshot", "list", wrong];
       expect([(await home.run(line)).code, (await runKopia(home, line)).code]).toEqual([2, 1]);

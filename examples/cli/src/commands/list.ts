@@ -21,7 +21,9 @@ export function listCommand(parent: Command, session: Session): void {
     .description("List a directory of a snapshot")
     .argument("<object-path>", "id of a snapshot or directory, and a path: <id>/<path>")
     .option("-l, --long", "also modes, sizes, times and object ids")
-    .option("--human-readable", "sizes with units")
+    // As kopia has it; other commands show their help for it.
+    .helpOption("--help", "display help for command")
+    .option("-h, --human-readable", "sizes with units")
     .option("-r, --recursive", "also what is in the directories")
     .option("-o, --show-object-id", "also object ids")
     .option("--no-error-summary", "say nothing about entries that the snapshot misses")
