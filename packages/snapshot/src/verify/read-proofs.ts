@@ -79,11 +79,11 @@ export class ReadProofs {
     return this.#readAtNs.get(objectId);
   }
 
+  /** All that are added between two calls of `takeUnwritten` get the time of the first: no proof looks younger than it is. */
   add(objectId: string, atNs: bigint): void {
-    this.#readAtNs.set(objectId, atNs);
-    // One time for all that are written together: the first, so that no proof looks younger than it is.
     this.#new ??= { at: atNs, objects: [] };
     this.#new.objects.push(objectId);
+    this.#readAtNs.set(objectId, this.#new.at);
   }
 
   /** Lines to append to what is stored, everything since the last call; of a new one also its head. */
