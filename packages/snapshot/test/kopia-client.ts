@@ -41,6 +41,9 @@ export class KopiaClient implements Disposable {
     );
   }
 
+  /** As which user it runs from now on; the folder must be that user's. */
+  runAs: { readonly uid: number; readonly gid: number } | undefined;
+
   /** Its standard output. */
   async run(...parameters: string[]): Promise<string> {
     const flags = ["--no-use-keyring", "--no-progress", "--disable-file-logging"];
@@ -54,6 +57,7 @@ export class KopiaClient implements Disposable {
       ],
       {
         maxBuffer: 64 << 20,
+        ...this.runAs,
         env: {
           HOME: this.folder,
           KOPIA_PASSWORD: "p",

@@ -7,6 +7,7 @@ import {
   lutimesSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -14,16 +15,22 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { Json } from "@dm/fixtures";
+import { concatBytes, equalBytes } from "@dm/core";
+import { type Json, requirePeer } from "@dm/fixtures";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type Snapshot,
   type SnapshotSource,
+  streamSource,
   type UploadSnapshotOptions,
   uploadSnapshot,
 } from "../src/index.ts";
+import { createDataPlane, openLocalSource } from "../src/node/index.ts";
 import { KopiaClient, kopiaPeer } from "./kopia-client.ts";
 import { plainSource } from "./plain-source.ts";
+
+/** Becomes another user for a while. */
+const root = requirePeer("root");
 
 const names = [
   "plain",
@@ -102,7 +109,7 @@ describe.skipIf(!kopiaPeer.available)(kopiaPeer.title("upload beside kopia"), ()
     options: Partial<UploadSnapshotOptions> = {},
   ): Promise<Snapshot> => {
     await using repository = await kopia.open();
-    return uploadSnapshot(repository, await plainSource(Buffer.from(path)), {
+    return uploadSnapshot(repository, await openLocalSource(path), {
       source: sourceOf(path),
       ...options,
     });
@@ -113,6 +120,11 @@ describe.skipIf(!kopiaPeer.available)(kopiaPeer.title("upload beside kopia"), ()
 
   it("makes kopia's objects, and each takes everything over from the other", async () => {
     const first = await ours(tree);
+    await using repository = await kopia.open();
+    const plain = await uploadSnapshot(repository, await plainSource(Buffer.from(tree)), {
+      source: { ...sourceOf(tree), host: "elsewhere" },
+    });
+    expect(plain.rootEntry).toEqual(first.rootEntry);
     const second = await theirs(tree);
     expect(second.rootEntry.obj).toBe(first.rootEntry!.objectId);
     // Names that are not UTF-8 are never found again, by Kopia's rule.
@@ -151,5 +163,158 @@ describe.skipIf(!kopiaPeer.available)(kopiaPeer.title("upload beside kopia"), ()
     ]).toString();
     expect(differences).toBe(`Only in ${tree}/data: pipe\n`);
     rmSync(target, { recursive: true, force: true });
+  });
+
+  it("makes the same objects in worker threads", async () => {
+    const second = await theirs(tree);
+    await using repository = await kopia.open();
+    await using session = await repository.openWriteSession();
+    await using dataPlane = createDataPlane(session, { workers: 2 });
+    const local = await openLocalSource(tree);
+    const options = { source: sourceOf(tree), dataPlane };
+    const first = await uploadSnapshot(session, local, { ...options, previous: [] });
+    expect(first.rootEntry!.objectId).toBe(second.rootEntry.obj);
+    expect(first.stats).toMatchObject({ cachedFiles: 0, errorCount: 0 });
+    const again = await uploadSnapshot(session, local, options);
+    expect(again.rootEntry).toEqual(first.rootEntry);
+  });
+
+  it("follows the policies that kopia has set: parts, compressors, splitters, what is left out", async () => {
+    const path = (name: string): string => join(tree, name);
+    await kopia.run(
+      "policy",
+      "set",
+      tree,
+      "--parallel-upload-above-size-mib=2",
+      "--compression=gzip",
+    );
+    await kopia.run("policy", "set", path("data/zeros"), "--splitter=FIXED-1M");
+    await kopia.run(
+      "policy",
+      "set",
+      path("names"),
+      "--add-ignore=/dir*",
+      "--compression=s2-default",
+    );
+    const first = await ours(tree);
+    const second = await theirs(tree, "--force-hash=100");
+    expect(first.rootEntry!.objectId).toBe(second.rootEntry.obj);
+    // Other chunks, and fewer entries, than without policies.
+    await kopia.run("policy", "delete", tree, path("data/zeros"), path("names"));
+    const without = await ours(tree, { previous: [] });
+    expect(without.rootEntry!.objectId).not.toBe(first.rootEntry!.objectId);
+    await kopia.run("snapshot", "verify", "--verify-files-percent=100");
+  });
+
+  it("kopia's compressors, by content", async () => {
+    const small = join(folder, "compressed");
+    mkdirSync(join(small, "sub"), { recursive: true });
+    for (const name of ["a.txt", "a.jpg", "sub/b.txt"])
+      writeFileSync(join(small, name), `${name} `.repeat(1000));
+    await kopia.run(
+      ...["policy", "set", small, "--compression=zstd", "--metadata-compression=none"],
+      "--add-never-compress=.jpg",
+    );
+    const contents = async (): Promise<Json[]> => {
+      const list: Json[] = JSON.parse(await kopia.run("content", "list", "--json"));
+      return list
+        .filter(({ contentID }) => /^k|^[0-9a-f]/.test(contentID))
+        .map(({ compression, contentID, length }) => ({ compression, contentID, length }));
+    };
+    const before = await contents();
+    await ours(small);
+    const made = (await contents()).slice(before.length);
+    expect(made.length).toBeGreaterThan(4);
+    using other = new KopiaClient();
+    await other.create("--override-hostname=host", "--override-username=user");
+    // A repository of its own has other hashes: lengths and compressors remain.
+    await other.run(
+      ...["policy", "set", small, "--compression=zstd", "--metadata-compression=none"],
+      "--add-never-compress=.jpg",
+    );
+    await other.run("snapshot", "create", small);
+    const form = ({ compression, contentID, length }: Json): string =>
+      `${contentID.startsWith("k")} ${compression} ${length}`;
+    const theirList: Json[] = JSON.parse(await other.run("content", "list", "--json"));
+    const theirForms = theirList
+      .filter(({ contentID }) => /^k|^[0-9a-f]/.test(contentID))
+      .map((content) => form(content).replace(/ \d+$/, ""));
+    expect(made.map((content) => form(content).replace(/ \d+$/, "")).sort()).toEqual(
+      theirForms.sort(),
+    );
+  });
+
+  it.skipIf(!root.available)(
+    root.title("what cannot be read is recorded in kopia's words"),
+    async () => {
+      const nobody = { uid: 65_534, gid: 65_534 };
+      const closed = join(folder, "closed");
+      mkdirSync(join(closed, "sub", "no listing"), { recursive: true });
+      for (let index = 0; index < 14; index++) {
+        writeFileSync(join(closed, "sub", `f${index}`), "x");
+        chmodSync(join(closed, "sub", `f${index}`), 0);
+      }
+      writeFileSync(join(closed, "good"), "x");
+      chmodSync(join(closed, "sub", "no listing"), 0);
+      mkdirSync(join(closed, "no search"));
+      writeFileSync(join(closed, "no search", "inside"), "x");
+      symlinkSync("inside", join(closed, "no search", "link"));
+      chmodSync(join(closed, "no search"), 0o744);
+      chmodSync(folder, 0o755);
+      execFileSync("chown", ["-R", "65534:65534", kopia.folder]);
+      kopia.runAs = nobody;
+      const { setegid, seteuid } = process as unknown as Record<string, (id: number) => void>;
+      let first: Snapshot;
+      setegid!(nobody.gid);
+      seteuid!(nobody.uid);
+      try {
+        first = await ours(closed);
+      } finally {
+        seteuid!(0);
+        setegid!(0);
+      }
+      await expect(kopia.run("snapshot", "create", closed)).rejects.toThrow(/fatal error/);
+      const [, second]: Json[] = JSON.parse(await kopia.run("snapshot", "list", "--json"));
+      expect(first.rootEntry!.summary!.failures).toEqual(second.rootEntry.summ.errors);
+      expect(first.rootEntry!.summary).toMatchObject({ failedCount: 17, fileCount: 1 });
+      expect(first.rootEntry!.objectId).toBe(second.rootEntry.obj);
+    },
+  );
+
+  it("an incomplete snapshot of ours is one for kopia, which takes over from it", async () => {
+    const partial = await ours(tree, { uploadLimitBytes: 15_000_000, parallel: 1 });
+    expect(partial.incompleteReason).toBe("limit reached");
+    const [listed]: Json[] = JSON.parse(
+      await kopia.run("snapshot", "list", "--incomplete", "--json"),
+    );
+    expect(listed).toMatchObject({ id: partial.id, incomplete: "limit reached" });
+    await kopia.run("snapshot", "verify", "--verify-files-percent=100");
+    const { rootEntry, stats } = await theirs(tree);
+    expect(stats.cachedFiles).toBeGreaterThan(0);
+    expect(rootEntry.obj).toBe((await ours(tree, { previous: [] })).rootEntry!.objectId);
+  });
+
+  it("a shallow restore of kopia's is backed up again as kopia does", async () => {
+    const snapshot = await ours(tree);
+    const shallow = join(folder, "shallow");
+    await kopia.run("restore", snapshot.id, shallow, "--shallow=0");
+    const first = await ours(shallow);
+    const second = await theirs(shallow, "--force-hash=100");
+    expect(first.rootEntry!.objectId).toBe(second.rootEntry.obj);
+    rmSync(shallow, { recursive: true, force: true });
+  });
+
+  it("standard input becomes kopia's snapshot of it", async () => {
+    const pieces = [pseudoRandom(5_000_000), new Uint8Array(7)];
+    async function* bytes(): AsyncGenerator<Uint8Array> {
+      yield* pieces;
+    }
+    await using repository = await kopia.open();
+    const dumps = streamSource("/dumps", "all.sql", bytes(), 1_700_000_000_000_000_000n);
+    const snapshot = await uploadSnapshot(repository, dumps, { source: sourceOf("/dumps") });
+    const target = join(folder, "all.sql");
+    await kopia.run("restore", `${snapshot.rootEntry!.objectId}/all.sql`, target);
+    expect(equalBytes(readFileSync(target), concatBytes(...pieces))).toBe(true);
+    await kopia.run("snapshot", "verify", "--verify-files-percent=100");
   });
 });

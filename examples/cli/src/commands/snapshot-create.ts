@@ -148,10 +148,9 @@ async function createOne(session: Session, path: string, options: CreateOptions)
     options.parallel === undefined ? {} : { workers: options.parallel },
   );
   using line = new UploadLine(session);
-  const onFailure = ({ error, isIgnored, path: failed }: UploadFailure): void => {
+  const onFailure = ({ isIgnored, path: failed, text: why }: UploadFailure): void => {
     line.clear();
     const head = isIgnored ? "Ignored error" : "Error";
-    const why = error instanceof Error ? error.message : String(error);
     const text = `${head} when processing ${JSON.stringify(failed)}: ${why}`;
     session.messages.say(text, isIgnored ? "warning" : "error");
   };

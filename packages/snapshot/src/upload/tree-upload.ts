@@ -30,6 +30,7 @@ import type {
 } from "../source/source-entry.ts";
 import { isDamage } from "../tree.ts";
 import type { DataPlane } from "./data-plane.ts";
+import { failureText } from "./failure-text.ts";
 import { keptEntries } from "./ignored-entries.ts";
 import { partsOf } from "./in-place-plane.ts";
 import { OpenDirectory } from "./open-directory.ts";
@@ -44,6 +45,8 @@ export type IncompleteReason = "canceled" | "limit reached";
 export interface UploadFailure {
   /** Relative to the root of the snapshot. */
   readonly path: string;
+  /** What is recorded of it. */
+  readonly text: string;
   readonly error: unknown;
   /** A policy says that it does not count. */
   readonly isIgnored: boolean;
@@ -218,7 +221,7 @@ export class TreeUpload {
       const members = extendedMembersOf(source);
       return members?.length ? members : undefined;
     } catch (error) {
-      this.#failed(open, path, error, ignoredErrorsOf(open.tree.policy).files);
+      this.#failed(open, path, source, error, ignoredErrorsOf(open.tree.policy).files);
       return undefined;
     }
   }
@@ -323,7 +326,7 @@ export class TreeUpload {
     try {
       parent.entries.push(await this.#directory(open, parent, source, name, previous));
     } catch (error) {
-      this.#failed(parent, path, error, ignoredErrorsOf(tree.policy).directories);
+      this.#failed(parent, path, source, error, ignoredErrorsOf(tree.policy).directories);
     } finally {
       parent.directories.delete(open);
     }
@@ -373,7 +376,7 @@ export class TreeUpload {
       const entry = await this.#entryOf(open, source, name, previous);
       if (entry) open.entries.push(entry);
     } catch (error) {
-      this.#failed(open, path, error, this.#isIgnored(open, source, name));
+      this.#failed(open, path, source, error, this.#isIgnored(open, source, name));
     } finally {
       counter.filesUnderWay -= 1;
       counter.changed();
@@ -485,7 +488,13 @@ export class TreeUpload {
   };
 
   /** Notes an entry that will be missing. An error of the repository is not one of an entry: it ends the upload. */
-  #failed(open: OpenDirectory, path: string, error: unknown, isIgnored: boolean): void {
+  #failed(
+    open: OpenDirectory,
+    path: string,
+    source: SourceEntry,
+    error: unknown,
+    isIgnored: boolean,
+  ): void {
     const { counter, failFast, onFailure } = this.#options;
     if (this.#isStopped && error === this.#stop.signal.reason) return;
     if (this.#failure) return;
@@ -500,8 +509,9 @@ export class TreeUpload {
       this.stats.errorCount += 1;
       counter.failures += 1;
     }
-    open.addFailure(path, messageOf(error), isIgnored);
-    onFailure?.({ path, error, isIgnored });
+    const text = failureText(source, error, this.#options.ignoreRules);
+    open.addFailure(path, text, isIgnored);
+    onFailure?.({ path, text, error, isIgnored });
     if (failFast && !isIgnored) this.cutOff("canceled");
   }
 
@@ -576,6 +586,3 @@ const sourceCodes: ReadonlySet<string> = new Set([
   "DM_IGNORE_RULE_INVALID",
   "DM_PLACEHOLDER_INVALID",
 ]);
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error);
