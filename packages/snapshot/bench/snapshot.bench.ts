@@ -1,14 +1,18 @@
 // Decoding and encoding of one directory of 100,000 entries, a walk over a tree of 20,000 files, and its verification with
-// and without reading the data, all in a memory store; beside them JSON.parse of the same stream, which no decoder can beat.
+// and without reading the data, again with proofs of all of it, and the differences to a tree with one file more in each of
+// ten directories, all in a memory store; beside them JSON.parse of the same stream, which no decoder can beat.
 import { random, suite } from "@dm/fixtures/bench";
 import { createRepository } from "@dm/repo";
 import {
   type DirectoryEntry,
   decodeDirectory,
   decodeSnapshotManifest,
+  diffTrees,
   encodeDirectory,
   encodeSnapshotManifest,
   findEntry,
+  ReadProofs,
+  readDirectory,
   summarizeDirectory,
   verifySnapshot,
   walkTree,
@@ -54,6 +58,24 @@ for (let folder = 0; folder < folderCount; folder++) {
   });
   folders.push(entryOf(folder, { type: "d", objectId, sizeBytes: 0, summary }));
 }
+// The same with one file more in each of ten folders.
+const changedFolders: DirectoryEntry[] = [...folders];
+for (let index = 0; index < 10; index++) {
+  const folder = folders[index * 20]!;
+  const { entries: files } = await readDirectory(session, folder);
+  const more = [...files, entryOf(filesEach, { objectId: files[0]!.objectId, sizeBytes: 1024 })];
+  const changedSummary = summarizeDirectory(more, 0n);
+  const objectId = await session.writeObject(
+    encodeDirectory({ entries: more, summary: changedSummary }),
+    { prefix: "k" },
+  );
+  changedFolders[index * 20] = { ...folder, objectId, summary: changedSummary };
+}
+const changedSummary = summarizeDirectory(changedFolders, 0n);
+const changedId = await session.writeObject(
+  encodeDirectory({ entries: changedFolders, summary: changedSummary }),
+  { prefix: "k" },
+);
 const summary = summarizeDirectory(folders, 0n);
 const rootId = await session.writeObject(encodeDirectory({ entries: folders, summary }), {
   prefix: "k",
@@ -64,6 +86,7 @@ const snapshot = {
   ...decodeSnapshotManifest('{"source":{"host":"h","userName":"u","path":"/p"}}', "bench"),
   rootEntry: root,
 };
+const changedRoot = { ...root, objectId: changedId, summary: changedSummary };
 const manifest = encodeSnapshotManifest(snapshot);
 const fileCount = folderCount * filesEach;
 
@@ -72,6 +95,21 @@ async function countEntries(): Promise<number> {
   for await (const { entry } of walkTree(repository, root)) count += entry.type === "f" ? 1 : 0;
   if (count !== fileCount) throw new Error(`${count} files`);
   return count;
+}
+
+async function countDifferences(): Promise<number> {
+  let count = 0;
+  for await (const { before } of diffTrees(repository, root, changedRoot)) count += before ? 0 : 1;
+  if (count !== 10) throw new Error(`${count} files more`);
+  return count;
+}
+
+const proofs = new ReadProofs("", "bench");
+await verifySnapshot(repository, snapshot, { proofs });
+
+async function verifyProven(): Promise<void> {
+  const { filesProven, findings } = await verifySnapshot(repository, snapshot, { proofs });
+  if (findings.length > 0 || filesProven !== fileCount) throw new Error("something is not proven");
 }
 
 async function verify(readFiles: "all" | number): Promise<void> {
@@ -96,4 +134,6 @@ await suite(`snapshot, ${(largeBytes.length / 1e6).toFixed(1)} MB directory`, {}
   );
   measure(`verifySnapshot, ${fileCount} files, none read`, () => verify(0), files);
   measure(`verifySnapshot, ${fileCount} files, all read`, () => verify("all"), files);
+  measure(`verifySnapshot, ${fileCount} files, all proven`, verifyProven, files);
+  measure(`diffTrees, 10 of ${folderCount} directories differ`, countDifferences);
 });
