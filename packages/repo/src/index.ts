@@ -1,6 +1,7 @@
 export type { ContentCache } from "./cache/content-cache.ts";
 export { memoryCache } from "./cache/memory-cache.ts";
 export type { DamagedIndexBlob } from "./content/committed-index.ts";
+export { ContentDecoder } from "./content/content-decoder.ts";
 export type { ContentReader } from "./content/content-reader.ts";
 export type { SealedContent, WriteContentOptions } from "./content/content-writer.ts";
 export {

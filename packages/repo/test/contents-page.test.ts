@@ -1,7 +1,7 @@
 // The page about contents: its keys are those of our code, and its rules for several entries are the ones we follow.
 import { utf8Encode } from "@dm/core";
 import { expect, it } from "vitest";
-import { maxContentBytes } from "../src/content/content-reader.ts";
+import { maxContentBytes } from "../src/content/content-decoder.ts";
 import {
   contentIdFromHash,
   contentIdFromKey,

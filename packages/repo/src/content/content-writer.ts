@@ -15,7 +15,8 @@ import type { IndexEntry } from "../index-blob/entry.ts";
 import type { IndexManager } from "../index-manager/index-manager.ts";
 import { PackBuilder, type PackedContent, type PackPrefix } from "../pack/pack-builder.ts";
 import { untilAborted } from "../until-aborted.ts";
-import { type ContentReader, maxContentBytes } from "./content-reader.ts";
+import { maxContentBytes } from "./content-decoder.ts";
+import type { ContentReader } from "./content-reader.ts";
 import { encodeSessionMarker, newSessionId } from "./session-marker.ts";
 
 export interface ContentWriterOptions {

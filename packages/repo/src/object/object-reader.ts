@@ -6,7 +6,7 @@
 import { decompress } from "@dm/compression";
 import { FormatError, NotFoundError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
-import { maxContentBytes } from "../content/content-reader.ts";
+import { maxContentBytes } from "../content/content-decoder.ts";
 import type { ContentId } from "../content-id.ts";
 import { decodeIndirect, type IndirectEntry } from "./indirect-codec.ts";
 import { type ParsedObjectId, parseObjectId } from "./object-id.ts";
