@@ -4,9 +4,9 @@
  */
 import type { UploadProgress } from "@dm/snapshot";
 import type { Session } from "./session.ts";
-import { formatBytes, formatCount, oneDecimal } from "./text.ts";
+import { formatBytes, oneDecimal } from "./text.ts";
 
-const barLength = 20;
+const barLength = 10;
 
 export class UploadLine implements Disposable {
   readonly #session: Session;
@@ -41,9 +41,9 @@ function lineOf(session: Session, progress: UploadProgress): string {
   const { cachedBytes, cachedFiles, estimatedBytes, failures, hashedBytes, hashedFiles } = progress;
   const { filesUnderWay, ignoredFailures, remainingMs } = progress;
   const parts = [
-    `${formatCount(filesUnderWay)} hashing`,
-    `${formatCount(hashedFiles)} hashed (${size(hashedBytes)})`,
-    `${formatCount(cachedFiles)} cached (${size(cachedBytes)})`,
+    `${filesUnderWay} hashing`,
+    `${hashedFiles} hashed (${size(hashedBytes)})`,
+    `${cachedFiles} cached (${size(cachedBytes)})`,
   ];
   if (failures > 0) parts.push(`${failures} errors`);
   if (ignoredFailures > 0) parts.push(`${ignoredFailures} errors ignored`);

@@ -1,8 +1,10 @@
 /** `dm snapshot create`. */
 import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
+import type { Repository } from "@dm/repo";
 import {
   encodeSnapshotManifest,
+  estimateSnapshot,
   listSnapshots,
   policyTree,
   type Snapshot,
@@ -15,6 +17,7 @@ import {
 } from "@dm/snapshot";
 import { createDataPlane, openLocalSource } from "@dm/snapshot/node";
 import type { Command } from "commander";
+import { adoptMaintenance, runDueMaintenance } from "../due-maintenance.ts";
 import { LossError, UsageError } from "../io.ts";
 import { hidden, repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
@@ -87,6 +90,10 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
         }
       }
       session.signal.throwIfAborted();
+      if (failures.every((error) => error instanceof LossError)) {
+        await adoptMaintenance(session);
+        await runDueMaintenance(session);
+      }
       report(session, failures);
     });
 }
@@ -148,6 +155,10 @@ async function createOne(session: Session, path: string, options: CreateOptions)
     options.parallel === undefined ? {} : { workers: options.parallel },
   );
   using line = new UploadLine(session);
+  const ended = new AbortController();
+  const expected = session.showProgress
+    ? expectedOf(repository, entry, source, AbortSignal.any([session.signal, ended.signal]))
+    : undefined;
   const onFailure = ({ isIgnored, path: failed, text: why }: UploadFailure): void => {
     line.clear();
     const head = isIgnored ? "Ignored error" : "Error";
@@ -167,12 +178,14 @@ async function createOne(session: Session, path: string, options: CreateOptions)
     failFast: options.failFast,
     forceHashPercent: options.forceHash,
     saveOnAbort: true,
+    expected,
     onProgress: session.showProgress ? line.show : undefined,
     onFailure,
     clock: session.clock,
     logger: session.logger,
     signal: session.signal,
   });
+  ended.abort();
   line.clear();
   if (options.stdinFile !== undefined || options.overrideSource !== undefined) {
     const manual = { manual: true };
@@ -180,6 +193,24 @@ async function createOne(session: Session, path: string, options: CreateOptions)
   }
   await write.commit();
   await printSnapshot(session, snapshot, options);
+}
+
+/** What there is, looked at beside the upload: for the progress. */
+async function expectedOf(
+  repository: Repository,
+  root: SourceEntry,
+  source: SnapshotSource,
+  signal: AbortSignal,
+): Promise<{ files: number; bytes: number }> {
+  if (root.type === "f") return { files: 1, bytes: root.sizeBytes };
+  // A stream has no size.
+  if (root.type !== "d" || root.localPath === undefined) throw new TypeError("it has no size");
+  const { included, links } = await estimateSnapshot(repository, root, {
+    source,
+    previous: [],
+    signal,
+  });
+  return { files: included.files + links, bytes: included.bytes };
 }
 
 async function entryOf(

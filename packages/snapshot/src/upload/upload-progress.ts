@@ -40,14 +40,20 @@ export class ProgressCounter {
   filesUnderWay = 0;
   failures = 0;
   ignoredFailures = 0;
-  estimatedFiles: number | undefined;
-  estimatedBytes: number | undefined;
+  #estimatedFiles: number | undefined;
+  #estimatedBytes: number | undefined;
   readonly #listener: ProgressListener | undefined;
   readonly #startedAtMs = performance.now();
   #toldAtMs = 0;
 
   constructor(listener: ProgressListener | undefined) {
     this.#listener = listener;
+  }
+
+  /** Says what there is in total. */
+  expect(files: number, bytes: number): void {
+    this.#estimatedFiles = files;
+    this.#estimatedBytes = bytes;
   }
 
   /** Tells the listener, unless it has been told a moment ago. */
@@ -66,7 +72,7 @@ export class ProgressCounter {
 
   snapshot(): UploadProgress {
     const { hashedFiles, hashedBytes, cachedFiles, cachedBytes, directories } = this;
-    const { filesUnderWay, failures, ignoredFailures, estimatedFiles, estimatedBytes } = this;
+    const { filesUnderWay, failures, ignoredFailures } = this;
     return {
       hashedFiles,
       hashedBytes,
@@ -76,15 +82,16 @@ export class ProgressCounter {
       filesUnderWay,
       failures,
       ignoredFailures,
-      estimatedFiles,
-      estimatedBytes,
+      estimatedFiles: this.#estimatedFiles,
+      estimatedBytes: this.#estimatedBytes,
       remainingMs: this.#remainingMs(),
     };
   }
 
   /** By bytes and files together: many small files take as long as a few large ones. */
   #remainingMs(): number | undefined {
-    const { estimatedBytes, estimatedFiles } = this;
+    const estimatedBytes = this.#estimatedBytes;
+    const estimatedFiles = this.#estimatedFiles;
     if (estimatedBytes === undefined || estimatedFiles === undefined) return undefined;
     const elapsedMs = performance.now() - this.#startedAtMs;
     const weigh = (bytes: number, files: number): number => bytes + files * 4096;

@@ -62,6 +62,8 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly saveOnAbort?: boolean | undefined;
   /** Do not save a snapshot whose root is the previous one's; what the policy says by default. */
   readonly ignoreIdentical?: boolean | undefined;
+  /** What there is in total, for the progress; by default what the newest complete snapshot of `previous` holds. */
+  readonly expected?: Promise<{ readonly files: number; readonly bytes: number }> | undefined;
   /** Told at most five times a second, and at the end. */
   readonly onProgress?: ProgressListener | undefined;
   /** Told of each entry that will be missing. */
@@ -112,10 +114,9 @@ async function upload(
   const { policy } = policies;
   const counter = new ProgressCounter(options.onProgress);
   const summary = previous.find(({ incompleteReason }) => !incompleteReason)?.rootEntry?.summary;
-  if (summary) {
-    counter.estimatedFiles = summary.fileCount + summary.symlinkCount;
-    counter.estimatedBytes = summary.totalBytes;
-  }
+  if (summary) counter.expect(summary.fileCount + summary.symlinkCount, summary.totalBytes);
+  // Whoever estimates reports failures of it; the upload does without.
+  options.expected?.then(({ bytes, files }) => counter.expect(files, bytes)).catch(() => {});
   const plane = options.dataPlane ?? inPlacePlane(session);
   const walk = new TreeUpload({
     session,
