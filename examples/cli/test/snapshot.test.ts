@@ -2,7 +2,7 @@
  * Lists of snapshots, of their directories, files by path, and verification, on golden repositories and damaged ones,
  * against what kopia recorded. Kopia's own output is compared byte for byte in interop.kopia.test.ts.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { corruptCases, type Json, sha256Hex } from "@dm/fixtures";
 import { formatTime, parseTime } from "@dm/repo";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -99,6 +99,104 @@ it("shows the versions of a path, and where it was not there", async () => {
   expect([version.entry.obj, version.snapshots[0].path]).toEqual([file.objectID, file.path]);
   const none = await home.ok(["history", `${source}/never/was`]);
   expect([none.out, none.err]).toEqual(["", `No snapshot holds ${source}/never/was.\n`]);
+});
+
+it("shows what differs between two snapshots", async () => {
+  using home = new Home();
+  const { expected } = await home.golden("v3-flat");
+  const [first, second] = expected.snapshots as [Json, Json];
+  const pathsOf = (snapshot: Json): Map<string, Json> =>
+    new Map(expected.trees[snapshot.tree].map((entry: Json) => [entry.path, entry]));
+  const [before, after] = [pathsOf(first), pathsOf(second)];
+  const only = (some: Map<string, Json>, others: Map<string, Json>): string[] =>
+    [...some.keys()].filter((path) => !others.has(path)).sort();
+  const { out } = await home.ok(["diff", first.id, second.rootObjectID]);
+  const named = (what: string): string[] =>
+    [
+      ...out.matchAll(
+        new RegExp(`^${what} (?:file|directory) \\./(.*?)(?: \\(\\d+ bytes\\))?$`, "gm"),
+      ),
+    ]
+      .map(([, path]) => path!)
+      .sort();
+  expect(named("added")).toEqual(only(after, before));
+  expect(named("removed")).toEqual(only(before, after));
+  const changed = [...before].filter(([path, entry]) => {
+    const now = after.get(path);
+    return entry.type === "f" && now?.type === "f" && now.objectID !== entry.objectID;
+  });
+  expect(changed.length).toBeGreaterThan(0);
+  for (const [path] of changed) expect(out).toContain(`changed ./${path} at `);
+  const counts = await home.json<Json>(["snapshot", "diff", first.id, second.id, "--stats-only"]);
+  expect(counts.fileEntries.added + counts.directoryEntries.added).toBe(named("added").length);
+  const none = await home.json<Json>(["diff", first.id, first.rootObjectID]);
+  expect(Object.values(none.fileEntries)).toEqual(Array(8).fill(0));
+  const files = await home.ok(["diff", "-f", "--diff-command=cmp -s", first.id, second.id]);
+  expect(files.out).toBe(out);
+});
+
+it("deletes snapshots, once it is told twice", async () => {
+  using home = new Home();
+  const { expected } = await home.golden("v3-flat");
+  const { id, rootObjectID, source } = expected.snapshots[0];
+  const left = async (): Promise<string[]> =>
+    (await home.json<Json[]>("snapshot list --all --json")).map((snapshot) => snapshot.id);
+  const all = await left();
+  const asked = await home.ok(["snapshot", "delete", rootObjectID]);
+  expect(asked.err).toMatch(new RegExp(`^Would delete snapshot ${id} of .* \\(pass --delete`));
+  expect(await left()).toEqual(all);
+  await home.ok(["snapshot", "delete", id, "--delete"]);
+  expect(await left()).toEqual(all.filter((other) => other !== id));
+  const again = await home.run(["snapshot", "delete", id, "--delete"]);
+  expect([again.code, again.err]).toEqual([1, expect.stringContaining("DM_SNAPSHOT_NOT_FOUND")]);
+  const text = `${source.userName}@${source.host}:${source.path}`;
+  await home.ok(["snapshot", "delete", "--all-snapshots-for-source", "--delete", text]);
+  const others = expected.snapshots.filter((other: Json) => other.source.path !== source.path);
+  expect(await left()).toEqual(others.map((other: Json) => other.id));
+  const none = await home.run(["snapshot", "delete", "--all-snapshots-for-source", text]);
+  expect([none.code, none.err]).toEqual([2, expect.stringContaining(`no snapshots of ${text}`)]);
+});
+
+it("estimates what a snapshot would read and store", async () => {
+  using home = new Home();
+  await home.golden("v3-empty");
+  const folder = home.path("data");
+  mkdirSync(`${folder}/inner`, { recursive: true });
+  writeFileSync(`${folder}/one`, "1".repeat(5000));
+  writeFileSync(`${folder}/inner/two`, "1".repeat(5000));
+  writeFileSync(`${folder}/log`, "log");
+  writeFileSync(`${folder}/.kopiaignore`, "log\n");
+  const { err, out } = await home.ok(["snapshot", "estimate", folder, "--new-data=exact"]);
+  expect(err).toBe("Analyzing ....\nAnalyzing inner...\n");
+  expect(out).toBe(
+    [
+      "Snapshot includes 3 file(s), total size 10 KB",
+      "   1 KB  ... 10 KB:       2 files, total size 10 KB",
+      "   0 B   ...  1 KB:       1 files, total size 4 B",
+      "",
+      "Snapshot excludes 1 file(s), total size 3 B",
+      "   0 B   ...  1 KB:       1 files, total size 3 B",
+      " - log - 3 B",
+      "Snapshot excludes no directories.",
+      "",
+      "Estimated upload time: 0s at 10 Mbit/s",
+      "",
+      "To be read: 3 file(s), total size 10 KB; unchanged since the last snapshot: 0 file(s), total size 0 B",
+      "New after deduplication: 5 KB, in the repository 5.1 KB (read: 3 file(s), total size 10 KB)",
+      "",
+    ].join("\n"),
+  );
+  const none = await home.json<Json>([
+    "snapshot",
+    "estimate",
+    folder,
+    "-q",
+    "--json",
+    "--new-data=none",
+  ]);
+  expect([none.included.files, none.newData]).toEqual([3, undefined]);
+  const wrong = await home.run(["snapshot", "estimate", `${folder}/one`]);
+  expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("is not a directory")]);
 });
 
 describe("verification over several runs", () => {
