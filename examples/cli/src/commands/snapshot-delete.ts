@@ -2,6 +2,7 @@
 import type { Repository } from "@dm/repo";
 import { deleteSnapshots, findSnapshots, listSnapshots, type Snapshot } from "@dm/snapshot";
 import type { Command } from "commander";
+import { runDueMaintenance } from "../due-maintenance.ts";
 import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
@@ -41,10 +42,19 @@ export function snapshotDeleteCommand(parent: Command, session: Session): void {
         );
       }
       if (!isMeant) return;
-      await using writer = await repository.openWriteSession({ signal });
-      await deleteSnapshots(writer, chosen.values(), { signal });
-      await writer.commit({ signal });
+      await deleteAll(repository, chosen.values(), signal);
+      await runDueMaintenance(session);
     });
+}
+
+async function deleteAll(
+  repository: Repository,
+  snapshots: Iterable<Snapshot>,
+  signal: AbortSignal,
+): Promise<void> {
+  await using writer = await repository.openWriteSession({ signal });
+  await deleteSnapshots(writer, snapshots, { signal });
+  await writer.commit({ signal });
 }
 
 async function snapshotsOfSource(
