@@ -1,8 +1,9 @@
 import { library } from "../../tsup.base.ts";
 
-/** The worker is an entry of its own: a thread loads it as a file beside the module that starts it. */
+/** Workers are entries of their own: a thread loads one as a file beside the module that starts it. */
 export default library({
   index: "src/index.ts",
   node: "src/node/index.ts",
   "data-plane-worker": "src/node/data-plane/worker.ts",
+  "restore-worker": "src/node/restore/worker.ts",
 });

@@ -33,6 +33,11 @@ export interface RestoreOptions extends CallOptions {
   readonly verifyContent?: boolean | undefined;
   /** `stored` (default) gives directories their own time, `newest` the newest time inside, as Kopia does. */
   readonly directoryTimes?: "stored" | "newest" | undefined;
+  /**
+   * Threads that decrypt and write; by default as many as there are processors, up to 4, and none (`0`) for what is known to
+   * be small. Without them the calling thread does it, and is busy for as long as a group of files takes.
+   */
+  readonly workers?: number | undefined;
   /** Groups of files under way at once; 4 by default. */
   readonly parallel?: number | undefined;
   /** Bytes that were read and not yet written; 64 MiB by default. A single longer content goes alone. */

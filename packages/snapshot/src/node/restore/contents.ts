@@ -37,6 +37,9 @@ export type Decoder = Pick<ContentReader, "decode" | "matchesId">;
 /** Longest part of a compressed object. */
 const maxPartBytes = 2 ** 28 - 1;
 
+/** Shorter memory is the collector's. */
+const freedBytes = 256 << 10;
+
 /** What a piece that cannot be had throws; the failure is known already. */
 export class PieceFailure extends Error {
   readonly failure: Failure;
@@ -50,11 +53,14 @@ export class PieceFailure extends Error {
 /** Decrypts pieces, and remembers the last: runs of zeros in a large file are one content many times over. */
 export class PieceReader {
   readonly #decoder: Decoder;
+  readonly #isOwner: boolean;
   #lastKey = "";
   #last: Uint8Array | undefined;
 
-  constructor(decoder: Decoder) {
+  /** @param options `isOwner`: what was borrowed is gone with the next call, and its memory freed at once; off by default */
+  constructor(decoder: Decoder, options: { readonly isOwner?: boolean } = {}) {
     this.#decoder = decoder;
+    this.#isOwner = options.isOwner ?? false;
   }
 
   /**
@@ -67,6 +73,7 @@ export class PieceReader {
     const { entry } = loaded;
     const key = `${piece.isCompressed ? "Z" : ""}${entry.contentId}`;
     if (this.#last === undefined || key !== this.#lastKey) {
+      if (this.#isOwner && this.#last) free(this.#last);
       this.#last = undefined;
       const bytes = "plaintext" in loaded ? loaded.plaintext : this.#decode(loaded, buffers);
       this.#last = piece.isCompressed ? decompressed(bytes, key) : bytes;
@@ -100,6 +107,12 @@ export class PieceReader {
       { contentId },
     );
   }
+}
+
+/** Frees long memory without waiting for the collector, which sees what is outside of its heap late. */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (byteLength > freedBytes && byteLength === buffer.byteLength && buffer instanceof ArrayBuffer)
+    buffer.transfer(0);
 }
 
 function decompressed(stored: Uint8Array, id: string): Uint8Array {

@@ -8,6 +8,7 @@
  * Proof: test/restore-golden.test.ts, test/restore-tree.test.ts, test/restore-hostile.test.ts.
  * @module
  */
+import { availableParallelism } from "node:os";
 import { basename, dirname, resolve } from "node:path";
 import { isDmError, mapConcurrent } from "@dm/core";
 import type { Repository } from "@dm/repo";
@@ -33,6 +34,7 @@ import {
 } from "./load-contents.ts";
 import { restoreLongFile } from "./long-file.ts";
 import { WorkQueue } from "./work-queue.ts";
+import { workerExecutor } from "./worker-executor.ts";
 
 /** Entries of one group: few enough that a thread is soon done, and many enough that handing them over costs nothing. */
 const groupEntries = 256;
@@ -61,10 +63,37 @@ export async function restoreTree(
 ): Promise<RestoreReport> {
   const posix = await loadPosix();
   const settings = settingsOf(options);
-  await using executor = inPlaceExecutor(settings, repository.contentReader, posix);
+  await using executor = executorFor(repository, entry, settings, posix, options);
   const restore = new TreeRestore({ repository, options, settings, executor, posix, entry });
   await restore.run(resolve(target));
   return restore.ledger.report();
+}
+
+/** Threads cost a tenth of a second: a restore that is known to be small goes without. */
+const smallBytes = 16 << 20;
+const smallFiles = 500;
+/** More than that write faster than one thread reads. */
+const defaultMaxWorkers = 4;
+
+function executorFor(
+  repository: Repository,
+  { sizeBytes, summary, type }: DirectoryEntry,
+  settings: WorkSettings,
+  posix: Posix,
+  options: RestoreOptions,
+): Executor {
+  const isSmall =
+    type === "d"
+      ? summary !== undefined &&
+        summary.totalBytes <= smallBytes &&
+        summary.fileCount + summary.symlinkCount <= smallFiles
+      : sizeBytes <= smallBytes;
+  const { workers = isSmall ? 0 : Math.min(availableParallelism(), defaultMaxWorkers) } = options;
+  if (!Number.isInteger(workers) || workers < 0)
+    throw new RangeError(`workers must be a number of threads, not ${workers}`);
+  return workers === 0
+    ? inPlaceExecutor(settings, repository.contentReader, posix)
+    : workerExecutor(repository.format, settings, workers);
 }
 
 function settingsOf(options: RestoreOptions): WorkSettings {
