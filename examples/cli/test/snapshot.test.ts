@@ -4,7 +4,9 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { corruptCases, type Json, sha256Hex } from "@dm/fixtures";
-import { formatTime, parseTime } from "@dm/repo";
+import { formatTime, openRepository, parseTime } from "@dm/repo";
+import { snapshotLabels } from "@dm/snapshot";
+import { filesystemStore } from "@dm/storage/filesystem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
 
@@ -99,6 +101,37 @@ it("shows the versions of a path, and where it was not there", async () => {
   expect([version.entry.obj, version.snapshots[0].path]).toEqual([file.objectID, file.path]);
   const none = await home.ok(["history", `${source}/never/was`]);
   expect([none.out, none.err]).toEqual(["", `No snapshot holds ${source}/never/was.\n`]);
+});
+
+it("goes on where a manifest cannot be read, and says so", async () => {
+  using home = new Home();
+  const { expected } = await home.golden("v3-flat");
+  const repository = await openRepository(filesystemStore({ path: home.path("v3-flat") }), {
+    password: expected.password,
+  });
+  const { source } = expected.snapshots[0];
+  const session = await repository.openWriteSession();
+  const damagedId = session.putManifest(snapshotLabels(source), { source, pins: 1 });
+  await session.commit();
+  await repository.close();
+  for (const line of ["snapshot list --all --json", "snapshot list --all --json --no-retention"]) {
+    const { code, err, out } = await home.run(line);
+    expect(code).toBe(3);
+    expect(err).toContain(`snapshot manifest ${damagedId}: pins: `);
+    expect(err).toContain("1 snapshots cannot be read");
+    expect(JSON.parse(out)).toHaveLength(expected.snapshots.length);
+  }
+  const text = `${source.userName}@${source.host}:${source.path}`;
+  const history = await home.run(["history", text]);
+  expect([history.code, history.out.split("\n")[0]]).toEqual([3, text]);
+  const report = home.path("report");
+  const { code, out } = await home.run(["snapshot", "verify", "--json", "--report", report]);
+  const { errorCount, errorStrings } = JSON.parse(out);
+  expect([code, errorCount]).toEqual([1, 1]);
+  expect(errorStrings[0]).toContain(damagedId);
+  const written = JSON.parse(readFileSync(report, "utf8"));
+  expect(written).toMatchObject({ ok: false, errors: [{ snapshot: damagedId }] });
+  expect(written.snapshots.every((snapshot: Json) => snapshot.ok)).toBe(true);
 });
 
 it("shows what differs between two snapshots", async () => {

@@ -7,7 +7,7 @@ import type { DmError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot-codec.ts";
-import { listSnapshots, type ManifestSource } from "./snapshots.ts";
+import { type ListSnapshotsOptions, listSnapshots, type ManifestSource } from "./snapshots.ts";
 import { isDamage, type ObjectSource, partsOf, readDirectory } from "./tree.ts";
 
 export interface CoveringSnapshot {
@@ -32,6 +32,8 @@ export interface PathHistoryOptions extends CallOptions {
   readonly includeIncomplete?: boolean | undefined;
   /** Told of snapshots in which the path cannot be looked at, which are then left out; by default the first is thrown. */
   readonly onDamaged?: ((snapshot: Snapshot, error: DmError) => void) | undefined;
+  /** As of `listSnapshots`. */
+  readonly onInvalid?: ListSnapshotsOptions["onInvalid"];
 }
 
 /**
@@ -41,7 +43,7 @@ export interface PathHistoryOptions extends CallOptions {
 export async function snapshotsCovering(
   repository: ManifestSource,
   source: SnapshotSource,
-  options: Parameters<typeof listSnapshots>[1] = {},
+  options: Omit<ListSnapshotsOptions, "source"> = {},
 ): Promise<CoveringSnapshot[]> {
   const { host, path, userName } = source;
   const all = await listSnapshots(repository, { ...options, source: { host, userName } });
@@ -71,10 +73,10 @@ export async function pathHistory(
   source: SnapshotSource,
   options: PathHistoryOptions = {},
 ): Promise<PathVersion[]> {
-  const { includeIncomplete = false, onDamaged, signal } = options;
+  const { includeIncomplete = false, onDamaged, onInvalid, signal } = options;
   const finders = new Map<string, Finder>();
   const versions: { entry: DirectoryEntry | undefined; snapshots: CoveringSnapshot[] }[] = [];
-  for (const covering of await snapshotsCovering(repository, source, { signal })) {
+  for (const covering of await snapshotsCovering(repository, source, { signal, onInvalid })) {
     const { path, snapshot } = covering;
     const { incompleteReason, rootEntry } = snapshot;
     if (!rootEntry || (incompleteReason !== undefined && !includeIncomplete)) continue;

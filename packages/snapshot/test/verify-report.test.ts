@@ -1,4 +1,5 @@
 // The written report: its whole form, for a run that found something.
+import { FormatError } from "@dm/core";
 import { expect, it } from "vitest";
 import { ReadProofs, verifyReportFile, verifySnapshots } from "../src/index.ts";
 import { entryOf } from "./made-up.ts";
@@ -78,5 +79,16 @@ it("tells what was asked for, counted, found and proven", async () => {
         message: expect.stringContaining("is in no index"),
       },
     ],
+  });
+  // A manifest that could not be read is an error, too.
+  const error = new FormatError("DM_SNAPSHOT_INVALID", "not JSON");
+  const soundReport = await verifySnapshots(repository, [snapshots[1]!]);
+  const options = { snapshots: [], repositoryId: "00ff", startedAtNs, endedAtNs };
+  expect(verifyReportFile(soundReport, options)).toMatchObject({ ok: true, errorCount: 0 });
+  const unreadable = new Map([["ab", error]]);
+  expect(verifyReportFile(soundReport, { ...options, unreadable })).toMatchObject({
+    ok: false,
+    errorCount: 1,
+    errors: [{ snapshot: "ab", path: "", code: "DM_SNAPSHOT_INVALID", message: "not JSON" }],
   });
 });

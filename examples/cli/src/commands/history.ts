@@ -31,6 +31,10 @@ export function historyCommand(parent: Command, session: Session): void {
           const place = `${sourceText(snapshot)}@${formatTimestamp(snapshot.startedAtNs)}`;
           session.messages.say(`cannot look into ${place}: ${error.message}`, "error");
         },
+        onInvalid: (_id, { message }) => {
+          unreadable += 1;
+          session.messages.say(message, "error");
+        },
       });
       if (options.json) {
         const json = new JsonList(session.io);

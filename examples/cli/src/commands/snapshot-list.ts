@@ -1,4 +1,5 @@
 /** `dm snapshot list`. */
+import type { DmError } from "@dm/core";
 import { compareUtf8, type Repository } from "@dm/repo";
 import {
   compactRetentionReasons,
@@ -15,6 +16,7 @@ import {
   storageStats,
 } from "@dm/snapshot";
 import type { Command } from "commander";
+import { LossError } from "../io.ts";
 import { hidden, repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
 import { parseSource, parseTags, sourceText } from "../snapshot-text.ts";
@@ -64,9 +66,16 @@ export function snapshotListCommand(parent: Command, session: Session): void {
     .option("--json", "output as JSON")
     .action(async (text: string | undefined, options: ListOptions) => {
       const repository = await session.repository();
-      const groups = groupsOf(await found(repository, session, text, options), options);
+      let unreadable = 0;
+      const onInvalid = (_id: string, error: DmError): void => {
+        unreadable += 1;
+        session.messages.say(`${error.message} [${error.code}]`, "error");
+      };
+      const shown = await found(repository, session, text, options, onInvalid);
+      const groups = groupsOf(shown, options);
       if (options.json) await printJson(repository, session, groups, options);
       else await printGroups(repository, session, groups, options);
+      if (unreadable > 0) throw new LossError(`${unreadable} snapshots cannot be read`);
     });
 }
 
@@ -84,18 +93,18 @@ async function found(
   session: Session,
   text: string | undefined,
   options: ListOptions,
+  onInvalid: (id: string, error: DmError) => void,
 ): Promise<readonly Shown[]> {
   const { signal } = session;
-  const filter = { signal, tags: parseTags(options.tags) };
+  const filter = { signal, onInvalid, tags: parseTags(options.tags) };
   const covering =
     text === undefined
       ? (await listSnapshots(repository, filter)).map((snapshot) => ({ snapshot, path: "" }))
       : await snapshotsCovering(repository, await parseSource(session, text), filter);
   if (!options.retention) return covering.map((shown) => ({ ...shown, reasons: [] }));
   // All of them count, also those that are not listed.
-  const reasons = await retentionOf(repository, await listSnapshots(repository, { signal }), {
-    signal,
-  });
+  const all = await listSnapshots(repository, { signal, onInvalid: () => {} });
+  const reasons = await retentionOf(repository, all, { signal });
   return covering.map((shown) => ({ ...shown, reasons: reasons.get(shown.snapshot.id) ?? [] }));
 }
 

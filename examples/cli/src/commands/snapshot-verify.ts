@@ -1,5 +1,5 @@
 /** `dm snapshot verify`. */
-import { toHex } from "@dm/core";
+import { type DmError, toHex } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import {
   listSnapshots,
@@ -79,7 +79,7 @@ export function snapshotVerifyCommand(parent: Command, session: Session): void {
     .addOption(hidden("--all-sources"))
     .action(async (ids: readonly string[], options: VerifyOptions) => {
       const repository = await session.repository();
-      const { snapshots, trees } = await chosen(repository, session, ids, options);
+      const { snapshots, trees, unreadable } = await chosen(repository, session, ids, options);
       const file = await ProofFile.open(repository, options.resume);
       const startedAtNs = session.clock.nowNs();
       const report = await verify(repository, session, [...snapshots, ...trees], file, options);
@@ -92,10 +92,11 @@ export function snapshotVerifyCommand(parent: Command, session: Session): void {
           repositoryId: toHex(repository.uniqueId),
           startedAtNs,
           endedAtNs: session.clock.nowNs(),
+          unreadable,
         });
         await writeFile(options.report, `${JSON.stringify(written, null, 2)}\n`);
       }
-      await print(session, report, snapshots, options);
+      await print(session, report, { snapshots, trees, unreadable }, options);
     });
 }
 
@@ -103,6 +104,8 @@ interface Chosen {
   readonly snapshots: readonly Snapshot[];
   /** Directories and files that were asked for by their object ids, under the names that were given. */
   readonly trees: readonly VerifiedTree[];
+  /** Manifests that cannot be read, by their ids. */
+  readonly unreadable: ReadonlyMap<string, DmError>;
 }
 
 async function chosen(
@@ -113,10 +116,14 @@ async function chosen(
 ): Promise<Chosen> {
   const { signal } = session;
   const snapshots: Snapshot[] = [];
+  const unreadable = new Map<string, DmError>();
+  const onInvalid = (id: string, error: DmError): void => {
+    unreadable.set(id, error);
+  };
   for (const text of sources) {
     const { path, ...rest } = await parseSource(session, text);
     const source = path === "" ? rest : { ...rest, path };
-    snapshots.push(...(await listSnapshots(repository, { source, signal })));
+    snapshots.push(...(await listSnapshots(repository, { source, signal, onInvalid })));
   }
   for (const id of ids) snapshots.push(await openSnapshot(repository, id, { signal }));
   const trees: VerifiedTree[] = [];
@@ -125,8 +132,9 @@ async function chosen(
     trees.push({ id: place, rootEntry: entry });
   }
   const isEverything = [sources, ids, trees].every(({ length }) => length === 0);
-  if (isEverything) snapshots.push(...(await listSnapshots(repository, { signal })));
-  return { snapshots: [...new Map(snapshots.map((one) => [one.id, one])).values()], trees };
+  if (isEverything) snapshots.push(...(await listSnapshots(repository, { signal, onInvalid })));
+  const different = [...new Map(snapshots.map((one) => [one.id, one])).values()];
+  return { snapshots: different, trees, unreadable };
 }
 
 async function verify(
@@ -160,11 +168,14 @@ async function verify(
 async function print(
   session: Session,
   report: VerifySnapshotReport,
-  snapshots: readonly Snapshot[],
+  { snapshots, unreadable }: Chosen,
   options: VerifyOptions,
 ): Promise<void> {
   const names = new Map(snapshots.map((snapshot) => [snapshot.id, nameOf(snapshot)]));
-  const errors = report.findings.map((finding) => findingText(names, finding));
+  const errors = [
+    ...[...unreadable.values()].map(({ code, message }) => `${message} [${code}]`),
+    ...report.findings.map((finding) => findingText(names, finding)),
+  ];
   for (const text of errors) session.messages.say(`error: ${text}`, "error");
   if (options.json) {
     const stats = {

@@ -3,6 +3,7 @@
  * Meant to be kept: plain JSON, times in RFC 3339. Proof: test/verify-report.test.ts.
  * @module
  */
+import type { DmError } from "@dm/core";
 import { formatTime } from "@dm/repo";
 import type { Snapshot } from "../snapshot-codec.ts";
 import type { VerifySnapshotReport } from "./verify-snapshots.ts";
@@ -14,6 +15,8 @@ export interface VerifyReportOptions {
   readonly repositoryId: string;
   readonly startedAtNs: bigint;
   readonly endedAtNs: bigint;
+  /** Manifests that could not be read, so that their snapshots were not verified; each is an error of the report. */
+  readonly unreadable?: ReadonlyMap<string, DmError> | undefined;
 }
 
 /** A report's JSON form. */
@@ -69,8 +72,9 @@ export interface VerifyReportFile {
 /** @example await writeFile("report.json", JSON.stringify(verifyReportFile(report, options), null, 2)); */
 export function verifyReportFile(
   report: VerifySnapshotReport,
-  { endedAtNs, repositoryId, snapshots, startedAtNs }: VerifyReportOptions,
+  options: VerifyReportOptions,
 ): VerifyReportFile {
+  const { endedAtNs, repositoryId, snapshots, startedAtNs, unreadable = new Map() } = options;
   const { damagedSnapshots, filesDone, filesProven, filesRead, oldestProofNs } = report;
   const timeOf = (ns: bigint | undefined): string | null =>
     ns === undefined ? null : formatTime(ns);
@@ -80,7 +84,7 @@ export function verifyReportFile(
     repository: repositoryId,
     startTime: formatTime(startedAtNs),
     endTime: formatTime(endedAtNs),
-    ok: report.ok,
+    ok: report.ok && unreadable.size === 0,
     cutOff: report.isCutOff,
     snapshots: snapshots.map((snapshot) => ({
       id: snapshot.id,
@@ -106,13 +110,19 @@ export function verifyReportFile(
       oldestAgeSeconds:
         oldestProofNs === undefined ? null : Number((endedAtNs - oldestProofNs) / 1_000_000_000n),
     },
-    errorCount: report.findings.length,
-    errors: report.findings.map(({ error, objectId, path, snapshotId }) => ({
-      snapshot: snapshotId,
-      path,
-      objectId,
-      code: error.code,
-      message: error.message,
-    })),
+    errorCount: unreadable.size + report.findings.length,
+    errors: [
+      ...[...unreadable].map(([id, error]) => errorOf(id, "", "", error)),
+      ...report.findings.map(({ error, objectId, path, snapshotId }) =>
+        errorOf(snapshotId, path, objectId, error),
+      ),
+    ],
   };
 }
+
+const errorOf = (
+  snapshot: string,
+  path: string,
+  objectId: string,
+  { code, message }: DmError,
+): VerifyReportFile["errors"][number] => ({ snapshot, path, objectId, code, message });
