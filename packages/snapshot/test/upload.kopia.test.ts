@@ -109,7 +109,7 @@ describe.skipIf(!kopiaPeer.available)(kopiaPeer.title("upload beside kopia"), ()
     options: Partial<UploadSnapshotOptions> = {},
   ): Promise<Snapshot> => {
     await using repository = await kopia.open();
-    return uploadSnapshot(repository, await openLocalSource(path), {
+    return await uploadSnapshot(repository, await openLocalSource(path), {
       source: sourceOf(path),
       ...options,
     });

@@ -35,7 +35,10 @@ export interface StoredFile {
 export interface StoreTask {
   /** Settles when all contents were handed to the session; they are durable after its next flush. */
   readonly done: Promise<StoredFile>;
-  /** The object over what is stored so far, for checkpoints; undefined when that is nothing yet. */
+  /**
+   * The object over what is stored so far, for checkpoints; undefined when that is nothing yet. Also of a task that was
+   * aborted: the next run goes on from there.
+   */
   checkpoint(): Promise<StoredFile | undefined>;
 }
 

@@ -376,7 +376,10 @@ class WorkerPlane implements WorkerDataPlane {
       () => void this.#running.delete(ended),
     );
     this.#running.add(ended);
-    return { done, checkpoint: () => this.#join(parts, options) };
+    // Also of a task that was aborted: what it has stored is where the next run goes on.
+    const checkpoint = (): Promise<StoredFile | undefined> =>
+      this.#join(parts, { ...options, signal: undefined });
+    return { done, checkpoint };
   }
 
   async #run(
