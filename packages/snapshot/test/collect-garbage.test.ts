@@ -186,8 +186,11 @@ describe("a collection", () => {
     const { id } = await snapshotIn(session, await directoryIn(session, "", [bad]));
     await session.commit();
     clock.advance(48 * hourMs);
-    const contents = async (): Promise<unknown[]> =>
-      Array.fromAsync(repository.listContents({ includeDeleted: true }));
+    const contents = async (): Promise<unknown[]> => {
+      const list: unknown[] = [];
+      for await (const entry of repository.listContents({ includeDeleted: true })) list.push(entry);
+      return list;
+    };
     const before = await contents();
     await expect(collectGarbage(repository)).rejects.toMatchObject({
       name: "IntegrityError",
