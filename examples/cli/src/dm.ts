@@ -50,6 +50,17 @@ async function askSecret(prompt: string): Promise<string | undefined> {
   }
 }
 
+async function ask(prompt: string): Promise<string | undefined> {
+  process.stderr.write(prompt);
+  const reader = createInterface({ input: process.stdin });
+  try {
+    for await (const line of reader) return line;
+    return undefined;
+  } finally {
+    reader.close();
+  }
+}
+
 const interruption = new AbortController();
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   // The second one ends the process at once, as without a handler.
@@ -73,6 +84,7 @@ process.exitCode = await main(process.argv.slice(2), {
   readStdin: () => text(process.stdin),
   openStdin: () => process.stdin,
   askSecret,
+  ask,
   isTerminal: process.stderr.isTTY === true,
   signal: interruption.signal,
 });

@@ -17,6 +17,8 @@ export interface Io {
   openStdin?(): AsyncIterable<Uint8Array>;
   /** Asks a person for a secret, without an echo; undefined when nobody sits at a terminal. */
   askSecret(prompt: string): Promise<string | undefined>;
+  /** Asks a question; undefined when there is nobody to answer, nor a line of standard input. */
+  ask?(prompt: string): Promise<string | undefined>;
   /** Whether messages go to a terminal: only then is progress drawn. */
   readonly isTerminal: boolean;
   /** Aborted when the user interrupts. */

@@ -72,6 +72,11 @@ const groups: Readonly<Record<string, Group>> = {
     description: "Restore a directory or a file",
     load: async () => (await import("./commands/restore.ts")).restoreCommand,
   },
+  policy: {
+    description: "Commands to set and show policies of snapshots",
+    aliases: ["policies"],
+    load: async () => (await import("./commands/policy.ts")).policyCommands,
+  },
   maintenance: {
     description: "Commands to run and set maintenance",
     load: async () => (await import("./commands/maintenance.ts")).maintenanceCommands,

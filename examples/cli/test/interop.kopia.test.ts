@@ -3,8 +3,8 @@
  * the same about the same repository. Runs where `kopia` is (or `KOPIA` names it).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { defaultPolicy } from "@dm/snapshot";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { defaultPolicy } from "../src/default-policy.ts";
 import { Home, password } from "./run.ts";
 import { expectEqual, jsonRows, kopia, kopiaOk, sorted } from "./run-kopia.ts";
 
@@ -27,10 +27,11 @@ async function expectEqualContents(home: Home): Promise<void> {
 
 /** Lists of snapshots and of what is in them. */
 async function expectEqualSnapshots(home: Home): Promise<void> {
-  await expectEqual(home, "snapshot list --no-retention");
-  await expectEqual(home, "snapshot list --all --no-retention");
-  await expectEqual(home, "snap ls -a -i -m -l --mtime --owner --reverse --no-retention");
-  await expectEqual(home, "snapshot list --json --no-retention");
+  await expectEqual(home, "snapshot list");
+  await expectEqual(home, "snapshot list --all");
+  await expectEqual(home, "snapshot list --all --no-retention --storage-stats");
+  await expectEqual(home, "snap ls -a -i -m -l --mtime --owner --reverse");
+  await expectEqual(home, "snapshot list --json");
   const snapshots = await home.json<{ id: string; rootEntry: { obj: string; type: string } }[]>(
     "snapshot list --all --json",
   );
@@ -41,7 +42,7 @@ async function expectEqualSnapshots(home: Home): Promise<void> {
       await expectEqual(home, ["ls", "-l", "-r", place], sorted);
     }
     await expectEqual(home, ["ls", "-o", "-r", id], sorted);
-    await expectEqual(home, ["snapshot", "verify", "--verify-files-percent=100", id]);
+    await expectEqual(home, ["snapshot", "verify", "--verify-files-percent=100", "--json", id]);
   }
 }
 

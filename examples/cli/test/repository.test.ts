@@ -1,8 +1,8 @@
 /** Making, connecting, changing, upgrading and maintaining repositories; the state is read back with other commands. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { defaultPolicy } from "@dm/snapshot";
 import { describe, expect, it } from "vitest";
-import { defaultPolicy } from "../src/default-policy.ts";
 import { Home, password } from "./run.ts";
 
 interface Status {

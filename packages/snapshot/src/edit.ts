@@ -4,7 +4,7 @@
  * Format: docs/format/snapshots.md. Proof: test/edit.test.ts.
  * @module
  */
-import type { WriteSession } from "@dm/repo";
+import { compareUtf8, type WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { encodeSnapshotManifest, type Snapshot } from "./snapshot-codec.ts";
 import { snapshotLabels } from "./snapshots.ts";
@@ -43,6 +43,28 @@ export async function updateSnapshot(
   const updated = putSnapshot(session, snapshot);
   if (snapshot.id !== "") await session.deleteManifest(snapshot.id, options);
   return updated;
+}
+
+/**
+ * Adds and removes pins; of a pin that is in both lists the removal counts. A pinned snapshot does not expire.
+ * @returns the snapshot with its new id, or the very same when nothing changes
+ * @example
+ * const { id } = await pinSnapshot(session, snapshot, { add: ["legal"] });
+ */
+export async function pinSnapshot(
+  session: ManifestWriter,
+  snapshot: Snapshot,
+  options: CallOptions & {
+    readonly add?: readonly string[] | undefined;
+    readonly remove?: readonly string[] | undefined;
+  },
+): Promise<Snapshot> {
+  const { add = [], remove = [], signal } = options;
+  const before = new Set(snapshot.pins);
+  const after = new Set([...before, ...add]);
+  for (const pin of remove) after.delete(pin);
+  if (after.size === before.size && [...after].every((pin) => before.has(pin))) return snapshot;
+  return updateSnapshot(session, { ...snapshot, pins: [...after].sort(compareUtf8) }, { signal });
 }
 
 /** Deletes snapshots. What only they refer to goes with the garbage that maintenance collects. */

@@ -12,7 +12,13 @@ export {
   encodeDirectory,
 } from "./directory-codec.ts";
 export { type DirectoryEntry, type EntryType, encodeEntry } from "./directory-entry.ts";
-export { deleteSnapshots, type ManifestWriter, putSnapshot, updateSnapshot } from "./edit.ts";
+export {
+  deleteSnapshots,
+  type ManifestWriter,
+  pinSnapshot,
+  putSnapshot,
+  updateSnapshot,
+} from "./edit.ts";
 export {
   type EstimateSnapshotOptions,
   estimateSnapshot,
@@ -90,7 +96,7 @@ export {
   type UploadPolicy,
   type VolumeShadowCopyPolicy,
 } from "./policy/policy.ts";
-export { decodePolicy, encodePolicy } from "./policy/policy-codec.ts";
+export { decodePolicy, encodePolicy, unknownPolicyMembers } from "./policy/policy-codec.ts";
 export { globalPolicyTarget, type PolicyTarget, policyLabels } from "./policy/policy-target.ts";
 export { type PolicyTree, policyTree } from "./policy/policy-tree.ts";
 export {

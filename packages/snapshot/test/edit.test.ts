@@ -5,6 +5,7 @@ import {
   findSnapshots,
   listSnapshots,
   openSnapshot,
+  pinSnapshot,
   putSnapshot,
   type Snapshot,
   updateSnapshot,
@@ -79,4 +80,16 @@ it("a source without a host, and a tag like a label, are refused and nothing is 
   expect(() => putSnapshot(session, { ...first, tags: { hostname: "x" } })).toThrow(RangeError);
   await session.commit();
   expect(await listed()).toEqual([first.id, second.id, other.id]);
+});
+
+it("pins come and go, and nothing is written when nothing changes", async () => {
+  await using session = await repository.openWriteSession();
+  const pinned = await pinSnapshot(session, first, { add: ["z", "a", "a"], remove: ["none"] });
+  expect(pinned.pins).toEqual(["a", "z"]);
+  expect(pinned.id).not.toBe(first.id);
+  expect(await pinSnapshot(session, pinned, { add: ["z"], remove: ["none"] })).toBe(pinned);
+  const less = await pinSnapshot(session, pinned, { add: ["b"], remove: ["z", "b"] });
+  await session.commit();
+  expect((await openSnapshot(repository, less.id)).pins).toEqual(["a"]);
+  expect(await listed()).toEqual([less.id, second.id, other.id]);
 });

@@ -1,7 +1,13 @@
 // The text of policies: what is read is written again to the byte, unset fields are left out, explicit zeros are kept, members
 // that we do not know survive at every level, and what is no policy is refused.
 import { expect, it } from "vitest";
-import { decodePolicy, defaultPolicy, emptyPolicy, encodePolicy } from "../src/index.ts";
+import {
+  decodePolicy,
+  defaultPolicy,
+  emptyPolicy,
+  encodePolicy,
+  unknownPolicyMembers,
+} from "../src/index.ts";
 import { arbitraryPolicy } from "./arbitrary-policy.ts";
 import { fc } from "./property.ts";
 
@@ -50,6 +56,14 @@ it("keeps members that it does not know, at every level", () => {
     '"actions":{"beforeFolder":{"path":"a","user":"b"}},"osSnapshots":{"volumeShadowCopy":{"x":1.50}},"logging":{"directories":{},"entries":{"y":"\\u003c"},"z":{}},"upload":{},"noParent":true,"new":{"a":null}}';
   const policy = decodePolicy(text);
   expect(encodePolicy(policy)).toBe(text);
+  expect(unknownPolicyMembers(policy)).toEqual([
+    "retention.keepEver",
+    "actions.beforeFolder.user",
+    "osSnapshots.volumeShadowCopy.x",
+    "logging.entries.y",
+    "logging.z",
+    "new",
+  ]);
   const changed = { ...policy, retention: { ...policy.retention, keepLatest: 2 } };
   expect(encodePolicy(changed)).toBe(text.replace('"keepLatest":1', '"keepLatest":2'));
 });

@@ -13,11 +13,11 @@ import {
   writeMaintenanceParameters,
 } from "@dm/repo";
 import type { StorageConnection } from "@dm/repo/client";
+import { defaultPolicy, globalPolicyTarget, setPolicy } from "@dm/snapshot";
 import { defaultSplitterAlgorithm, splitterAlgorithms } from "@dm/splitter";
 import type { BlobStore, Retention } from "@dm/storage";
 import type { Command } from "commander";
 import { openStore } from "../connection.ts";
-import { defaultPolicy, globalPolicyLabels } from "../default-policy.ts";
 import { UsageError } from "../io.ts";
 import { choice } from "../options.ts";
 import type { Session } from "../session.ts";
@@ -166,7 +166,7 @@ async function populate(
   const { signal } = session;
   const repository = await session.repositoryOf(store, opened, { ...config, readonly: false });
   await using write = await repository.openWriteSession({ signal });
-  write.putManifest(globalPolicyLabels, defaultPolicy);
+  await setPolicy(write, globalPolicyTarget, defaultPolicy, { signal });
   const owner = repository.clientName;
   await writeMaintenanceParameters(write, defaultMaintenanceParameters(owner), { signal });
   await write.commit({ signal });

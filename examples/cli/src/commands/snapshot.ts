@@ -6,7 +6,9 @@ import { restoreCommand } from "./restore.ts";
 import { snapshotCreateCommand } from "./snapshot-create.ts";
 import { snapshotDeleteCommand } from "./snapshot-delete.ts";
 import { snapshotEstimateCommand } from "./snapshot-estimate.ts";
+import { snapshotExpireCommand } from "./snapshot-expire.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
+import { snapshotPinCommand } from "./snapshot-pin.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
 
 export function snapshotCommands(parent: Command, session: Session): void {
@@ -18,7 +20,9 @@ export function snapshotCommands(parent: Command, session: Session): void {
   diffCommand(snapshot, session);
   snapshotDeleteCommand(snapshot, session);
   snapshotEstimateCommand(snapshot, session);
+  snapshotExpireCommand(snapshot, session);
   snapshotListCommand(snapshot, session);
+  snapshotPinCommand(snapshot, session);
   restoreCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
 }

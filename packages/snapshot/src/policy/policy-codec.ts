@@ -119,6 +119,22 @@ export function decodePolicy(data: string, id = ""): Policy {
   }
 }
 
+/** Paths of the members that are unknown here, like `files.ignoreMore`. */
+export function unknownPolicyMembers(policy: Policy): string[] {
+  const paths: string[] = [];
+  const collect = (value: object, prefix: string): void => {
+    for (const [name, member] of Object.entries(value)) {
+      if (name === "unknownMembers")
+        for (const [unknown] of (member ?? []) as readonly RawMember[])
+          paths.push(prefix + unknown);
+      else if (typeof member === "object" && !Array.isArray(member))
+        collect(member, `${prefix}${name}.`);
+    }
+  };
+  collect(policy, "");
+  return paths;
+}
+
 const known: ReadonlySet<string> = new Set([...Object.keys(policySections), "noParent"]);
 
 function decodeValue(value: unknown, data: string, refuse: Refuse): Policy {

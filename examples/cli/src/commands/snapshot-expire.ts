@@ -1,0 +1,54 @@
+/** `dm snapshot expire`. */
+import { compareUtf8 } from "@dm/repo";
+import {
+  expiredSnapshots,
+  expireSnapshots,
+  listSnapshots,
+  type SnapshotSource,
+} from "@dm/snapshot";
+import type { Command } from "commander";
+import type { Session } from "../session.ts";
+import { parseSource, sourceText } from "../snapshot-text.ts";
+
+interface ExpireOptions {
+  readonly all?: boolean;
+  readonly delete?: boolean;
+}
+
+export function snapshotExpireCommand(parent: Command, session: Session): void {
+  parent
+    .command("expire")
+    .description("Delete snapshots that policies do not keep; without --delete only say how many")
+    .argument("[source...]", "paths of this machine, or user@host:path")
+    .option("--all", "of all sources")
+    .option("--delete", "do it")
+    .action(async (texts: readonly string[], options: ExpireOptions) => {
+      const { signal } = session;
+      const repository = await session.repository();
+      await using writer = await repository.openWriteSession({ signal });
+      for (const [text, source] of await sourcesOf(session, texts, options)) {
+        const expired = options.delete
+          ? await expireSnapshots(writer, source, { signal })
+          : await expiredSnapshots(writer, source, { signal });
+        const count = expired.length;
+        if (count === 0) session.say(`Nothing to delete for ${text}.`);
+        else if (options.delete) session.say(`Deleted ${count} snapshots of ${text}...`);
+        else
+          session.say(`${count} snapshot(s) of ${text} would be deleted. Pass --delete to do it.`);
+      }
+      await writer.commit({ signal });
+    });
+}
+
+async function sourcesOf(
+  session: Session,
+  texts: readonly string[],
+  { all }: ExpireOptions,
+): Promise<[string, SnapshotSource][]> {
+  const { signal } = session;
+  const sources = all
+    ? (await listSnapshots(await session.repository(), { signal })).map(({ source }) => source)
+    : await Promise.all(texts.map((text) => parseSource(session, text)));
+  const named = new Map(sources.map((source) => [sourceText({ source }), source]));
+  return [...named].sort(([a], [b]) => compareUtf8(a, b));
+}
