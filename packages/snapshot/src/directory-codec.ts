@@ -41,7 +41,10 @@ const known: ReadonlySet<string> = new Set(["stream", "entries", "summary"]);
  * @throws {RangeError} for a time beyond 64 bits, or a size or count that is no integer from 0 to 2^53 − 1
  */
 export function encodeDirectory({ entries, summary, unknownMembers }: Directory): Uint8Array {
-  const list = [...entries].sort(compareEntries).map(encodeEntry);
+  const areWellFormed = entries.every(({ name }) => name.isWellFormed());
+  const list = [...entries]
+    .sort(areWellFormed ? compareWellFormed : compareEntries)
+    .map(encodeEntry);
   const json = list.length === 0 ? "null" : `[${list.join(",")}]`;
   const head = `{"stream":"${streamType}","entries":${json}`;
   return utf8Encode(
@@ -51,10 +54,18 @@ export function encodeDirectory({ entries, summary, unknownMembers }: Directory)
 
 /** The order of a directory stream. */
 export function compareEntries(a: DirectoryEntry, b: DirectoryEntry): number {
+  if (a.name.isWellFormed() && b.name.isWellFormed()) return compareWellFormed(a, b);
+  return compareTypes(a, b) || compareBytes(nameBytes(a.name), nameBytes(b.name));
+}
+
+/** {@link compareEntries} for names without lone surrogates. */
+function compareWellFormed(a: DirectoryEntry, b: DirectoryEntry): number {
+  return compareTypes(a, b) || compareUtf8(a.name, b.name);
+}
+
+function compareTypes(a: DirectoryEntry, b: DirectoryEntry): number {
   const aIsDirectory = a.type === "d";
-  if (aIsDirectory !== (b.type === "d")) return aIsDirectory ? -1 : 1;
-  if (a.name.isWellFormed() && b.name.isWellFormed()) return compareUtf8(a.name, b.name);
-  return compareBytes(nameBytes(a.name), nameBytes(b.name));
+  return aIsDirectory === (b.type === "d") ? 0 : aIsDirectory ? -1 : 1;
 }
 
 /** The name as the file system has it: a lone surrogate U+DC80 to U+DCFF stands for a byte that is not UTF-8. */
