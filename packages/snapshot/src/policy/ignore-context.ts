@@ -40,8 +40,8 @@ interface Rules {
 /**
  * One directory of the source. Immutable; a context for each directory that is open suffices.
  * @example
- * const root = await IgnoreContext.forRoot(await policyTree(repository, source), readDotFileOf(rootDirectory));
- * const logs = await root.enter("logs", readDotFileOf(logsDirectory));
+ * const root = await IgnoreContext.forRoot(await policyTree(repository, source), readRootFile);
+ * const logs = await root.enter("logs", readFileOfLogs);
  * if (logs.excludes(entry, logsDirectory.deviceId)) return;
  * const { policy } = logs.policies.child(entry.name);
  */

@@ -225,7 +225,10 @@ const end = 3;
 /** A `*` met a `/`: only a `**` before can still help. */
 const nextLevel = 4;
 
-class CompiledPattern implements IgnorePattern {
+const noOutcomes = new Uint8Array(0);
+
+/** @internal */
+export class CompiledPattern implements IgnorePattern {
   readonly isNegated: boolean;
   readonly #directoriesOnly: boolean;
   readonly #steps: readonly Step[];
@@ -233,6 +236,8 @@ class CompiledPattern implements IgnorePattern {
   readonly #loops: readonly number[];
   /** What paths end in, for a rule like `*.log` or `name` at any depth: most rules are such. */
   readonly #ending: string | undefined;
+  /** How often steps may still be tried at some place; below 0 the outcome means nothing. */
+  #attempts = 0;
 
   constructor({ directoriesOnly, isNegated, steps }: ParsedPattern) {
     this.isNegated = isNegated;
@@ -245,10 +250,15 @@ class CompiledPattern implements IgnorePattern {
   matches(path: string, isDirectory: boolean): boolean {
     if (this.#directoriesOnly && !isDirectory) return false;
     if (this.#ending !== undefined) return path.endsWith(this.#ending);
-    // Few stars cannot try many ways; with more, all places are tried once, from the last star to the first.
-    return (
-      this.#from(0, path, 0, this.#loops.length > 2 ? this.#solve(path) : undefined) === matched
-    );
+    // Most rules fail or match at once. One that tries many ways is begun anew: by a table, each way once.
+    this.#attempts = 4 * path.length;
+    const outcome = this.#from(0, path, 0, undefined);
+    return this.#attempts >= 0 ? outcome === matched : this.matchesByTable(path);
+  }
+
+  /** What `matches` says of a file, in a time that is the same for all rules of a length. */
+  matchesByTable(path: string): boolean {
+    return this.#from(0, path, 0, this.#solve(path)) === matched;
   }
 
   #isLoop(index: number): boolean {
@@ -262,6 +272,7 @@ class CompiledPattern implements IgnorePattern {
    * @param next outcomes of the next star that may end at several places, for each place where it begins
    */
   #from(step: number, path: string, at: number, next: Uint8Array | undefined): Outcome {
+    if (next === undefined && --this.#attempts < 0) return end;
     const steps = this.#steps;
     for (; step < steps.length; step++) {
       const wanted = steps[step]!;
@@ -329,7 +340,7 @@ class CompiledPattern implements IgnorePattern {
 
   /** Outcomes of the first star for each place, by those of the second, and so on: `#star` and `#doubleStar` as a table. */
   #solve(path: string): Uint8Array {
-    let next: Uint8Array | undefined;
+    let next = noOutcomes;
     for (const step of this.#loops.toReversed()) {
       const isDouble = this.#steps[step] === doubleStar;
       const outcomes = new Uint8Array(path.length + 1);
@@ -354,7 +365,7 @@ class CompiledPattern implements IgnorePattern {
       }
       next = outcomes;
     }
-    return next!;
+    return next;
   }
 }
 
