@@ -124,6 +124,7 @@ const handmade: Tree = {
   "cache/CACHEDIR.TAG": `${signature}\nmore`,
   "cache/x": "",
   "cache/y/z": "",
+  "cache/.kopiaignore": "[wrong",
   "no-cache/CACHEDIR.TAG": signature.slice(1),
   "no-cache/x": "",
   "short-cache/CACHEDIR.TAG": signature.slice(0, -1),

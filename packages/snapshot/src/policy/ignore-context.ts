@@ -42,7 +42,8 @@ interface Rules {
  * @example
  * const root = await IgnoreContext.forRoot(await policyTree(repository, source), readRootFile);
  * const logs = await root.enter("logs", readFileOfLogs);
- * if (logs.excludes(entry, logsDirectory.deviceId)) return;
+ * if (logs.isIgnored(entry.name, entry.type === "d")) return;
+ * if (logs.isBeyondLimits(entry, logsDirectory.deviceId)) return;
  * const { policy } = logs.policies.child(entry.name);
  */
 export class IgnoreContext {
@@ -76,38 +77,27 @@ export class IgnoreContext {
     return new IgnoreContext(policies, path, rules);
   }
 
-  /** Names of files that may hold rules for the entries of the directory `name` of this one. */
-  dotFilesIn(name: string): readonly string[] {
-    const policies = this.policies.child(name);
-    return policies.isDefined ? (policies.policy.files.ignoreDotFiles ?? []) : this.#rules.dotFiles;
-  }
-
   /** Whether rules leave out an entry of this directory, and with a directory all that it holds. */
   isIgnored(name: string, isDirectory: boolean): boolean {
     if (!this.#rules.hasPatterns) return false;
     return verdict(this.#rules, `${this.#path}/${name}`, isDirectory);
   }
 
-  /** {@link isIgnored}, or too large, or on another file system than this directory. */
-  excludes(entry: SourceEntry, directoryDeviceId?: bigint): boolean {
+  /** Whether an entry that no rule leaves out is too large, or on another file system than this directory. */
+  isBeyondLimits(entry: SourceEntry, directoryDeviceId?: bigint): boolean {
     const { maxFileSizeBytes, oneFileSystem } = this.#rules;
-    if (this.isIgnored(entry.name, entry.type === "d")) return true;
     if (entry.type === "failure") return false;
     if (maxFileSizeBytes > 0 && entry.type !== "d" && entry.sizeBytes > maxFileSizeBytes)
       return true;
     return oneFileSystem && entry.deviceId !== directoryDeviceId;
   }
-
-  /**
-   * Whether this directory is stored as an empty one if it holds a cache directory tag: a regular file of that name whose
-   * bytes {@link isCacheDirectoryTag} knows.
-   */
-  get skipsCacheDirectory(): boolean {
-    return this.policies.policy.files.ignoreCacheDirs ?? true;
-  }
 }
 
-/** @param bytes the beginning of the file `CACHEDIR.TAG`, at least 43 bytes if it has them */
+/**
+ * Whether a directory that holds this file is a cache, which is stored as an empty directory unless `ignoreCacheDirs` is
+ * false in its policy.
+ * @param bytes the beginning of the regular file `CACHEDIR.TAG`, at least 43 bytes if it has them
+ */
 export function isCacheDirectoryTag(bytes: Uint8Array): boolean {
   const { signature } = cacheDirectoryTag;
   if (bytes.length < signature.length) return false;

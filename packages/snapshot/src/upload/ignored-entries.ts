@@ -17,8 +17,8 @@ import type { SourceDirectory, SourceEntry, SourceFile } from "../source/source-
 
 export interface KeptEntries {
   readonly entries: readonly SourceEntry[];
-  /** Of this directory; for what is below it. */
-  readonly context: IgnoreContext;
+  /** Of this directory; for what is below it, which is nothing in a cache. */
+  readonly context: IgnoreContext | undefined;
 }
 
 export interface KeepOptions extends CallOptions {
@@ -42,22 +42,22 @@ export async function keptEntries(
   { name, onIgnored, parent, signal, tree }: KeepOptions,
 ): Promise<KeptEntries> {
   const skipsCaches = tree.policy.files.ignoreCacheDirs ?? true;
+  if (skipsCaches && (await holdsCacheTag(listed, signal))) {
+    onIgnored(directory);
+    // Rules in a cache are not looked at, be they right or wrong.
+    return { entries: [], context: parent };
+  }
   const readDotFile = dotFileReader(listed, signal);
-  const isCache = skipsCaches && (await holdsCacheTag(listed, signal));
   const context = parent
     ? await parent.enter(name, readDotFile)
     : await IgnoreContext.forRoot(tree, readDotFile);
-  if (isCache) {
-    onIgnored(directory);
-    return { entries: [], context };
-  }
   const entries = listed.filter((entry) => {
     const isDirectory = entry.type === "d" || (entry.type === "failure" && entry.isDirectory);
     if (context.isIgnored(entry.name, isDirectory)) {
       onIgnored(entry);
       return false;
     }
-    return !context.excludes(entry, directory.deviceId);
+    return !context.isBeyondLimits(entry, directory.deviceId);
   });
   return { entries, context };
 }
