@@ -31,16 +31,25 @@ async function upload(files: number, filesPerDirectory: number, megabytes?: numb
   return figures.maxRssMiB;
 }
 
+/** The child runs sources as they stand, and these say `await using`, which no Node before 24 understands. */
+const runsSources = Number(process.versions.node.split(".")[0]) >= 24;
+const skipped = runsSources ? "" : " (skipped: this Node runs no source with `using`)";
 const many = isFull ? 1_000_000 : 100_000;
+const together = isFull ? 100_000 : 50_000;
+const heap = isFull ? 150 : 100;
 
-it(`${many} files in directories of 100 stay under 512 MiB`, { timeout: 300_000 }, async () => {
-  expect(await upload(many, 100)).toBeLessThan(512);
-});
+it.skipIf(!runsSources)(
+  `${many} files in directories of 100 stay under 512 MiB${skipped}`,
+  { timeout: 300_000 },
+  async () => {
+    expect(await upload(many, 100)).toBeLessThan(512);
+  },
+);
 
-it("a directory of 100,000 files needs no more than 150 MiB of heap", {
-  timeout: 60_000,
-}, async () => {
-  expect(
-    await upload(isFull ? 100_000 : 50_000, isFull ? 100_000 : 50_000, isFull ? 150 : 100),
-  ).toBeLessThan(512);
-});
+it.skipIf(!runsSources)(
+  `a directory of ${together} files needs no more than ${heap} MiB of heap${skipped}`,
+  { timeout: 60_000 },
+  async () => {
+    expect(await upload(together, together, heap)).toBeLessThan(512);
+  },
+);
