@@ -605,6 +605,24 @@ describe("cutting off", () => {
     expect(changed.reads).toEqual([0]);
   });
 
+  it("kopia's checkpoints record the size of the whole file: they are gone on from, too", async () => {
+    const first = await upload(directory("root", [file("b", bytes)]), {
+      uploadLimitBytes: 9_000_000,
+    });
+    const { entries, ...rest } = await readDirectory(repository, first.rootEntry!);
+    const theirs = entries.map((entry) => ({ ...entry, sizeBytes: bytes.length }));
+    await using session = await repository.openWriteSession();
+    const stream = encodeDirectory({ ...rest, entries: theirs });
+    const objectId = await session.writeObject(stream, { prefix: "k" });
+    await session.commit();
+    const b = file("b", bytes);
+    const snapshot = await upload(directory("root", [b]), {
+      previous: [{ ...first, rootEntry: { ...first.rootEntry!, objectId } }],
+    });
+    expect(b.reads).toEqual([entries[0]!.sizeBytes]);
+    await expectBytes((await entriesOf(snapshot)).get("b"), bytes);
+  });
+
   it("by abort: nothing is saved, or what is there, as the caller asks", async () => {
     const reason = new Error("enough");
     const cut = (): { root: SourceEntry; signal: AbortSignal } => {

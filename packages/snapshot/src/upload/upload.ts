@@ -147,6 +147,7 @@ async function upload(
     await checkpoints.end();
     if (!options.dataPlane) await plane[Symbol.asyncDispose]();
   }
+  if (!options.saveOnAbort) signal?.throwIfAborted();
   const { incompleteReason } = walk;
   const snapshot: Snapshot = {
     ...prototype,
