@@ -14,7 +14,7 @@ export interface IgnorePattern {
 }
 
 /** Longer rules are refused; no path that a system takes is as long. */
-export const maxPatternLength = 4096;
+const maxPatternLength = 4096;
 
 /**
  * @param ofRoot whether the rule stands in the root of the source, which Kopia treats a little differently

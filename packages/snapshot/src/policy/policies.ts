@@ -139,7 +139,7 @@ export function checkPolicy(target: PolicyTarget, policy: Policy): void {
 }
 
 /** Manifests of exactly this target, oldest first. */
-export async function manifestsOf(
+async function manifestsOf(
   repository: Pick<ManifestSource, "findManifests">,
   target: PolicyTarget,
   options: CallOptions,

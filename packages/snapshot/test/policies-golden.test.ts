@@ -1,0 +1,43 @@
+// The policies and snapshots of every golden repository of the real kopia: each policy is read and written again to the byte,
+// found under its own labels, merged for each source; and no golden snapshot expires.
+import { goldenRepositories } from "@dm/fixtures";
+import { describe, expect, it } from "vitest";
+import {
+  effectivePolicy,
+  encodePolicy,
+  expiredSnapshots,
+  listPolicies,
+  listSnapshots,
+  policyLabels,
+  readPolicy,
+  retentionOf,
+} from "../src/index.ts";
+import { openGolden } from "./open-golden.ts";
+
+let seen = 0;
+
+describe.each(goldenRepositories())("%s", (name) => {
+  it("has policies that we read and write, and reasons to keep its snapshots", async () => {
+    const { repository } = await openGolden(name);
+    await using _ = repository;
+    for (const { id, policy, target } of await listPolicies(repository)) {
+      const { data, labels } = await repository.readManifest(id);
+      expect(encodePolicy(policy)).toBe(data);
+      expect(policyLabels(target)).toEqual(labels);
+      expect(await readPolicy(repository, target)).toEqual(policy);
+      seen += 1;
+    }
+    const snapshots = await listSnapshots(repository);
+    const reasons = await retentionOf(repository, snapshots);
+    for (const { id, source } of snapshots) {
+      expect(reasons.get(id)!.length).toBeGreaterThan(0);
+      expect(await expiredSnapshots(repository, source)).toEqual([]);
+      const { policy } = await effectivePolicy(repository, source);
+      expect(policy.files.ignoreDotFiles).toEqual([".kopiaignore"]);
+    }
+  });
+});
+
+it("has seen policies", () => {
+  expect(seen).toBeGreaterThan(goldenRepositories().length / 2);
+});
