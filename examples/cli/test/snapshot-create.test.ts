@@ -123,6 +123,15 @@ it("standard input, once, under a path that is not backed up with --all", async 
   expect(made.map(({ source }) => source.path)).toEqual([tree]);
 });
 
+it("a schedule is not lost to a source that is overridden", async () => {
+  const source = "him@there:/elsewhere";
+  await home.ok(["policy", "set", source, "--snapshot-interval", "6h"]);
+  const { err } = await home.ok(`snapshot create ${tree} --override-source ${source}`);
+  expect(err).toContain("has a schedule, so that it is not set to manual");
+  const policy = await home.json<{ scheduling: object }>(`policy show ${source} --json`);
+  expect(policy.scheduling).toMatchObject({ intervalSeconds: 21_600 });
+});
+
 it("several sources: what fails does not keep the others", async () => {
   const gone = home.path("gone");
   const { code, err } = await home.run(["snapshot", "create", gone, tree]);

@@ -1,7 +1,7 @@
 /** `dm snapshot create`. */
 import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { Repository } from "@dm/repo";
+import type { Repository, WriteSession } from "@dm/repo";
 import {
   encodeSnapshotManifest,
   estimateSnapshot,
@@ -188,11 +188,26 @@ async function createOne(session: Session, path: string, options: CreateOptions)
   ended.abort();
   line.clear();
   if (options.stdinFile !== undefined || options.overrideSource !== undefined) {
-    const manual = { manual: true };
-    await updatePolicy(write, source, (policy) => ({ ...policy, scheduling: manual }));
+    await setManual(session, write, source);
   }
   await write.commit();
   await printSnapshot(session, snapshot, options);
+}
+
+/** A source that is not where its path says, or nowhere, is backed up by hand only. */
+async function setManual(
+  session: Session,
+  write: WriteSession,
+  source: SnapshotSource,
+): Promise<void> {
+  await updatePolicy(write, source, (policy) => {
+    const { manual, ...schedule } = policy.scheduling;
+    const hasSchedule = Object.values(schedule).some((value) => value !== undefined);
+    if (!hasSchedule) return { ...policy, scheduling: { manual: true } };
+    const text = `The policy of ${sourceText({ source })} has a schedule, so that it is not set to manual.`;
+    session.messages.say(text, "warning");
+    return policy;
+  });
 }
 
 /** What there is, looked at beside the upload: for the progress. */
