@@ -38,7 +38,7 @@ export type Decoder = Pick<ContentReader, "decode" | "matchesId">;
 const maxPartBytes = 2 ** 28 - 1;
 
 /** Shorter memory is the collector's. */
-const freedBytes = 256 << 10;
+const freedBytes = 16 << 10;
 
 /** What a piece that cannot be had throws; the failure is known already. */
 export class PieceFailure extends Error {

@@ -139,7 +139,7 @@ class TreeRestore {
     this.#parts = parts;
     this.ledger = new RestoreLedger(entry.summary, options.onProgress);
     for (const loss of posix.losses) this.ledger.notice(loss);
-    const { maxInFlightBytes = 64 << 20, parallel = 4, signal } = options;
+    const { maxInFlightBytes = 32 << 20, parallel = 4, signal } = options;
     this.#queue = new WorkQueue({ maxInFlightBytes, parallel, signal });
     this.#directories = new Directories({ options, settings, posix, ledger: this.ledger });
   }
