@@ -1,7 +1,7 @@
 // Names that are not UTF-8 become the text that Go makes of them: agreement with a slow twin that tries every length with
 // the platform's decoder, and the cases in which Go and that decoder differ.
 import { describe, expect, it } from "vitest";
-import { decodeFileName, isUtf8Name } from "../src/node/file-names.ts";
+import { decodeFileName, isUtf8Name } from "../src/source/file-names.ts";
 import { fc } from "./property.ts";
 
 /** The longest valid character at each place, or one U+FFFD for one byte. */

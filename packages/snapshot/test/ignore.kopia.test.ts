@@ -220,12 +220,19 @@ describe.skipIf(!kopiaPeer.available)(kopiaPeer.title("what kopia leaves out"), 
   it("is what we leave out: rules of every kind", async () => {
     const path = join(folder, "handmade");
     write(path, handmade);
+    // Rules and names that are not UTF-8.
+    const raw = Buffer.from([0xf0, 0x9f, 0x98, 0x2e, 0xff]);
+    mkdirSync(join(path, "raw"));
+    writeFileSync(join(path, "raw/.kopiaignore"), Buffer.concat([Buffer.from("/"), raw]));
+    writeFileSync(Buffer.concat([Buffer.from(join(path, "raw/")), raw]), "");
+    writeFileSync(Buffer.concat([Buffer.from(join(path, "raw/kept ")), raw]), "");
     const paths = await kept(path);
     expect(paths).toContain("nested/2.log");
     expect(paths).toContain("cache");
     expect(paths).not.toContain("cache/x");
     expect(paths).not.toContain("src1/.o");
     expect(paths).toContain("far1");
+    expect(paths.filter((at) => at.startsWith("raw/"))).toHaveLength(2);
     expect(paths).not.toContain("linked/a.linked");
   });
 

@@ -5,8 +5,8 @@
  * @module
  */
 import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
+import { decodeFileName, isUtf8Name } from "../source/file-names.ts";
 import type { LocalPath } from "../source/source-entry.ts";
-import { decodeFileName, isUtf8Name } from "./file-names.ts";
 
 /** Numbers of {@link LocalListing.types}. */
 export const entryTypes = ["d", "f", "s", "special", "failure"] as const;

@@ -5,6 +5,7 @@
  * @module
  */
 import { FormatError } from "@dm/core";
+import { decodeFileName } from "../source/file-names.ts";
 import type { SourceEntry } from "../source/source-entry.ts";
 import { compileIgnorePattern, type IgnorePattern } from "./ignore-pattern.ts";
 import type { PolicyTree } from "./policy-tree.ts";
@@ -145,12 +146,10 @@ async function rulesOf(
 
 /** A line that is longer ends the file for Kopia, without a word. */
 const maxLineBytes = 65_535;
-// A byte order mark is part of the first rule, as for Kopia.
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-/** Rules of a file, one a line. */
+/** Rules of a file, one a line, read as names are; a byte order mark is part of the first rule. */
 function parseDotFile(bytes: Uint8Array, name: string, ofRoot: boolean): IgnorePattern[] {
   if (bytes.length > maxDotFileBytes) {
     throw new FormatError(
@@ -165,7 +164,7 @@ function parseDotFile(bytes: Uint8Array, name: string, ofRoot: boolean): IgnoreP
     const next = found < 0 ? bytes.length : found;
     if (next - start > maxLineBytes) break;
     const stop = next > start && bytes[next - 1] === carriageReturn ? next - 1 : next;
-    const line = decoder.decode(bytes.subarray(start, stop));
+    const line = decodeFileName(bytes.subarray(start, stop));
     if (!line.startsWith("#") && /\P{White_Space}/u.test(line))
       patterns.push(compileIgnorePattern(line, ofRoot));
     start = next + 1;
