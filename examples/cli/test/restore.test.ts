@@ -161,3 +161,32 @@ describe("a volume", () => {
     expect(readdirSync(home.path("folder"))).toEqual([]);
   });
 });
+
+describe("paths of a machine", () => {
+  it("are restored in their newest version, or in an older one", async () => {
+    using home = new Home();
+    const { expected } = await home.golden("v3-flat");
+    const [first] = expected.snapshots;
+    const { host, path, userName } = first.source;
+    const name = `${userName}@${host}:${path}`;
+    const of = expected.snapshots.filter((each: Json) => each.source.path === path);
+    const newest = await home.ok(["restore", name, home.path("newest")]);
+    expect(newest.err).toContain(`Restoring from\n   Snapshot source: ${name}\n`);
+    expectTree(home.path("newest"), expected.trees[of.at(-1).rootObjectID]);
+    await home.ok(["restore", "--snapshot-time=oldest", name, home.path("oldest")]);
+    expectTree(home.path("oldest"), expected.trees[of[0].rootObjectID]);
+    const before = `--snapshot-time=${of.at(-1).startTime}`;
+    if (of.length > 1) {
+      await home.ok(["restore", before, name, home.path("before")]);
+      expectTree(home.path("before"), expected.trees[of.at(-2).rootObjectID]);
+    }
+    const tree: Json[] = expected.trees[of.at(-1).rootObjectID];
+    const file = tree.find(({ type }) => type === "f")!;
+    await home.ok(["restore", `${name}/${file.path}`, home.path("one")]);
+    expect(sha256(home.path("one"))).toBe(file.sha256);
+    const nothing = await home.run(["restore", `${name}/no/such`, home.path("x")]);
+    expect([nothing.code, nothing.err]).toEqual([2, expect.stringContaining("no snapshot holds")]);
+    const bad = await home.run(["restore", "--snapshot-time=soon", name, home.path("x")]);
+    expect([bad.code, bad.err]).toEqual([2, expect.stringContaining("not a time: soon")]);
+  });
+});

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDmError } from "@dm/core";
 import type { Repository } from "@dm/repo";
-import { type DirectoryEntry, openPlace, type RestoreReport, volumeFile } from "@dm/snapshot";
+import { type DirectoryEntry, type RestoreReport, volumeFile } from "@dm/snapshot";
 import {
   type ArchiveFormat,
   archiveFormatOf,
@@ -14,6 +14,7 @@ import {
 import { type Command, Option } from "commander";
 import { LossError } from "../io.ts";
 import { Progress } from "../progress.ts";
+import { entryToRestore, parseSnapshotTime, type SnapshotTime } from "../restore-source.ts";
 import type { Session } from "../session.ts";
 import { formatBytes, parsePositive } from "../text.ts";
 
@@ -35,6 +36,7 @@ interface RestoreCommandOptions {
   readonly flushFiles?: boolean;
   readonly verifyContent?: boolean;
   readonly directoryTimes: "stored" | "newest";
+  readonly snapshotTime: SnapshotTime;
 }
 
 const modes = ["auto", "local", "zip", "zip-nocompress", "tar", "tgz"];
@@ -43,7 +45,7 @@ export function restoreCommand(parent: Command, session: Session): void {
   parent
     .command("restore")
     .description("Restore a directory or a file")
-    .argument("<source>", "id of a snapshot or an object, and a path: <id>/<path>")
+    .argument("<source>", "<id> or <id>/<path>, of a snapshot or an object; or a path of a machine")
     .argument("<target>", "directory, file or archive to restore to")
     .addOption(new Option("--overwrite-directories").hideHelp().default(true))
     .option("--no-overwrite-directories", "refuse directories that are there and not empty")
@@ -79,9 +81,14 @@ export function restoreCommand(parent: Command, session: Session): void {
         .choices(["stored", "newest"])
         .default("stored"),
     )
+    .addOption(
+      new Option("--snapshot-time <time>", "of a path: latest, oldest, or before this time")
+        .argParser(parseSnapshotTime)
+        .default("latest"),
+    )
     .action(async (source: string, target: string, options: RestoreCommandOptions) => {
       const repository = await session.repository();
-      const { entry } = await openPlace(repository, source, { signal: session.signal });
+      const entry = await entryToRestore(session, repository, source, options.snapshotTime);
       const path = resolve(target);
       const { mode } = options;
       const archive = mode === "auto" ? archiveFormatOf(path) : formatOf(mode);
