@@ -3,13 +3,16 @@ import { expect, it } from "vitest";
 import {
   checkPolicy,
   deletePolicy,
+  effectivePolicy,
   emptyPolicy,
   encodePolicy,
+  expiredSnapshots,
   globalPolicyTarget,
   listPolicies,
   openPolicy,
   type Policy,
   policyLabels,
+  policyTree,
   readPolicy,
   setPolicy,
   updatePolicy,
@@ -90,4 +93,22 @@ it("refuses a policy that cannot be one", () => {
     expect(() => checkPolicy({ ...path, path: end }, emptyPolicy)).toThrow(RangeError);
   for (const root of ["/", "C:\\"])
     expect(() => checkPolicy({ ...path, path: root }, emptyPolicy)).not.toThrow();
+});
+
+it("lets a damaged policy concern only those that it covers", async () => {
+  const { repository } = await newRepository();
+  const session = await repository.openWriteSession();
+  await setPolicy(session, path, keep(3));
+  session.putManifest(policyLabels({ ...path, path: "/other" }), { retention: [] });
+  const invalid = { code: "DM_POLICY_INVALID" };
+  expect((await effectivePolicy(session, path)).policy.retention.keepLatest).toBe(3);
+  expect((await policyTree(session, path)).policy.retention.keepLatest).toBe(3);
+  expect(await expiredSnapshots(session, path)).toEqual([]);
+  for (const target of [
+    { ...path, path: "/other" },
+    { ...path, path: "/other/inner" },
+  ])
+    await expect(effectivePolicy(session, target)).rejects.toMatchObject(invalid);
+  await expect(policyTree(session, { ...path, path: "/" })).rejects.toMatchObject(invalid);
+  await expect(listPolicies(session)).rejects.toMatchObject(invalid);
 });

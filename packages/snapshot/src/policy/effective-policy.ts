@@ -7,7 +7,7 @@
 import { compareUtf8 } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { ManifestSource } from "../snapshots.ts";
-import { listPolicies, policiesFor, type StoredPolicy } from "./policies.ts";
+import { loadPolicies, policiesFor, type StoredPolicy } from "./policies.ts";
 import { defaultPolicy, emptyPolicy, type Policy, type TimeOfDay } from "./policy.ts";
 import { type FieldKind, policySections, type SectionTable } from "./policy-fields.ts";
 import {
@@ -28,8 +28,8 @@ export interface EffectivePolicy {
 }
 
 /**
- * Costs one look at all policies, which the repository holds in memory.
- * @throws {FormatError} `DM_POLICY_INVALID`
+ * Costs one look at all manifests, which the repository holds in memory, and reads the policies that cover the target.
+ * @throws {FormatError} `DM_POLICY_INVALID` when one of those cannot be read
  * @example
  * const { policy } = await effectivePolicy(repository, { host: "h", userName: "u", path: "/data" });
  */
@@ -42,7 +42,7 @@ export async function effectivePolicy(
   } = {},
 ): Promise<EffectivePolicy> {
   const { override, signal } = options;
-  return effectiveOf(await listPolicies(repository, { signal }), target, override);
+  return effectiveOf(await loadPolicies(repository, { signal }), target, override);
 }
 
 /** {@link effectivePolicy} out of all policies. Several for one target all count, the oldest first, as in Kopia. */

@@ -8,7 +8,7 @@ import { deleteSnapshots, type ManifestWriter } from "../edit.ts";
 import type { Snapshot, SnapshotSource } from "../snapshot-codec.ts";
 import { listSnapshots, type ManifestSource } from "../snapshots.ts";
 import { effectiveOf } from "./effective-policy.ts";
-import { listPolicies } from "./policies.ts";
+import { loadPolicies } from "./policies.ts";
 import { retentionReasons } from "./retention.ts";
 
 /**
@@ -26,7 +26,7 @@ export async function retentionOf(
   snapshots: readonly Snapshot[],
   options: CallOptions = {},
 ): Promise<ReadonlyMap<string, readonly string[]>> {
-  const policies = await listPolicies(repository, options);
+  const policies = await loadPolicies(repository, options);
   const bySource = new Map<string, Snapshot[]>();
   for (const snapshot of snapshots) {
     const { host, path, userName } = snapshot.source;

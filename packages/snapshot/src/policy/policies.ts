@@ -55,7 +55,35 @@ export async function listPolicies(
   repository: Pick<ManifestSource, "findManifests">,
   options: CallOptions = {},
 ): Promise<StoredPolicy[]> {
-  return (await repository.findManifests({ type: "policy" }, options)).map(storedPolicy);
+  const policies = await loadPolicies(repository, options);
+  return policies.map(({ id, policy, target }) => ({ id, policy, target }));
+}
+
+/** {@link listPolicies}, but each is read when it is asked for: a damaged one concerns only those that it covers. */
+export async function loadPolicies(
+  repository: Pick<ManifestSource, "findManifests">,
+  options: CallOptions = {},
+): Promise<StoredPolicy[]> {
+  const entries = await repository.findManifests({ type: "policy" }, options);
+  return entries.map((entry) => new UnreadPolicy(entry));
+}
+
+class UnreadPolicy implements StoredPolicy {
+  readonly id: string;
+  readonly target: PolicyTarget;
+  readonly #data: string;
+  #policy: Policy | undefined;
+
+  constructor({ data, id, labels }: ManifestEntry) {
+    this.id = id;
+    this.target = targetOfLabels(labels);
+    this.#data = data;
+  }
+
+  get policy(): Policy {
+    this.#policy ??= decodePolicy(this.#data, this.id);
+    return this.#policy;
+  }
 }
 
 /**
@@ -68,10 +96,11 @@ export async function openPolicy(
   id: string,
   options: CallOptions = {},
 ): Promise<StoredPolicy> {
-  const all = await repository.findManifests({ type: "policy" }, options);
-  const found = all.find((entry) => entry.id === id);
-  if (!found) throw notFound(`policy ${id} does not exist`, { manifestId: id });
-  return storedPolicy(found);
+  const found = (await loadPolicies(repository, options)).find((stored) => stored.id === id);
+  if (found) return { id, policy: found.policy, target: found.target };
+  throw new NotFoundError("DM_POLICY_NOT_FOUND", `policy ${id} does not exist`, {
+    manifestId: id,
+  });
 }
 
 /**
@@ -150,12 +179,4 @@ async function manifestsOf(
 /** The policies that stand for a target, oldest first, out of all. */
 export function policiesFor(all: readonly StoredPolicy[], target: PolicyTarget): StoredPolicy[] {
   return all.filter((stored) => sameTarget(stored.target, target));
-}
-
-function storedPolicy({ data, id, labels }: ManifestEntry): StoredPolicy {
-  return { id, target: targetOfLabels(labels), policy: decodePolicy(data, id) };
-}
-
-function notFound(message: string, details: Record<string, string>): NotFoundError {
-  return new NotFoundError("DM_POLICY_NOT_FOUND", message, details);
 }

@@ -9,7 +9,7 @@ import type { CallOptions } from "@dm/storage";
 import type { SnapshotSource } from "../snapshot-codec.ts";
 import type { ManifestSource } from "../snapshots.ts";
 import { effectiveOf } from "./effective-policy.ts";
-import { listPolicies, type StoredPolicy } from "./policies.ts";
+import { loadPolicies, type StoredPolicy } from "./policies.ts";
 import type { Policy } from "./policy.ts";
 import { pathBelow } from "./policy-target.ts";
 
@@ -83,7 +83,7 @@ export async function policyTree(
   } = {},
 ): Promise<PolicyTree> {
   const { override, signal } = options;
-  return policyTreeOf(await listPolicies(repository, { signal }), source, override);
+  return policyTreeOf(await loadPolicies(repository, { signal }), source, override);
 }
 
 /** {@link policyTree} out of all policies. */
@@ -93,10 +93,11 @@ export function policyTreeOf(
   override?: Policy,
 ): PolicyTree {
   const below = new Map<string, Policy>();
-  for (const { policy, target } of all) {
-    if (target.host !== source.host || target.userName !== source.userName) continue;
-    const path = pathBelow(source.path, target.path);
-    if (path !== undefined) below.set(path, policy);
+  for (const stored of all) {
+    const { host, path, userName } = stored.target;
+    if (host !== source.host || userName !== source.userName) continue;
+    const relative = pathBelow(source.path, path);
+    if (relative !== undefined) below.set(relative, stored.policy);
   }
   return PolicyTree.of(effectiveOf(all, source, override).policy, below);
 }
