@@ -12,10 +12,13 @@ import {
   type SourceEntry,
   streamSource,
   type UploadFailure,
+  type UploadSnapshotOptions,
   updatePolicy,
   uploadSnapshot,
+  uploadVolume,
+  volumeSource,
 } from "@dm/snapshot";
-import { createDataPlane, openLocalSource } from "@dm/snapshot/node";
+import { createDataPlane, openLocalSource, openVolume } from "@dm/snapshot/node";
 import type { Command } from "commander";
 import { adoptMaintenance, runDueMaintenance } from "../due-maintenance.ts";
 import { LossError, UsageError } from "../io.ts";
@@ -36,6 +39,7 @@ interface CreateOptions {
   readonly startTime?: bigint;
   readonly endTime?: bigint;
   readonly stdinFile?: string;
+  readonly block?: boolean;
   readonly tags?: readonly string[];
   readonly pin?: readonly string[];
   readonly overrideSource?: string;
@@ -66,6 +70,7 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
     .option("--start-time <time>", "in the place of when it began", parseTimestamp)
     .option("--end-time <time>", "in the place of when it ended", parseTimestamp)
     .option("--stdin-file <name>", "back up standard input as a file of this name")
+    .option("--block", "sources are block devices or images of them, backed up as volumes")
     .addOption(repeatable("--tags <key:value>", "tag of the snapshots"))
     .addOption(repeatable("--pin <name>", "pin that keeps them from expiring"))
     .option("--override-source <source>", "user@host:path in the place of where it really is")
@@ -99,11 +104,13 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
 }
 
 function checkOptions(paths: readonly string[], options: CreateOptions): void {
-  const { all, description = "", endTime, startTime, stdinFile } = options;
+  const { all, block, description = "", endTime, startTime, stdinFile } = options;
   if (all && paths.length > 0) throw new UsageError("--all and a source exclude each other");
   if (!all && paths.length === 0) throw new UsageError("no snapshot sources");
   if (stdinFile !== undefined && paths.length > 1)
     throw new UsageError("standard input is one source");
+  if (block && (all || stdinFile !== undefined))
+    throw new UsageError("--block is for devices and images that are named");
   if (description.length > maxDescriptionLength) throw new UsageError("description too long");
   if (startTime !== undefined && endTime !== undefined && startTime > endTime)
     throw new UsageError("start time override cannot be after the end time override");
@@ -146,7 +153,10 @@ async function createOne(session: Session, path: string, options: CreateOptions)
       ? { host: hostname, userName: username, path: resolve(path) }
       : await parseSource(session, options.overrideSource);
   if (source.path === "") throw new UsageError("the overriding source has no path");
-  const entry = await entryOf(session, path, options);
+  await using volume = options.block ? await openVolume(resolve(path)) : undefined;
+  const entry = volume
+    ? volumeSource(volume, { name: volume.path, openedAtNs: volume.openedAtNs })
+    : await entryOf(session, path, options);
   session.say(`Snapshotting ${sourceText({ source })} ...`);
   const repository = await session.repository();
   await using write = await repository.openWriteSession({ signal: session.signal });
@@ -157,7 +167,9 @@ async function createOne(session: Session, path: string, options: CreateOptions)
   using line = new UploadLine(session);
   const ended = new AbortController();
   const expected = session.showProgress
-    ? expectedOf(repository, entry, source, AbortSignal.any([session.signal, ended.signal]))
+    ? volume
+      ? Promise.resolve({ files: 1, bytes: volume.sizeBytes })
+      : expectedOf(repository, entry, source, AbortSignal.any([session.signal, ended.signal]))
     : undefined;
   const onFailure = ({ isIgnored, path: failed, text: why }: UploadFailure): void => {
     line.clear();
@@ -165,7 +177,7 @@ async function createOne(session: Session, path: string, options: CreateOptions)
     const text = `${head} when processing ${JSON.stringify(failed)}: ${why}`;
     session.messages.say(text, isIgnored ? "warning" : "error");
   };
-  const snapshot = await uploadSnapshot(write, entry, {
+  const uploading: UploadSnapshotOptions = {
     source,
     dataPlane,
     description: options.description,
@@ -184,7 +196,17 @@ async function createOne(session: Session, path: string, options: CreateOptions)
     clock: session.clock,
     logger: session.logger,
     signal: session.signal,
-  });
+  };
+  const snapshot = volume
+    ? (
+        await uploadVolume(write, volume, {
+          ...uploading,
+          dataPlane,
+          name: volume.path,
+          openedAtNs: volume.openedAtNs,
+        })
+      ).snapshot
+    : await uploadSnapshot(write, entry, uploading);
   ended.abort();
   line.clear();
   if (options.stdinFile !== undefined || options.overrideSource !== undefined) {
