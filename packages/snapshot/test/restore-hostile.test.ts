@@ -20,6 +20,7 @@ import { openRepository, type Repository, type WriteSession } from "@dm/repo";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DirectoryEntry, encodeDirectory, summarizeDirectory } from "../src/index.ts";
 import { restoreTree } from "../src/node/index.ts";
+import { checkGuard } from "../src/node/restore/target-directory.ts";
 import { refusedName } from "../src/restore/entry-name.ts";
 import { entryOf } from "./made-up.ts";
 import { directoryIn, fileIn, newRepository } from "./new-repository.ts";
@@ -122,6 +123,21 @@ describe("names", () => {
     expect(report.losses).toMatchObject([{ path: "x".repeat(300), code: "DM_RESTORE_FAILED" }]);
     expect(report.losses[0]!.reason).toContain("ENAMETOOLONG");
     expect(tree(target)).toEqual(["y"]);
+  });
+
+  it("says so when the system takes two names for the same", async () => {
+    const { repository, root } = await made(async (session) => {
+      const one = json(await text(session, "same", "one"));
+      const two = json(await text(session, "same", "two"));
+      // Half of a character has no bytes of its own: both become what stands for such.
+      const entries = [one.replace("same", "\\ud800"), two.replace("same", "\\udbff")];
+      const stream = `{"stream":"kopia:directory","entries":[${entries.join(",")}],"summary":{}}`;
+      const objectId = await session.writeObject(utf8Encode(stream), { prefix: "k" });
+      return entryOf({ name: "root", type: "d", mode: 0o755, objectId });
+    });
+    const report = await restoreTree(repository, root, target);
+    expect(report.losses).toMatchObject([{ path: "", code: "DM_RESTORE_DIFFERS" }]);
+    expect(report.losses[0]!.reason).toContain("2 entries were restored into it and 1 are there");
   });
 
   it("lists what is no file, directory or link", async () => {
@@ -305,3 +321,16 @@ function spread(store: Repository["store"]): Repository["store"] {
     close: () => store.close(),
   };
 }
+
+describe("where names cannot be resolved from an open directory", () => {
+  it("a path that no longer leads to it is refused", () => {
+    mkdirSync(target);
+    const { dev: deviceId, ino: inode } = lstatSync(target, { bigint: true });
+    const guard = { path: target, deviceId, inode };
+    checkGuard(guard);
+    renameSync(target, `${target} moved`);
+    symlinkSync(outside, target);
+    expect(() => checkGuard(guard)).toThrow("was exchanged while it was restored");
+    checkGuard(undefined);
+  });
+});

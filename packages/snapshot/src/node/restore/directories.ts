@@ -29,6 +29,8 @@ export interface DirectoryInProgress {
   readonly path: string;
   /** The walk through it, and entries that are under way. */
   pending: number;
+  /** Entries that were restored into it. */
+  count: number;
 }
 
 export interface DirectoriesParts {
@@ -67,7 +69,7 @@ export class Directories {
         { path },
       );
     }
-    return this.#begin({ open, entry, path: "", pending: 1 });
+    return this.#begin({ open, entry, path: "", pending: 1, count: 0 });
   }
 
   /** A directory in another; undefined when it cannot be, which is a loss. */
@@ -80,7 +82,8 @@ export class Directories {
     const { overwriteDirectories = true } = options;
     try {
       const open = enterDirectory(parent.open, entry.name, overwriteDirectories);
-      return this.#begin({ open, entry, path, pending: 1 });
+      parent.count += 1;
+      return this.#begin({ open, entry, path, pending: 1, count: 0 });
     } catch (error) {
       const { code, reason } = failureOf(error, parent.open.prefix);
       ledger.lose(path, code, `${reason}; nothing in it was restored`);
@@ -98,9 +101,9 @@ export class Directories {
   leave(directory: DirectoryInProgress): void {
     directory.pending -= 1;
     if (directory.pending > 0) return;
-    const { open, path } = directory;
+    const { entry, open, path } = directory;
     try {
-      if (directory.entry) this.#finish(open, directory.entry, path);
+      if (entry) this.#finish(directory, entry);
     } catch (error) {
       const { code, reason } = failureOf(error, open.prefix);
       this.#parts.ledger.lose(path, code, reason);
@@ -109,7 +112,7 @@ export class Directories {
     closeSync(open.fd);
   }
 
-  #finish(open: OpenDirectory, entry: DirectoryEntry, path: string): void {
+  #finish({ count, open, path }: DirectoryInProgress, entry: DirectoryEntry): void {
     const { ledger, options, posix, settings } = this.#parts;
     const { directoryTimes } = options;
     const { summary } = entry;
@@ -124,6 +127,13 @@ export class Directories {
     if (done.differences.length > 0)
       ledger.lose(path, "DM_RESTORE_DIFFERS", done.differences.join("; "));
     ledger.directories += 1;
+    if (!open.isFresh) return;
+    // Where capitals do not count, the last of several files has taken the place of the others.
+    const found = readdirSync(open.prefix).length;
+    if (found < count) {
+      const reason = `${count} entries were restored into it and ${found} are there: this file system takes some of their names for the same`;
+      ledger.lose(path, "DM_RESTORE_DIFFERS", reason);
+    }
   }
 
   /** Removes what a directory of the snapshot does not hold, or holds as another type. */

@@ -63,10 +63,28 @@ export async function restoreTree(
 ): Promise<RestoreReport> {
   const posix = await loadPosix();
   const settings = settingsOf(options);
-  await using executor = executorFor(repository, entry, settings, posix, options);
-  const restore = new TreeRestore({ repository, options, settings, executor, posix, entry });
+  const known = await withSummary(repository, entry, options);
+  await using executor = executorFor(repository, known, settings, posix, options);
+  const restore = new TreeRestore({ repository, options, settings, executor, posix, entry: known });
   await restore.run(resolve(target));
   return restore.ledger.report();
+}
+
+/** What is to come is told by a directory's own stream, where its entry does not. */
+async function withSummary(
+  repository: Repository,
+  entry: DirectoryEntry,
+  { signal }: RestoreOptions,
+): Promise<DirectoryEntry> {
+  if (entry.type !== "d" || entry.summary) return entry;
+  try {
+    const { summary } = await readDirectory(repository, entry, { signal });
+    return { ...entry, summary };
+  } catch (error) {
+    // The walk meets the same damage.
+    if (isDamage(error)) return entry;
+    throw error;
+  }
 }
 
 /** Threads cost a tenth of a second: a restore that is known to be small goes without. */
@@ -357,6 +375,7 @@ class TreeRestore {
       }
       if (outcome.isOwnerLost) ledger.loseOwner();
     }
+    if (status !== "failed") directory.count += 1;
     if (status !== "skipped" && outcome.failure)
       ledger.lose(path, outcome.failure.code, outcome.failure.reason);
     const linkId = this.#linkIdOf(task);
