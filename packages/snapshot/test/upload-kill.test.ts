@@ -161,7 +161,7 @@ it.skipIf(!runsSources)(`a process that is killed${skipped}`, { timeout: 600_000
         process.execPath,
         [
           "--conditions=@dm/source",
-          join(import.meta.dirname, "upload-kill.child.ts"),
+          join(import.meta.dirname, "upload-kill-child.ts"),
           ...[local, path],
         ],
         { stdio: ["ignore", "pipe", "inherit"] },

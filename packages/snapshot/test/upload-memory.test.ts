@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 
 const run = promisify(execFile);
-const child = join(import.meta.dirname, "upload-many.child.ts");
+const child = join(import.meta.dirname, "upload-many-child.ts");
 const isFull = Boolean(process.env["DM_FULL"]);
 
 interface Figures {

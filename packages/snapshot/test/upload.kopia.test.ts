@@ -70,7 +70,7 @@ function makeTree(root: string): void {
   linkSync(join(root, "data", "random"), join(root, "data", "hard link"));
   symlinkSync("random", join(root, "data", "link"));
   symlinkSync("no/such/\u{1f600}", join(root, "data", "dangling"));
-  execFileSync("mkfifo", [join(root, "data", "pipe")]);
+  execFileSync("sh", ["-c", 'mkfifo "$1"', "sh", join(root, "data", "pipe")]);
   utimesSync(join(root, "data", "empty"), 1e9, 1e9 + 0.123456);
   lutimesSync(join(root, "data", "link"), -1e8, -1e8);
   let deep = join(root, "deep");
