@@ -153,7 +153,7 @@ it.skipIf(!runsSources)(`a process that is killed${skipped}`, { timeout: 600_000
     for (let index = 0; index < 200; index++) writeFileSync(join(local, `${index}`), `${index}`);
     const root = await openLocalSource(local);
     const whole = await uploadSnapshot(await open(await newStore()), root, { source });
-    for (let kill = 0; kill < (isFull ? 40 : 3); kill++) {
+    for (let kill = 0; kill < (isFull ? 40 : 1); kill++) {
       const path = join(folder, `repository ${kill}`);
       const store = filesystemStore({ path, create: true });
       await newRepositoryIn(store);

@@ -34,8 +34,8 @@ async function upload(files: number, filesPerDirectory: number, megabytes?: numb
 /** The child runs sources as they stand, and these say `await using`, which no Node before 24 understands. */
 const runsSources = Number(process.versions.node.split(".")[0]) >= 24;
 const skipped = runsSources ? "" : " (skipped: this Node runs no source with `using`)";
-const many = isFull ? 1_000_000 : 100_000;
-const together = isFull ? 100_000 : 50_000;
+const many = isFull ? 1_000_000 : 50_000;
+const together = isFull ? 100_000 : 30_000;
 const heap = isFull ? 150 : 100;
 
 it.skipIf(!runsSources)(
