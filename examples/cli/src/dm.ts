@@ -77,15 +77,22 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(1);
 });
 
+/** Whoever writes to it may go on for hours after an interruption, and would keep the process. */
+let isStdinOpen = false;
+
 process.exitCode = await main(process.argv.slice(2), {
   env: process.env,
   out,
   err: (message) => process.stderr.write(message),
   readStdin: () => text(process.stdin),
-  openStdin: () => process.stdin,
+  openStdin: () => {
+    isStdinOpen = true;
+    return process.stdin;
+  },
   askSecret,
   ask,
   isTerminal: process.stderr.isTTY === true,
   signal: interruption.signal,
 });
 await flush();
+if (isStdinOpen) process.stdin.destroy();

@@ -155,6 +155,19 @@ describe("entries", () => {
     expect(manifest!.data).toContain('"mtime":"1754-08-30T22:43:41.128654848Z"');
   });
 
+  it("a stream that is silent does not keep an abort waiting", async () => {
+    const interruption = new AbortController();
+    async function* bytes(): AsyncGenerator<Uint8Array> {
+      yield data(5);
+      setTimeout(() => interruption.abort(new Error("enough")), 5);
+      await new Promise(() => {});
+    }
+    const options = { signal: interruption.signal, saveOnAbort: true };
+    const snapshot = await upload(streamSource("/s", "f", bytes(), 1n), options);
+    expect(snapshot.incompleteReason).toBe("canceled");
+    expect(await pathsOf(snapshot)).toEqual([]);
+  });
+
   it("a device is no source", async () => {
     const device: SourceEntry = { ...file("sda", ""), type: "special" };
     await expect(upload(device)).rejects.toMatchObject({ code: "DM_SOURCE_UNSUPPORTED" });

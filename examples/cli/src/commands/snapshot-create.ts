@@ -1,5 +1,5 @@
 /** `dm snapshot create`. */
-import { realpath } from "node:fs/promises";
+import { lstat, realpath } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Repository, WriteSession } from "@dm/repo";
 import {
@@ -261,8 +261,9 @@ async function entryOf(
     if (!openStdin) throw new UsageError("there is no standard input");
     return streamSource(absolute, stdinFile, openStdin(), session.clock.nowNs());
   }
-  const real = await realpath(absolute);
-  if (real !== absolute) session.say(`${absolute} resolved to ${real}`);
+  const isLink = (await lstat(absolute)).isSymbolicLink();
+  const real = isLink ? await realpath(absolute) : absolute;
+  if (isLink) session.say(`${absolute} resolved to ${real}`);
   return openLocalSource(real, { keepExtendedMetadata });
 }
 

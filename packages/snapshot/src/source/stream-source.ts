@@ -28,7 +28,38 @@ export function streamSource(
     type: "f",
     isStream: true,
     modifiedAtNs,
-    read: () => bytes,
+    read: ({ signal } = {}) => abortable(bytes, signal),
   };
   return { ...common, name, type: "d", modifiedAtNs: noTimeNs, list: async () => [file] };
+}
+
+/** A pipe may be silent for hours: an abort must not wait for its next bytes. */
+async function* abortable(
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const iterator = bytes[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const step = await nextOrAbort(iterator, signal);
+      if (step.done) return;
+      yield step.value;
+    }
+  } finally {
+    // Behind a read that is under way this settles with it, which may be never.
+    iterator.return?.().catch(() => undefined);
+  }
+}
+
+function nextOrAbort(
+  iterator: AsyncIterator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<IteratorResult<Uint8Array>> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal?.reason);
+    const done = (): void => signal?.removeEventListener("abort", onAbort);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    iterator.next().then(resolve, reject).finally(done);
+  });
 }
