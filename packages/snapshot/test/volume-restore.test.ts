@@ -126,7 +126,7 @@ describe("restoreObject", () => {
     expect(report.ok).toBe(false);
     const [loss] = report.losses;
     expect(report.losses.length).toBe(1);
-    expect(loss!.code).toBe("DM_RESTORE_CONTENT_MISMATCH");
+    expect(loss!.code).toBe("DM_RESTORE_DIFFERS");
     expect(loss!.start <= 2_000_000 && loss!.start + loss!.length > 2_000_000).toBe(true);
     expect(report.verifiedBytes).toBe(bytes.length - loss!.length);
     const unseen = await restoreObject(repository, objectId, target, { verifyContent: false });

@@ -157,7 +157,7 @@ export async function restoreObject(
     else
       lose(
         part,
-        "DM_RESTORE_CONTENT_MISMATCH",
+        "DM_RESTORE_DIFFERS",
         `${part.length} bytes from ${part.start} on are not what was written`,
       );
     onProgress?.({ ...progress });
