@@ -283,7 +283,11 @@ class WorkerPlane implements WorkerDataPlane {
         return;
       case "hashed":
         if (job.files) job.chunks = this.#readOutcomes(job.files, report.files!);
-        void this.#onHashed(slot, job, report);
+        this.#onHashed(slot, job, report).catch((reason: unknown) => {
+          if (slot.job !== job) return;
+          this.#abandon(slot, reason);
+          this.#release(slot);
+        });
         return;
       case "sealed": {
         const { ids, lengths } = job.sealing!;

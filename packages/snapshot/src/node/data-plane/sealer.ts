@@ -22,7 +22,7 @@ import type {
   Span,
   ToWorker,
 } from "./messages.ts";
-import { aligned, type SlotMemory, slotsOf } from "./slots.ts";
+import { aligned, alignment, type SlotMemory, slotsOf } from "./slots.ts";
 
 /** Bytes of one read where a cut may be: what lies behind the cut was read in vain. */
 const pieceBytes = 256 << 10;
@@ -63,7 +63,12 @@ export function createSealer(
   ): HashReport => {
     const { input } = slots[slot]!;
     const chunks = spans.map(({ length, start: at }) => input.subarray(at, at + length));
-    const digests = crypter.hash.digestMany(chunks);
+    // Several at once are copied to a kernel's memory, byte by byte where the two are not aligned alike.
+    const isAligned = spans.every(({ start: at }) => at % alignment === 0);
+    const { hash: hasher } = crypter;
+    const digests = isAligned
+      ? hasher.digestMany(chunks)
+      : chunks.map((chunk) => hasher.digest(chunk));
     waiting.set(slot, { spans, digests });
     return { type: "hashed", slot, digests: digests.map(toHex).join(""), files };
   };
