@@ -17,6 +17,7 @@ import { sha256Hex, splitmix64 } from "@dm/fixtures";
 import type { Repository } from "@dm/repo";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DirectoryEntry, listSnapshots, uploadVolume, volumeFile } from "../src/index.ts";
+import { describePosix } from "../src/node/posix/load-posix.ts";
 import { restoreVolume } from "../src/node/restore-volume.ts";
 import { openVolume } from "../src/node/volume-source.ts";
 import { newRepository } from "./new-repository.ts";
@@ -72,7 +73,9 @@ describe("an image file", () => {
     const allocated = await allocatedBytes(image);
     expect(root.name).toBe(image);
     expect(allocated).toBeLessThan(5 << 20);
-    expect(readBytes).toBeLessThanOrEqual(allocated + 65_536);
+    // Without a back-end nothing is known of holes.
+    const { backend } = await describePosix();
+    expect(readBytes).toBeLessThanOrEqual(backend === "none" ? bytes.length : allocated + 65_536);
     const restored = join(folder, "restored.img");
     const report = await restoreVolume(repository, root, restored);
     expect(report).toMatchObject({ ok: true, isDevice: false, path: restored });
