@@ -178,13 +178,8 @@ class TreeRestore {
         await this.#add({ directory: this.#root, entry: file, path: "" });
         this.#directories.leave(this.#root);
       }
-      await this.#dispatch();
-      await this.#queue.settle();
-      while (this.#later.length > 0) {
-        for (const task of this.#later.splice(0)) await this.#restore(task);
-        await this.#dispatch();
-        await this.#queue.settle();
-      }
+      await this.#settleAll();
+      while (this.#later.length > 0) await this.#restoreLater();
       this.#queue.signal.throwIfAborted();
       this.#directories.leave(this.#root);
     } finally {
@@ -192,6 +187,21 @@ class TreeRestore {
       await this.#queue.settle();
       this.#directories.close();
     }
+  }
+
+  /** The shortest first, and long ones each alone: what fits must not wait for room that a longer one takes in vain. */
+  async #restoreLater(): Promise<void> {
+    const tasks = this.#later.splice(0).sort((a, b) => a.entry.sizeBytes - b.entry.sizeBytes);
+    for (const task of tasks) {
+      if (task.entry.sizeBytes > groupBytes) await this.#settleAll();
+      await this.#restore(task);
+    }
+    await this.#settleAll();
+  }
+
+  async #settleAll(): Promise<void> {
+    await this.#dispatch();
+    await this.#queue.settle();
   }
 
   async #walk(root: DirectoryEntry): Promise<void> {
