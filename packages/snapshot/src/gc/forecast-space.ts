@@ -1,6 +1,6 @@
 /**
  * What garbage there is, in which packs it lies, and when its space comes back by the schedule of maintenance. Reads only.
- * Proof: test/forecast-space.test.ts.
+ * Proof: test/collect-garbage.test.ts.
  * @module
  */
 import {
