@@ -1,12 +1,14 @@
 // Extended metadata as members of a directory's entry: round trips, one text for equal metadata, refusals of everything that
 // is not of the shape; and a stranger's members beside it stay as they are.
-import { isDmError, utf8Decode } from "@dm/core";
+import { readFile } from "node:fs/promises";
+import { isDmError, utf8Encode } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import {
   decodeDirectory,
   decodeExtendedMetadata,
   type ExtendedMetadata,
   encodeDirectory,
+  encodeEntry,
   encodeExtendedMetadata,
   hasExtendedMetadata,
   type RawMember,
@@ -119,18 +121,18 @@ describe("extended metadata", () => {
     );
   });
 
-  it("is written as the format page says", () => {
-    const unknownMembers = encodeExtendedMetadata({
-      attributes: [
-        { name: "user.b", value: Uint8Array.of(1) },
-        { name: "system.posix_acl_access", value: new Uint8Array(0) },
-      ],
-      linkId: "42",
-    });
-    const entries = [{ ...entryOf({ name: "a" }), unknownMembers }];
-    const text = utf8Decode(encodeDirectory({ entries, summary: summarizeDirectory(entries, 0n) }));
-    expect(text).toContain(
-      ',"dm:xattrs":{"system.posix_acl_access":"","user.b":"AQ=="},"dm:link":"42"}]',
-    );
+  it("is written as the format page says", async () => {
+    const url = new URL("../../../docs/format/directories.md", import.meta.url);
+    const block = (await readFile(url, "utf8")).split("```json extended\n")[1]!.split("\n")[0]!;
+    const stream = `{"stream":"kopia:directory","entries":[${block}],"summary":null}`;
+    const [entry] = decodeDirectory(utf8Encode(stream)).entries;
+    const metadata = decodeExtendedMetadata(entry!.unknownMembers);
+    expect(metadata.linkId).toBe("131074");
+    expect(metadata.attributes.map(({ name, value }) => [name, value.length])).toEqual([
+      ["system.posix_acl_access", 44],
+      ["user.mime_type", 10],
+    ]);
+    const unknownMembers = encodeExtendedMetadata(metadata);
+    expect(encodeEntry({ ...entry!, unknownMembers })).toBe(block);
   });
 });

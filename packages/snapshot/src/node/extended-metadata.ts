@@ -1,14 +1,18 @@
 /**
  * Extended metadata of local files: read for a snapshot, and written back.
- * Format: docs/format/directories.md. Proof: test/extended-metadata.root.test.ts, test/local-extended-metadata.test.ts.
+ * Format: docs/format/directories.md. Proof: test/posix.root.test.ts, test/local-extended-metadata.test.ts.
  * @module
  */
 import type { ExtendedAttribute, ExtendedMetadata } from "../extended-metadata.ts";
 import type { LocalPath } from "../source/source-entry.ts";
 import type { Posix } from "./posix/posix.ts";
 
-/** Belongs to the machine, not to the file: a volume is labelled anew wherever it is mounted. */
-const neverKept = "security.selinux";
+/** Labels belong to the machine, which labels a volume anew; the others are xfs's own form of ACLs that it lists as such. */
+const neverKept: ReadonlySet<string> = new Set([
+  "security.selinux",
+  "trusted.SGI_ACL_FILE",
+  "trusted.SGI_ACL_DEFAULT",
+]);
 
 /** What a restore may take away when the snapshot does not have it; everything else is the system's own affair. */
 const removable: RegExp = /^(user\.|system\.posix_acl_)/;
@@ -25,8 +29,8 @@ export function readExtendedAttributes(
   posix: Pick<Posix, "readAttributes">,
 ): readonly ExtendedAttribute[] {
   const attributes = posix.readAttributes(path);
-  return attributes.some(({ name }) => name === neverKept)
-    ? attributes.filter(({ name }) => name !== neverKept)
+  return attributes.some(({ name }) => neverKept.has(name))
+    ? attributes.filter(({ name }) => !neverKept.has(name))
     : attributes;
 }
 
@@ -55,7 +59,7 @@ export function writeExtendedAttributes(
     const { name, value } = attribute;
     const existing = present.get(name);
     present.delete(name);
-    if (name === neverKept || (existing && isEqual(existing, value))) continue;
+    if (neverKept.has(name) || (existing && isEqual(existing, value))) continue;
     attempt(name, () => posix.writeAttribute(path, attribute));
   }
   for (const name of present.keys()) {
