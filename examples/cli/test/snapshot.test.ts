@@ -315,7 +315,8 @@ it.each([
   ["snapshot verify 00112233445566778899aabbccddeeff", 1, "DM_SNAPSHOT_NOT_FOUND"],
   ["ls what", 1, "DM_OBJECT_ID_INVALID"],
   ["ls what/ever", 1, "DM_OBJECT_ID_INVALID"],
-  [`ls ${"0".repeat(32)}`, 1, "DM_CONTENT_NOT_FOUND"],
+  [`ls ${"0".repeat(32)}`, 1, "DM_SNAPSHOT_NOT_FOUND"],
+  [`show ${"0".repeat(32)}/a`, 1, "neither a snapshot nor an object"],
   [`diff what ${"0".repeat(32)}`, 1, "DM_OBJECT_ID_INVALID"],
 ])("refuses %s", async (line, expectedCode, text) => {
   using home = new Home();

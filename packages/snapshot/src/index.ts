@@ -54,7 +54,7 @@ export {
 } from "./history.ts";
 export type { RawMember } from "./members.ts";
 export { formatMode, goModeFromPosix, posixModeFromGo } from "./mode.ts";
-export { openPlace, type SnapshotPlace } from "./place.ts";
+export { openPlace, type PlaceSource, type SnapshotPlace } from "./place.ts";
 export { type EffectivePolicy, effectivePolicy } from "./policy/effective-policy.ts";
 export { expiredSnapshots, expireSnapshots, retentionOf } from "./policy/expire.ts";
 export {

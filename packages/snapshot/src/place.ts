@@ -3,13 +3,16 @@
  * Proof: test/place.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
-import { isDirectoryObject, objectId } from "@dm/repo";
+import { isDmError, NotFoundError } from "@dm/core";
+import { isDirectoryObject, objectId, parseObjectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
 import type { Snapshot } from "./snapshot-codec.ts";
 import { findSnapshots, type ManifestSource } from "./snapshots.ts";
 import { entryOfObject, findEntry, type ObjectSource } from "./tree.ts";
+
+/** What is needed of a repository to find places. */
+export type PlaceSource = ManifestSource & ObjectSource & Pick<Repository, "contentInfo">;
 
 export interface SnapshotPlace {
   readonly entry: DirectoryEntry;
@@ -21,13 +24,13 @@ export interface SnapshotPlace {
 
 /**
  * The entry at `<id>` or `<id>/<path>`. Of an object of which no snapshot tells more, mode and times are made up.
- * @throws {NotFoundError} `DM_ENTRY_NOT_FOUND`
+ * @throws {NotFoundError} `DM_SNAPSHOT_NOT_FOUND`, `DM_ENTRY_NOT_FOUND`
  * @throws {FormatError} `DM_OBJECT_ID_INVALID` when the text begins with no id, and what reading of directories throws
  * @example
  * const { entry } = await openPlace(repository, "kcc99bc7c98a586fe77db52552b898743/logs");
  */
 export async function openPlace(
-  repository: ManifestSource & ObjectSource,
+  repository: PlaceSource,
   place: string,
   options: CallOptions = {},
 ): Promise<SnapshotPlace> {
@@ -35,7 +38,7 @@ export async function openPlace(
   const id = slash < 0 ? place : place.slice(0, slash);
   const path = slash < 0 ? "" : place.slice(slash).replace(/^\/+|\/+$/g, "");
   const snapshot = await newestSnapshot(repository, id, options);
-  const root = snapshot?.rootEntry ?? (await objectEntry(repository, objectId(id), options));
+  const root = snapshot?.rootEntry ?? (await objectEntry(repository, id, options));
   return { entry: await findEntry(repository, root, path, options), path, snapshot };
 }
 
@@ -53,10 +56,20 @@ async function newestSnapshot(
 }
 
 async function objectEntry(
-  repository: ObjectSource,
-  id: string,
+  repository: PlaceSource,
+  text: string,
   options: CallOptions,
 ): Promise<DirectoryEntry> {
+  const id = objectId(text);
+  const { contentId } = parseObjectId(id);
+  // Ids of snapshots look like those of objects: "no such content" would leave people at a loss.
+  if (!contentId || !(await repository.contentInfo(contentId, options))) {
+    throw new NotFoundError(
+      "DM_SNAPSHOT_NOT_FOUND",
+      `there is neither a snapshot nor an object ${text}`,
+      { id: text },
+    );
+  }
   const entry = entryOfObject(id);
   if (isDirectoryObject(id)) return entry;
   return { ...entry, sizeBytes: (await repository.openObject(id, options)).length };

@@ -55,8 +55,10 @@ describe("a place", () => {
   it.each([
     ["what", "DM_OBJECT_ID_INVALID"],
     ["what/ever", "DM_OBJECT_ID_INVALID"],
-    ["0".repeat(32), "DM_CONTENT_NOT_FOUND"],
-    [`k${"0".repeat(32)}/a`, "DM_CONTENT_NOT_FOUND"],
+    ["", "DM_SNAPSHOT_NOT_FOUND"],
+    ["0".repeat(32), "DM_SNAPSHOT_NOT_FOUND"],
+    [`k${"0".repeat(32)}/a`, "DM_SNAPSHOT_NOT_FOUND"],
+    [`Ix${"0".repeat(32)}`, "DM_SNAPSHOT_NOT_FOUND"],
   ])("%s is refused", async (place, code) => {
     await expect(openPlace(repository, place)).rejects.toMatchObject({ code });
   });
