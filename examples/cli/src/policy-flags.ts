@@ -28,7 +28,8 @@ export interface ValueFlag {
 export interface ListFlags {
   /** `--add-<what>`, `--remove-<what>`, `--clear-<what>`. */
   readonly what: string;
-  readonly placeholder: string;
+  /** What the help calls a value. */
+  readonly argument: string;
   readonly help: string;
   readonly field: string;
   readonly called: string;
@@ -79,14 +80,14 @@ export const steps: readonly (ValueFlag | ListFlags)[] = [
   ),
   {
     what: "dot-ignore",
-    placeholder: "name",
+    argument: "name",
     help: "files that hold ignore rules",
     field: "files.ignoreDotFiles",
     called: "dot-ignore filenames",
   },
   {
     what: "ignore",
-    placeholder: "rule",
+    argument: "rule",
     help: "ignore rules",
     field: "files.ignore",
     called: "ignore rules",
@@ -155,14 +156,14 @@ export const steps: readonly (ValueFlag | ListFlags)[] = [
   ),
   {
     what: "only-compress",
-    placeholder: "extension",
+    argument: "extension",
     help: "extensions to compress always",
     field: "compression.onlyCompress",
     called: "only-compress extensions",
   },
   {
     what: "never-compress",
-    placeholder: "extension",
+    argument: "extension",
     help: "extensions never to compress",
     field: "compression.neverCompress",
     called: "never-compress extensions",
@@ -251,9 +252,9 @@ export function addPolicyFlags(command: Command): void {
       command.addOption(valueOption(step));
       continue;
     }
-    const { help, placeholder, what } = step;
-    command.addOption(repeatable(`--add-${what} <${placeholder}>`, `add to the ${help}`));
-    command.addOption(repeatable(`--remove-${what} <${placeholder}>`, `remove from the ${help}`));
+    const { help, argument, what } = step;
+    command.addOption(repeatable(`--add-${what} <${argument}>`, `add to the ${help}`));
+    command.addOption(repeatable(`--remove-${what} <${argument}>`, `remove from the ${help}`));
     command.option(`--clear-${what}`, `remove all ${help}`);
   }
   command

@@ -3,7 +3,12 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDmError } from "@dm/core";
 import type { Repository } from "@dm/repo";
-import { type DirectoryEntry, type RestoreReport, volumeFile } from "@dm/snapshot";
+import {
+  type DirectoryEntry,
+  type RestoreProgress,
+  type RestoreReport,
+  volumeFile,
+} from "@dm/snapshot";
 import {
   type ArchiveFormat,
   archiveFormatOf,
@@ -141,9 +146,7 @@ async function toArchive(
   const report = await restoreArchive(repository, entry, path, {
     format,
     signal: session.signal,
-    onProgress: ({ bytesDone, totalBytes }) => {
-      if (totalBytes !== undefined) progress.update(bytesDone, totalBytes);
-    },
+    onProgress: (done) => show(progress, done),
   });
   progress.end();
   tell(session, report, options.ignoreErrors === true);
@@ -204,12 +207,15 @@ async function toFileSystem(
     flush: options.flushFiles,
     verifyContent: options.verifyContent,
     directoryTimes: options.directoryTimes,
-    onProgress: ({ bytesDone, skippedBytes, totalBytes }) => {
-      if (totalBytes !== undefined) progress.update(bytesDone + skippedBytes, totalBytes);
-    },
+    onProgress: (done) => show(progress, done),
   });
   progress.end();
   tell(session, report, options.ignoreErrors === true);
+}
+
+function show(progress: Progress, done: RestoreProgress): void {
+  const { bytesDone, skippedBytes, totalBytes } = done;
+  if (totalBytes !== undefined) progress.update(bytesDone + skippedBytes, totalBytes);
 }
 
 /** What was restored, as kopia puts it, and what was not. */
