@@ -59,7 +59,7 @@ function collectionLines(session: Session, figures: CollectionFigures): string[]
 }
 
 /**
- * What kopia does after every command that writes: the maintenance that is due, when this client is the owner. Somebody
+ * What kopia does after it has made, deleted or expired snapshots: the maintenance that is due, when this client is the owner. Somebody
  * else at it is no error. A failure is told and stays with the maintenance: what the command has done is done.
  */
 export async function runDueMaintenance(session: Session): Promise<void> {

@@ -171,7 +171,7 @@ function newProgram(messages: Messages, help: string[], io: Io): Command {
     .addOption(new Option("--auto-maintenance").hideHelp().default(true))
     .option(
       "--no-auto-maintenance",
-      "no maintenance after commands that write, also when it is due",
+      "no maintenance after snapshots were made, deleted or expired, also when it is due",
     )
     .addOption(
       new Option("--persist-credentials")

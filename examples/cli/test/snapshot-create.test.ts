@@ -203,6 +203,22 @@ it("runs the maintenance that is due, unless told not to", async () => {
   expect(await hasRun()).toBe(true);
 });
 
+it("expiry is followed by the maintenance that is due, a look at what would expire is not", async () => {
+  await home.ok(`--no-auto-maintenance snapshot create ${tree}`);
+  expect((await home.ok(`snapshot expire ${tree}`)).err).not.toContain("maintenance");
+  const { err } = await home.ok(`snapshot expire ${tree} --delete`);
+  expect(err).toContain("Finished full maintenance.");
+});
+
+it("a snapshot that is pinned later gets a new id, which is said", async () => {
+  await home.ok(`snapshot create ${tree}`);
+  const [before] = await listed();
+  const { err } = await home.ok(`snapshot pin --add legal ${before!.id}`);
+  const [after] = await listed();
+  expect(after!.id).not.toBe(before!.id);
+  expect(err).toContain(`${before!.id} is now ${after!.id}\n`);
+});
+
 it("on a terminal a line tells how far it is", async () => {
   const { err } = await home.ok(`snapshot create ${tree}`, { isTerminal: true });
   expect(err).toContain("0 hashing, 3 hashed (11 B), 0 cached (0 B)");

@@ -7,6 +7,7 @@ import {
   type SnapshotSource,
 } from "@dm/snapshot";
 import type { Command } from "commander";
+import { runDueMaintenance } from "../due-maintenance.ts";
 import type { Session } from "../session.ts";
 import { parseSource, sourceText } from "../snapshot-text.ts";
 
@@ -23,21 +24,29 @@ export function snapshotExpireCommand(parent: Command, session: Session): void {
     .option("--all", "of all sources")
     .option("--delete", "do it")
     .action(async (texts: readonly string[], options: ExpireOptions) => {
-      const { signal } = session;
-      const repository = await session.repository();
-      await using writer = await repository.openWriteSession({ signal });
-      for (const [text, source] of await sourcesOf(session, texts, options)) {
-        const expired = options.delete
-          ? await expireSnapshots(writer, source, { signal })
-          : await expiredSnapshots(writer, source, { signal });
-        const count = expired.length;
-        if (count === 0) session.say(`Nothing to delete for ${text}.`);
-        else if (options.delete) session.say(`Deleted ${count} snapshots of ${text}...`);
-        else
-          session.say(`${count} snapshot(s) of ${text} would be deleted. Pass --delete to do it.`);
-      }
-      await writer.commit({ signal });
+      await expire(session, texts, options);
+      if (options.delete) await runDueMaintenance(session);
     });
+}
+
+async function expire(
+  session: Session,
+  texts: readonly string[],
+  options: ExpireOptions,
+): Promise<void> {
+  const { signal } = session;
+  const repository = await session.repository();
+  await using writer = await repository.openWriteSession({ signal });
+  for (const [text, source] of await sourcesOf(session, texts, options)) {
+    const expired = options.delete
+      ? await expireSnapshots(writer, source, { signal })
+      : await expiredSnapshots(writer, source, { signal });
+    const count = expired.length;
+    if (count === 0) session.say(`Nothing to delete for ${text}.`);
+    else if (options.delete) session.say(`Deleted ${count} snapshots of ${text}...`);
+    else session.say(`${count} snapshot(s) of ${text} would be deleted. Pass --delete to do it.`);
+  }
+  await writer.commit({ signal });
 }
 
 async function sourcesOf(

@@ -32,7 +32,9 @@ export function snapshotPinCommand(parent: Command, session: Session): void {
       for (const snapshot of chosen.values()) {
         const text = `snapshot at ${formatTimestamp(snapshot.startedAtNs)} of ${sourceText(snapshot)}`;
         const pinned = await pinSnapshot(writer, snapshot, { add, remove, signal });
-        session.say(pinned === snapshot ? `No change for ${text}` : `Updating ${text}`);
+        // Kopia keeps the new id to itself; whoever pins by id needs it.
+        if (pinned === snapshot) session.say(`No change for ${text}`);
+        else session.say(`Updating ${text}\n  ${snapshot.id} is now ${pinned.id}`);
       }
       await writer.commit({ signal });
     });
