@@ -80,6 +80,7 @@ export {
   readMaintenanceParameters,
   writeMaintenanceParameters,
 } from "./maintenance/parameters.ts";
+export { shortPackShare } from "./maintenance/rewrite-short-packs.ts";
 export {
   type CollectGarbage,
   type CollectionFigures,

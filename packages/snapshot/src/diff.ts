@@ -6,7 +6,7 @@
 import { FormatError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
-import { type ObjectSource, readDirectory, shownEntry } from "./tree.ts";
+import { defaultMaxDepth, type ObjectSource, readDirectory, shownEntry } from "./tree.ts";
 
 /** What of an entry differs besides its data. */
 export type ChangedAttribute = "mode" | "size" | "modified" | "uid" | "gid";
@@ -49,19 +49,16 @@ export async function* diffTrees(
     const difference = compare(pair);
     if (difference) yield difference;
     if (difference?.isSameObject === false && isPairOfDirectories(pair)) {
-      if (open.length > maxDepth) throw tooDeep(pair);
+      if (open.length > defaultMaxDepth) throw tooDeep(pair);
       open.push((await childrenOf(repository, pair, options)).values());
     }
   }
 }
 
-/** The deepest path of a Linux system call has 2,048 parts. */
-const maxDepth = 1024;
-
 function tooDeep({ path }: Pair): FormatError {
   return new FormatError(
     "DM_TREE_TOO_DEEP",
-    `more than ${maxDepth} directories within each other`,
+    `more than ${defaultMaxDepth} directories within each other`,
     {
       path,
     },

@@ -29,7 +29,8 @@ export interface WalkOptions extends CallOptions {
   readonly onDamaged?: ((item: TreeItem, error: DmError) => void) | undefined;
 }
 
-const defaultMaxDepth = 1024;
+/** Directories within each other; more are a sign of damage. */
+export const defaultMaxDepth = 1024;
 
 /** Longest directory stream that is read, about three million entries. Also what a string can hold. */
 const maxDirectoryBytes = 500 << 20;

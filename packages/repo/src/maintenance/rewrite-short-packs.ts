@@ -11,7 +11,8 @@ import type { Repository } from "../repository.ts";
 import type { WriteSession } from "../write-session.ts";
 import { msToNs, type SafetyParameters } from "./safety.ts";
 
-const shortPackShare = 0.6;
+/** A pack with less than this share of the greatest pack size in use is short. */
+export const shortPackShare = 0.6;
 
 /**
  * Ids of contents to rewrite, those of one pack together. Pure.

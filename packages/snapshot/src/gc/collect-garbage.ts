@@ -10,6 +10,7 @@ import {
   contentIdPrefix,
   type IndexEntry,
   type Repository,
+  safetyParameters,
   type WriteSession,
 } from "@dm/repo";
 import { listSnapshots } from "../snapshots.ts";
@@ -26,7 +27,6 @@ export interface CollectGarbageOptions extends LiveContentsOptions {
   readonly onGarbage?: ((entry: IndexEntry) => void) | undefined;
 }
 
-const defaultMinAgeMs = 24 * 3_600_000;
 /** About 25 MiB of entries. */
 const maxUnflushedEntries = 2 ** 16;
 const manifestPrefix = "m";
@@ -44,7 +44,7 @@ export async function collectGarbage(
   repository: Repository,
   options: CollectGarbageOptions = {},
 ): Promise<CollectionFigures> {
-  const { dryRun = false, minAgeMs = defaultMinAgeMs, signal } = options;
+  const { dryRun = false, minAgeMs = safetyParameters.full.garbageMinAgeMs, signal } = options;
   if (repository.readOnly && !dryRun)
     throw new AccessError("DM_REPOSITORY_READ_ONLY", "the repository is open for reading only");
   const startedAtNs = options.startedAtNs ?? repository.clock.nowNs();

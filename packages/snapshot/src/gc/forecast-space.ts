@@ -11,6 +11,7 @@ import {
   readMaintenanceParameters,
   readSchedule,
   safetyParameters,
+  shortPackShare,
 } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { collectGarbage } from "./collect-garbage.ts";
@@ -40,8 +41,6 @@ export interface SpaceForecast {
   readonly inSharedPacks: Amount;
   readonly forecast: Forecast;
 }
-
-const shortPackShare = 0.6;
 
 /**
  * Foretells what coming full maintenance gives back. As costly as a collection of garbage.

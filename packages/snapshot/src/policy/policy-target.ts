@@ -8,6 +8,7 @@ import type { SnapshotSource } from "../snapshot-codec.ts";
 /** Empty parts widen it: without a path a user's, without a user a host's, without a host everybody's. */
 export type PolicyTarget = SnapshotSource;
 
+/** Everybody's: what it defines, all others inherit. */
 export const globalPolicyTarget: PolicyTarget = { host: "", userName: "", path: "" };
 
 /** Labels of the manifest of a target's policy. */
@@ -20,6 +21,7 @@ export function policyLabels({ host, path, userName }: PolicyTarget): Record<str
   return { type: "policy", policyType: "global" };
 }
 
+/** The reverse of {@link policyLabels}; labels that are missing are empty parts. */
 export function targetOfLabels(labels: Readonly<Record<string, string>>): PolicyTarget {
   return {
     host: labels["hostname"] ?? "",

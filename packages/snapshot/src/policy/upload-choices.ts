@@ -67,6 +67,7 @@ export interface IgnoredErrors {
   readonly unknownTypes: boolean;
 }
 
+/** What a policy leaves unset: errors of files and directories count, entries of unknown types do not. */
 export function ignoredErrorsOf({ errorHandling }: Policy): IgnoredErrors {
   return {
     files: errorHandling.ignoreFileErrors ?? false,

@@ -15,6 +15,13 @@ interface Head {
   readonly seed: string;
 }
 
+/**
+ * What verifications have read. Hand it to `verifySnapshots`, and append what `takeUnwritten` answers to a file.
+ * @example
+ * const proofs = new ReadProofs(toHex(repository.uniqueId), toHex(repository.randomBytes(8)));
+ * await verifySnapshots(repository, snapshots, { proofs });
+ * await appendFile("proofs", proofs.takeUnwritten());
+ */
 export class ReadProofs {
   /** Unique id of the repository, hexadecimal. */
   readonly repositoryId: string;
