@@ -94,6 +94,14 @@ export function parsePercent(text: string): number {
   return percent;
 }
 
+/** A percentage that need not be whole. */
+export function parseShare(text: string): number {
+  const percent = Number(text);
+  if (text.trim() === "" || !(percent >= 0 && percent <= 100))
+    throw new UsageError(`not a percentage: ${text}`);
+  return percent;
+}
+
 /** `2006-01-02 15:04:05 MST` in the local zone; with milliseconds on request. */
 export function formatTimestamp(
   ns: bigint,

@@ -2,6 +2,7 @@
  * What `dm maintenance run --dry-run` prints: what is garbage, when its space comes back, and why not sooner.
  * @module
  */
+import { shortPackShare } from "@dm/repo";
 import type { Amount, SpaceForecast } from "@dm/snapshot";
 import type { Session } from "../session.ts";
 import { formatBytes, formatTimestamp } from "../text.ts";
@@ -12,7 +13,7 @@ export function forecastText(session: Session, space: SpaceForecast): string {
   const contents = (count: number, bytes: number): string => `${count} contents (${size(bytes)})`;
   const packs = ({ bytes, count }: Amount): string => `${size(bytes)} in ${count} packs`;
   const when = (ns: bigint | undefined): string =>
-    ns === undefined ? "not in the next 40 full runs" : formatTimestamp(ns);
+    ns === undefined ? `not in the next ${forecast.runs.length} full runs` : formatTimestamp(ns);
   const [first] = forecast.runs;
   const unmarked = c.unreferencedContentCount - marked.count;
   const lines = [
@@ -48,7 +49,7 @@ export function forecastText(session: Session, space: SpaceForecast): string {
   }
   if (inSharedPacks.count > 0) {
     lines.push(
-      `  not foreseen: ${packs(inSharedPacks)}; more than 60 % of each is something else, and rewriting begins below that`,
+      `  not foreseen: ${packs(inSharedPacks)}; more than ${shortPackShare * 100} % of each is something else, and rewriting begins below that`,
     );
   }
   lines.push("--safety none does all of it at once; only while nobody else uses the repository.");

@@ -25,7 +25,7 @@ import { LossError, UsageError } from "../io.ts";
 import { hidden, repeatable } from "../options.ts";
 import type { Session } from "../session.ts";
 import { parseSource, parseTags, sourceText } from "../snapshot-text.ts";
-import { goJson, parseCount, parseDuration, parseTimestamp } from "../text.ts";
+import { goJson, parseCount, parseDuration, parseShare, parseTimestamp } from "../text.ts";
 import { UploadLine } from "../upload-line.ts";
 
 interface CreateOptions {
@@ -297,11 +297,4 @@ async function printSnapshot(
     );
   if (failedCount > 0)
     throw new LossError(`Found ${failedCount} fatal error(s) while snapshotting ${name}.`);
-}
-
-function parseShare(text: string): number {
-  const percent = Number(text);
-  if (text.trim() === "" || !(percent >= 0 && percent <= 100))
-    throw new UsageError(`not a percentage: ${text}`);
-  return percent;
 }

@@ -15,7 +15,6 @@ import {
   verifySnapshots,
 } from "@dm/snapshot";
 import type { Command } from "commander";
-import { UsageError } from "../io.ts";
 import { hidden, repeatable } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { ProofFile } from "../proof-file.ts";
@@ -28,6 +27,7 @@ import {
   parseCount,
   parseDuration,
   parsePositive,
+  parseShare,
 } from "../text.ts";
 
 interface VerifyOptions {
@@ -229,11 +229,4 @@ function findingText(
 ): string {
   const place = path === "" ? "" : `/${path}`;
   return `${names.get(snapshotId) ?? snapshotId}${place}: ${error.message} [${error.code}]`;
-}
-
-function parseShare(text: string): number {
-  const percent = Number(text);
-  if (text.trim() === "" || !(percent >= 0 && percent <= 100))
-    throw new UsageError(`not a percentage: ${text}`);
-  return percent;
 }
