@@ -210,6 +210,20 @@ it("expiry is followed by the maintenance that is due, a look at what would expi
   expect(err).toContain("Finished full maintenance.");
 });
 
+it("a dry run of maintenance tells what is garbage, and changes nothing", async () => {
+  const quiet = "--no-auto-maintenance";
+  await home.ok(`${quiet} snapshot create ${tree}`);
+  const dryRun = async (): Promise<string> =>
+    (await home.ok("maintenance run --dry-run --safety none")).out;
+  expect(await dryRun()).toMatch(/garbage: +0 contents[\s\S]*No space to come back/);
+  await home.ok(`${quiet} snapshot delete ${(await listed())[0]!.id} --delete`);
+  const told = await dryRun();
+  expect(told).toMatch(
+    /in use: +0 contents[\s\S]*garbage: +[1-9]\d* contents[\s\S]*Coming full runs:/,
+  );
+  expect(await dryRun()).toMatch(/of which 0 are marked as deleted already/);
+});
+
 it("a snapshot that is pinned later gets a new id, which is said", async () => {
   await home.ok(`snapshot create ${tree}`);
   const [before] = await listed();
