@@ -204,6 +204,20 @@ describe("several snapshots", () => {
     const all = await verifySnapshots(repository, [snapshot]);
     expect([all.findings.length, all.isCutOff]).toEqual([50, false]);
   });
+
+  it("that were not looked at any more may be damaged, too", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const rootWith = async (digit: string) => {
+      const gone = { name: "gone", type: "d", objectId: `k${digit.repeat(32)}` } as const;
+      return snapshotIn(session, await directoryIn(session, "r", [entryOf(gone)]));
+    };
+    const snapshots = [await rootWith("1"), await rootWith("2")];
+    await session.commit();
+    const report = await verifySnapshots(repository, snapshots, { maxErrors: 1, parallel: 1 });
+    expect([report.findings.length, report.isCutOff]).toEqual([1, true]);
+    expect([...report.damagedSnapshots]).toEqual(snapshots.map(({ id }) => id));
+  });
 });
 
 describe("proofs", () => {

@@ -301,9 +301,16 @@ class Run {
       if (before !== undefined) return before;
       // Also the answer for a directory that contains itself.
       known.set(objectId, false);
-      const { entries } = await readDirectory(this.#repository, entry, this.#options);
-      for (const child of entries) {
-        if (!(await holdsDamage(child))) continue;
+      try {
+        const { entries } = await readDirectory(this.#repository, entry, this.#options);
+        for (const child of entries) {
+          if (!(await holdsDamage(child))) continue;
+          known.set(objectId, true);
+          return true;
+        }
+      } catch (error) {
+        // A run that was cut off has not looked at every directory.
+        if (!isDamage(error)) throw error;
         known.set(objectId, true);
         return true;
       }
