@@ -42,6 +42,20 @@ export interface SnapshotStats {
   readonly unknownMembers?: readonly RawMember[] | undefined;
 }
 
+/** Of a snapshot for which nothing was read yet. */
+export const emptyStats: SnapshotStats = {
+  totalSize: 0,
+  excludedTotalSize: 0,
+  fileCount: 0,
+  cachedFiles: 0,
+  nonCachedFiles: 0,
+  dirCount: 0,
+  excludedFileCount: 0,
+  excludedDirCount: 0,
+  ignoredErrorCount: 0,
+  errorCount: 0,
+};
+
 export interface Snapshot {
   /** Of its manifest; not part of the payload. Another one after an edit. */
   readonly id: string;

@@ -19,7 +19,7 @@ import {
   partBytesOf,
   splitterOf,
 } from "../policy/upload-choices.ts";
-import type { SnapshotStats } from "../snapshot-codec.ts";
+import { emptyStats, type SnapshotStats } from "../snapshot-codec.ts";
 import type {
   SourceDirectory,
   SourceEntry,
@@ -93,18 +93,7 @@ export class TreeUpload {
   #incompleteReason: IncompleteReason | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #root: { readonly open: OpenDirectory; readonly isFile: boolean } | undefined;
-  readonly stats: Mutable<SnapshotStats> = {
-    totalSize: 0,
-    excludedTotalSize: 0,
-    fileCount: 0,
-    cachedFiles: 0,
-    nonCachedFiles: 0,
-    dirCount: 0,
-    excludedFileCount: 0,
-    excludedDirCount: 0,
-    ignoredErrorCount: 0,
-    errorCount: 0,
-  };
+  readonly stats: Mutable<SnapshotStats> = { ...emptyStats };
 
   constructor(options: TreeUploadOptions) {
     this.#options = options;

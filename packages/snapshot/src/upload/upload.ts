@@ -11,7 +11,7 @@ import { putSnapshot } from "../edit.ts";
 import { expireSnapshots } from "../policy/expire.ts";
 import { type PolicyTree, policyTree } from "../policy/policy-tree.ts";
 import { parallelFileReadsOf } from "../policy/upload-choices.ts";
-import type { Snapshot, SnapshotSource, SnapshotStats } from "../snapshot-codec.ts";
+import { emptyStats, type Snapshot, type SnapshotSource } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import type { SourceEntry } from "../source/source-entry.ts";
 import { isDamage } from "../tree.ts";
@@ -263,19 +263,6 @@ class Checkpoints {
     await this.#done;
   }
 }
-
-const emptyStats: SnapshotStats = {
-  totalSize: 0,
-  excludedTotalSize: 0,
-  fileCount: 0,
-  cachedFiles: 0,
-  nonCachedFiles: 0,
-  dirCount: 0,
-  excludedFileCount: 0,
-  excludedDirCount: 0,
-  ignoredErrorCount: 0,
-  errorCount: 0,
-};
 
 const emptySnapshot: Snapshot = {
   id: "",
