@@ -53,8 +53,19 @@ export interface AttributeOutcome {
 /** Bits that would make a program run as somebody else than the snapshot says, once its owner is lost. */
 const setIdBits = 0o6000;
 
-/** A time that Node sets itself is a number of seconds in a double: it is off by less than this. */
+/** A time that Node sets itself is a number of seconds in a double: it is off by no more than this. */
 const doubleToleranceNs = 2_000n;
+
+/** Whether a time is the one that was to be set, as near as this system sets times. */
+export function isSetTime(
+  foundNs: bigint,
+  wantedNs: bigint,
+  { backend }: Pick<Posix, "backend">,
+): boolean {
+  const toleranceNs = backend === "none" ? doubleToleranceNs : 0n;
+  const apartNs = foundNs - wantedNs;
+  return apartNs <= toleranceNs && apartNs >= -toleranceNs;
+}
 
 /** Sets the attributes of an open file or directory; `path` leads to it, for its times. */
 export function setAttributes(
@@ -169,11 +180,7 @@ function compare(
     const wantedOwner = `${wanted.uid}:${wanted.gid}`;
     if (owner !== wantedOwner) differences.push(`its owner is ${owner}, not ${wantedOwner}`);
   }
-  if (hasTime(wanted, settings)) {
-    const off = stat.mtimeNs - wanted.modifiedAtNs;
-    const tolerance = posix.backend === "none" ? doubleToleranceNs : 0n;
-    if (off > tolerance || off < -tolerance)
-      differences.push(`its time is ${stat.mtimeNs} ns since 1970, not ${wanted.modifiedAtNs}`);
-  }
+  if (hasTime(wanted, settings) && !isSetTime(stat.mtimeNs, wanted.modifiedAtNs, posix))
+    differences.push(`its time is ${stat.mtimeNs} ns since 1970, not ${wanted.modifiedAtNs}`);
   return differences;
 }

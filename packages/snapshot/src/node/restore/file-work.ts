@@ -24,6 +24,7 @@ import {
   type AttributeOutcome,
   type AttributeSettings,
   type Attributes,
+  isSetTime,
   setAttributes,
   setLinkAttributes,
 } from "./attributes.ts";
@@ -108,7 +109,7 @@ function restoreFile(
   reader: PieceReader,
   posix: Posix,
 ): EntryOutcome {
-  if (isLeft(work, settings)) return { status: "skipped" };
+  if (isLeft(work, settings, posix)) return { status: "skipped" };
   const file = createFile(work, settings, posix);
   try {
     writePieces({ ...work, fd: file.fd }, loaded, settings, reader);
@@ -130,7 +131,7 @@ export interface FileInProgress {
  * Whether a file or link stays as it is.
  * @throws {ConflictError} `DM_RESTORE_TARGET_CONFLICT` when what is there is not to be overwritten
  */
-export function isLeft(work: EntryWork, settings: WorkSettings): boolean {
+export function isLeft(work: EntryWork, settings: WorkSettings, posix: Posix): boolean {
   checkGuard(work.directory.guard);
   if (work.directory.isFresh) return false;
   const stat = lstatSync(work.directory.prefix + work.name, {
@@ -139,9 +140,8 @@ export function isLeft(work: EntryWork, settings: WorkSettings): boolean {
   });
   if (stat === undefined) return false;
   if (work.type === "s" ? stat.isSymbolicLink() : stat.isFile()) {
-    if (settings.skipExisting && isSame(stat, work, sameTimeNs)) return true;
-    const isDone = work.type === "f" && isSame(stat, work, 1n) && hasMode(stat, work, settings);
-    if (settings.resume && isDone) return true;
+    if (settings.skipExisting && isSame(stat, work)) return true;
+    if (settings.resume && work.type === "f" && isDone(stat, work, settings, posix)) return true;
   }
   if (stat.isSymbolicLink()) {
     if (settings.overwriteSymlinks) return false;
@@ -155,14 +155,25 @@ export function isLeft(work: EntryWork, settings: WorkSettings): boolean {
 }
 
 /** Links count as the same wherever they lead, as for kopia. */
-function isSame(stat: BigIntStats, work: EntryWork, withinNs: bigint): boolean {
+function isSame(stat: BigIntStats, work: EntryWork): boolean {
   if (work.type === "s") return true;
   const apart = stat.mtimeNs - work.modifiedAtNs;
-  return Number(stat.size) === work.sizeBytes && apart < withinNs && apart > -withinNs;
+  return Number(stat.size) === work.sizeBytes && apart < sameTimeNs && apart > -sameTimeNs;
 }
 
-const hasMode = (stat: BigIntStats, { mode }: EntryWork, settings: WorkSettings): boolean =>
-  settings.skipPermissions || (Number(stat.mode) & 0o7777) === mode;
+/** A file as an earlier run has finished it. */
+function isDone(
+  { mode, mtimeNs, size }: BigIntStats,
+  work: EntryWork,
+  { skipPermissions }: WorkSettings,
+  posix: Posix,
+): boolean {
+  return (
+    Number(size) === work.sizeBytes &&
+    isSetTime(mtimeNs, work.modifiedAtNs, posix) &&
+    (skipPermissions || (Number(mode) & 0o7777) === work.mode)
+  );
+}
 
 export function createFile(work: EntryWork, settings: WorkSettings, posix: Posix): FileInProgress {
   checkGuard(work.directory.guard);
@@ -262,7 +273,7 @@ function restoreLink(
   reader: PieceReader,
   posix: Posix,
 ): EntryOutcome {
-  if (isLeft(work, settings)) return { status: "skipped" };
+  if (isLeft(work, settings, posix)) return { status: "skipped" };
   const target = Buffer.concat(work.pieces.map((piece) => reader.plaintext(loaded, piece)));
   if (target.includes(0)) {
     throw new PieceFailure({

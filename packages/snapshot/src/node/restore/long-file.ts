@@ -51,7 +51,7 @@ export async function restoreLongFile(
   const { signal } = queue;
   let file: FileInProgress;
   try {
-    if (isLeft(work, settings)) {
+    if (isLeft(work, settings, posix)) {
       settled({ status: "skipped" });
       return;
     }

@@ -266,9 +266,10 @@ class TreeRestore {
   }
 
   #link(linkId: string, task: Task): void {
+    const { posix, settings } = this.#parts;
     const work = workOf(task);
     try {
-      if (isLeft(work, this.#parts.settings)) this.#settle(task, { status: "skipped" });
+      if (isLeft(work, settings, posix)) this.#settle(task, { status: "skipped" });
       else if (this.#hardLinks.link(linkId, task, this.#root.open))
         this.#settle(task, { status: "restored", isOwnerLost: false });
       else this.#later.push(task);
@@ -338,9 +339,10 @@ class TreeRestore {
 
   #isWanted(task: Task): boolean {
     if (task.directory.open.isFresh) return true;
+    const { posix, settings } = this.#parts;
     const work = workOf(task);
     try {
-      if (!isLeft(work, this.#parts.settings)) return true;
+      if (!isLeft(work, settings, posix)) return true;
       this.#settle(task, { status: "skipped" });
     } catch (error) {
       this.#settle(task, {
