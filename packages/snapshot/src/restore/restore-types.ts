@@ -40,7 +40,7 @@ export interface RestoreOptions extends CallOptions {
   readonly workers?: number | undefined;
   /** Groups of files under way at once; 4 by default. */
   readonly parallel?: number | undefined;
-  /** Bytes that were read and not yet written; 64 MiB by default. A single longer content goes alone. */
+  /** Bytes that were read and not yet written; 32 MiB by default. A single longer content goes alone. */
   readonly maxInFlightBytes?: number | undefined;
   /** Told after each group of files; keep it cheap. */
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
