@@ -12,11 +12,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { utf8Encode } from "@dm/core";
 import type { Repository, WriteSession } from "@dm/repo";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DirectoryEntry } from "../src/index.ts";
-import { archiveFormatOf, restoreArchive } from "../src/node/index.ts";
+import { archiveFormatOf, restoreArchive, streamArchive } from "../src/node/index.ts";
 import { directoryIn, fileIn, newRepository } from "./new-repository.ts";
 
 let folder: string;
@@ -159,6 +160,42 @@ describe("what cannot be archived", () => {
     expect(names.filter((name) => name !== "").sort()).toEqual(["a\\\\b", "gone/", "good"]);
   });
 
+  it("is a directory with a name that zip takes for a drive's, too", async () => {
+    const { entry, repository } = await withRepository(async (session) => {
+      const good = await fileIn(session, "good", utf8Encode("x"));
+      return directoryIn(session, "root", [await directoryIn(session, "C:", [good]), good]);
+    });
+    const report = await restoreArchive(repository, entry, join(folder, "a.zip"));
+    expect(report).toMatchObject({ filesDone: 1, directoriesDone: 1 });
+    expect(report.losses.map(({ code, path }) => `${path} ${code}`)).toEqual([
+      "C: DM_RESTORE_NAME_REFUSED",
+      "C:/good DM_RESTORE_NAME_REFUSED",
+    ]);
+  });
+
+  it.each(["tar", "zip"])(
+    "is a file of parts with another size than its entry's: %s",
+    async (format) => {
+      const { repository } = await newRepository();
+      await using session = await repository.openWriteSession();
+      const inParts = await fileIn(session, "file", big);
+      const whole = await fileIn(session, "good", utf8Encode("x"));
+      const rootWith = (sizeBytes: number): Promise<DirectoryEntry> =>
+        directoryIn(session, "root", [{ ...inParts, sizeBytes }, whole]);
+      const [short, long] = [await rootWith(5_000_000), await rootWith(10_000_000)];
+      await session.commit();
+      const path = join(folder, `a.${format}`);
+      const report = await restoreArchive(repository, short, path);
+      expect(report.losses).toMatchObject([{ path: "file", code: "DM_ENTRY_SIZE_MISMATCH" }]);
+      expect(report.filesDone).toBe(1);
+      rmSync(path);
+      await expect(restoreArchive(repository, long, path)).rejects.toMatchObject({
+        code: "DM_ENTRY_SIZE_MISMATCH",
+      });
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
   it("is thrown for a long file, and leaves nothing", async () => {
     for (const name of ["a.tar", "a.tgz", "a.zip"]) {
       const { entry, repository, store } = await withRepository(async (session) =>
@@ -189,6 +226,31 @@ describe("what cannot be archived", () => {
     );
   });
 });
+
+it.each(["tar", "tgz", "zip", "zip-nocompress"] as const)(
+  "ends when its output does, in the midst of a long file: %s",
+  async (format) => {
+    // Longer than all that the streams on the way hold.
+    const long = new Uint8Array(40 << 20);
+    for (let at = 0, state = 1; at < long.length; at++) {
+      state = (state * 1_103_515_245 + 12_345) & 0x7fff_ffff;
+      long[at] = state >> 16;
+    }
+    const { entry, repository } = await withRepository(async (session) =>
+      directoryIn(session, "root", [await fileIn(session, "long", long)]),
+    );
+    let bytes = 0;
+    const output = new Writable({
+      write(chunk: Uint8Array, _encoding, done) {
+        bytes += chunk.length;
+        done(bytes > 100_000 ? new Error("the output is full") : null);
+      },
+    });
+    await expect(streamArchive(repository, entry, output, { format })).rejects.toThrow(
+      "the output is full",
+    );
+  },
+);
 
 async function entryOfBig(repository: Repository, root: DirectoryEntry): Promise<DirectoryEntry> {
   const { findEntry } = await import("../src/index.ts");

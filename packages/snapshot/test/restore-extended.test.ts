@@ -1,10 +1,18 @@
 // What a snapshot with extended metadata kept comes back: attributes of files and directories, and names of one file as hard
 // links, across directories and groups; what does not fit together is restored by itself.
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { utf8Encode } from "@dm/core";
 import type { Repository, WriteSession } from "@dm/repo";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { encodeExtendedMetadata } from "../src/extended-metadata.ts";
 import type { DirectoryEntry } from "../src/index.ts";
 import { loadPosix, restoreTree } from "../src/node/index.ts";
@@ -92,6 +100,33 @@ it.skipIf(posix.backend === "none")("lists an attribute that the system refuses"
   expect(posix.readAttributes(join(target, "f"))).toContainEqual(user("good", "y"));
   expect(readFileSync(join(target, "g"), "utf8")).toBe("kept");
 });
+
+it.skipIf(process.platform !== "linux")(
+  "does not keep a directory open for each of many names of one file",
+  async () => {
+    const linked = { attributes: [], linkId: "17" };
+    const { entry, repository } = await made(async (session) => {
+      const first = await file(session, "name", "data", linked);
+      const directories: DirectoryEntry[] = [];
+      for (let index = 0; index < 600; index++) {
+        const entries = [{ ...first, name: `name ${index}` }];
+        directories.push({ ...(await directoryIn(session, `${index}`, entries)), ...mine });
+      }
+      return directoryIn(session, "root", directories);
+    });
+    let openAtMost = 0;
+    const { openObject } = repository;
+    vi.spyOn(repository, "openObject").mockImplementation((...parameters) => {
+      openAtMost = Math.max(openAtMost, readdirSync("/proc/self/fd").length);
+      return openObject.apply(repository, parameters);
+    });
+    const report = await restoreTree(repository, entry, target);
+    expect(report).toMatchObject({ losses: [], filesDone: 600 });
+    expect(lstatSync(join(target, "0/name 0")).nlink).toBe(600);
+    expect(openAtMost).toBeGreaterThan(0);
+    expect(openAtMost).toBeLessThan(400);
+  },
+);
 
 it("makes names of one file links, wherever they are", async () => {
   const linked = { attributes: [], linkId: "17" };

@@ -1,10 +1,13 @@
 // The pure parts of a restore: which ranges of packs are read for a group of contents, how bytes under way are bounded, and
 // the book that is kept of counts and losses.
+import type { Repository } from "@dm/repo";
 import { describe, expect, it } from "vitest";
 import { ByteBudget } from "../src/node/restore/byte-budget.ts";
+import { piecesOfEntry } from "../src/node/restore/load-contents.ts";
 import { WorkQueue } from "../src/node/restore/work-queue.ts";
 import { RestoreLedger } from "../src/restore/ledger.ts";
 import { planReads } from "../src/restore/read-plan.ts";
+import { entryOf } from "./made-up.ts";
 import { fc } from "./property.ts";
 
 const place = (
@@ -128,6 +131,16 @@ describe("WorkQueue", () => {
     expect(told).toEqual(["first", "second", "third"]);
     expect(() => queue.signal.throwIfAborted()).toThrow("broken");
   });
+
+  it("fails with whoever is told of an end, and settles all the same", async () => {
+    const queue = new WorkQueue({ parallel: 1, maxInFlightBytes: 10, signal: undefined });
+    const ended = (): never => {
+      throw new Error("told in vain");
+    };
+    await queue.start(1, async () => {}, ended);
+    await queue.settle();
+    expect(() => queue.signal.throwIfAborted()).toThrow("told in vain");
+  });
 });
 
 describe("RestoreLedger", () => {
@@ -143,4 +156,15 @@ describe("RestoreLedger", () => {
     expect(losses[0]!.path < losses[1]!.path).toBe(true);
     expect(notices).toEqual([expect.stringContaining("the owner of 3 entries"), "twice"]);
   });
+});
+
+it("an index that contains itself has no pieces", async () => {
+  const objectParts = async (objectId: string): Promise<object> => [
+    { start: 0, length: 10, objectId },
+  ];
+  const found = await piecesOfEntry(
+    { objectParts } as unknown as Repository,
+    entryOf({ name: "f", sizeBytes: 10, objectId: `Ix${"0".repeat(32)}` }),
+  );
+  expect(found).toMatchObject({ code: "DM_INDIRECT_INVALID" });
 });

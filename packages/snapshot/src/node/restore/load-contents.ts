@@ -9,6 +9,7 @@ import type { DirectoryEntry } from "../../directory-entry.ts";
 import { type PackRange, planReads } from "../../restore/read-plan.ts";
 import { isDamage } from "../../tree.ts";
 import type { LoadedContent, LoadedContents, Piece } from "./contents.ts";
+import type { Failure } from "./failures.ts";
 
 /** A piece by the id of its content, before the contents of a group are numbered. */
 export interface NamedPiece extends Omit<Piece, "content"> {
@@ -18,12 +19,16 @@ export interface NamedPiece extends Omit<Piece, "content"> {
 /** Reads of one group at once. */
 const readsAtOnce = 4;
 
+/** Indexes within indexes; only an object that contains itself has more. */
+const maxNesting = 20;
+
 /** The contents that an object of this length consists of, in order. Errors as `Repository.openObject`. */
 export async function* piecesOf(
   repository: Repository,
   objectId: string,
   length: number | undefined,
   options: CallOptions = {},
+  nesting = 0,
 ): AsyncGenerator<NamedPiece> {
   const id = parseObjectId(objectId);
   if (id.indirection === 0 && id.contentId !== undefined) {
@@ -31,10 +36,36 @@ export async function* piecesOf(
     yield { contentId, start: 0, length, isCompressed };
     return;
   }
+  if (nesting > maxNesting) {
+    throw new FormatError(
+      "DM_INDIRECT_INVALID",
+      `index of object ${objectId}: it contains itself`,
+      { objectId },
+    );
+  }
   for (const part of await repository.objectParts(objectId, options)) {
     if (part.length === 0) continue;
-    for await (const piece of piecesOf(repository, part.objectId, part.length, options))
-      yield { ...piece, start: part.start + piece.start };
+    const within = piecesOf(repository, part.objectId, part.length, options, nesting + 1);
+    for await (const piece of within) yield { ...piece, start: part.start + piece.start };
+  }
+}
+
+/** The pieces of a file or link that goes with a group, or why there are none. */
+export async function piecesOfEntry(
+  repository: Repository,
+  entry: DirectoryEntry,
+  options: CallOptions = {},
+): Promise<readonly NamedPiece[] | Failure> {
+  const length = entry.type === "s" ? undefined : entry.sizeBytes;
+  const pieces: NamedPiece[] = [];
+  try {
+    for await (const piece of piecesOf(repository, entry.objectId, length, options))
+      pieces.push(piece);
+    if (length !== undefined) checkObjectLength(entry, pieces.at(-1));
+    return pieces;
+  } catch (error) {
+    if (isDamage(error)) return { code: error.code, reason: error.message };
+    throw error;
   }
 }
 

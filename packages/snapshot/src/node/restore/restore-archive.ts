@@ -126,20 +126,24 @@ async function addItem(
     ledger.lose(item.path, failure.code, failure.reason);
     return;
   }
-  if (entry.type === "d") {
-    if (!isRoot) await archive.addDirectory(item.path, entry);
-    ledger.directories += 1;
-    return;
-  }
-  if (entry.type !== "f" && entry.type !== "s") {
+  if (entry.type !== "d" && entry.type !== "f" && entry.type !== "s") {
     const reason = `entries of type ${JSON.stringify(entry.type)} are not known here`;
     ledger.lose(item.path, "DM_RESTORE_TYPE_UNKNOWN", reason);
+    return;
+  }
+  if (entry.type === "d" && isRoot) {
+    ledger.directories += 1;
     return;
   }
   const name = isRoot ? basename(root.name) || "file" : item.path;
   const refused = archive.refused(name);
   if (refused !== undefined) {
     ledger.lose(item.path, "DM_RESTORE_NAME_REFUSED", refused);
+    return;
+  }
+  if (entry.type === "d") {
+    await archive.addDirectory(name, entry);
+    ledger.directories += 1;
     return;
   }
   if (entry.type === "s") {
@@ -253,13 +257,14 @@ function zipArchive(compress: boolean): Archive {
   const zip = new ZipFile();
   const bytes = new PassThrough();
   zip.outputStream.pipe(bytes);
-  const failed = new Promise<never>((_, reject) => {
-    zip.on("error", (error) => {
-      bytes.destroy(error as Error);
-      reject(error as Error);
-    });
-  });
+  const { promise: failed, reject } = Promise.withResolvers<never>();
   failed.catch(() => {});
+  const fail = (error: unknown): void => {
+    bytes.destroy(error as Error);
+    // Nobody takes the bytes of the entry under way any longer: it would wait for ever.
+    reject(error);
+  };
+  zip.on("error", fail);
   const optionsOf = (entry: DirectoryEntry): { mtime: Date; mode: number } => {
     const ms = Number(entry.modifiedAtNs / 1_000_000n);
     return {
@@ -277,7 +282,11 @@ function zipArchive(compress: boolean): Archive {
     const stream = Readable.from(data, { objectMode: false });
     const options = { ...optionsOf(entry), compress: isCompressed, size };
     zip.addReadStream(stream, path, options);
-    await Promise.race([finished(stream), failed]);
+    try {
+      await Promise.race([finished(stream), failed]);
+    } finally {
+      stream.destroy();
+    }
   };
   return {
     bytes,
@@ -289,8 +298,6 @@ function zipArchive(compress: boolean): Archive {
     addFile: (path, entry, data) => add(path, entry, data, entry.sizeBytes, compress),
     addLink: (path, entry, target) => add(path, entry, [target], target.length, false),
     end: () => zip.end(),
-    abort: (error) => {
-      bytes.destroy(error as Error);
-    },
+    abort: fail,
   };
 }

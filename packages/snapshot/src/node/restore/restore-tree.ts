@@ -21,17 +21,11 @@ import { loadPosix } from "../posix/load-posix.ts";
 import type { Posix } from "../posix/posix.ts";
 import { Directories, type DirectoryInProgress } from "./directories.ts";
 import { type Executor, inPlaceExecutor } from "./executor.ts";
-import { type Failure, failureOf } from "./failures.ts";
+import { failureOf } from "./failures.ts";
 import { linkIdOf, type Task, workOf } from "./file-task.ts";
 import { type EntryOutcome, type EntryWork, isLeft, type WorkSettings } from "./file-work.ts";
 import { HardLinks } from "./hard-links.ts";
-import {
-  checkObjectLength,
-  loadContents,
-  type NamedPiece,
-  numberPieces,
-  piecesOf,
-} from "./load-contents.ts";
+import { loadContents, numberPieces, piecesOfEntry } from "./load-contents.ts";
 import { restoreLongFile } from "./long-file.ts";
 import { WorkQueue } from "./work-queue.ts";
 import { workerExecutor } from "./worker-executor.ts";
@@ -148,6 +142,8 @@ class TreeRestore {
   #root!: DirectoryInProgress;
   #group: Task[] = [];
   #groupBytes = 0;
+  /** Names that wait for the first of their file, each with its directory open. */
+  #waiting = 0;
   /** Restored at the end: names that could not become links, and what found no room while something longer failed. */
   #later: Task[] = [];
   readonly #retried = new Set<Task>();
@@ -202,6 +198,7 @@ class TreeRestore {
   async #settleAll(): Promise<void> {
     await this.#dispatch();
     await this.#queue.settle();
+    this.#waiting = 0;
   }
 
   async #walk(root: DirectoryEntry): Promise<void> {
@@ -253,6 +250,7 @@ class TreeRestore {
     const linkId = this.#linkIdOf(task);
     if (linkId === undefined || this.#hardLinks.isFirst(linkId, task)) await this.#restore(task);
     else if (this.#hardLinks.wait(linkId, task)) this.#link(linkId, task);
+    else if (++this.#waiting >= groupEntries) await this.#settleAll();
   }
 
   /** What is no valid mark is the executor's to complain about, with the attributes. */
@@ -313,10 +311,14 @@ class TreeRestore {
     const { signal } = this.#queue;
     // Nothing is read for what is there already.
     const wanted = tasks.filter((task) => this.#isWanted(task));
-    const pieces = await mapConcurrent(wanted, (task) => this.#piecesOf(task.entry), {
-      concurrency: indexesAtOnce,
-      signal,
-    });
+    const pieces = await mapConcurrent(
+      wanted,
+      (task) => piecesOfEntry(repository, task.entry, { signal }),
+      {
+        concurrency: indexesAtOnce,
+        signal,
+      },
+    );
     const { ids, numbered } = numberPieces(pieces.map((found) => ("code" in found ? [] : found)));
     const loaded = await loadContents(repository, ids, { signal });
     const works = wanted.map((task, index): EntryWork => {
@@ -351,24 +353,6 @@ class TreeRestore {
       });
     }
     return false;
-  }
-
-  /** The pieces of a file or link that goes with a group, or why there are none. */
-  async #piecesOf(entry: DirectoryEntry): Promise<readonly NamedPiece[] | Failure> {
-    const { signal } = this.#queue;
-    const length = entry.type === "s" ? undefined : entry.sizeBytes;
-    try {
-      const pieces: NamedPiece[] = [];
-      for await (const piece of piecesOf(this.#parts.repository, entry.objectId, length, {
-        signal,
-      }))
-        pieces.push(piece);
-      if (length !== undefined) checkObjectLength(entry, pieces.at(-1));
-      return pieces;
-    } catch (error) {
-      if (isDamage(error)) return { code: error.code, reason: error.message };
-      throw error;
-    }
   }
 
   #settle(task: Task, outcome: EntryOutcome): void {

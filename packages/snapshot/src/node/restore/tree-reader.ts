@@ -11,7 +11,14 @@ import { refusedName } from "../../restore/entry-name.ts";
 import { isDamage, walkTree } from "../../tree.ts";
 import { PieceFailure, PieceReader } from "./contents.ts";
 import type { Failure } from "./failures.ts";
-import { loadContents, type NamedPiece, numberPieces, piecesOf } from "./load-contents.ts";
+import {
+  checkObjectLength,
+  loadContents,
+  type NamedPiece,
+  numberPieces,
+  piecesOf,
+  piecesOfEntry,
+} from "./load-contents.ts";
 
 export interface ReadItem {
   /** Relative to the root, which has the empty path. */
@@ -91,7 +98,9 @@ async function loadGroup(
 ): Promise<ReadItem[]> {
   const found: (readonly NamedPiece[] | Failure)[] = [];
   for (const { entry, failure } of group)
-    found.push(failure ?? (await piecesInGroup(repository, entry, options)));
+    found.push(
+      failure ?? (hasPieces(entry) ? await piecesOfEntry(repository, entry, options) : []),
+    );
   const { ids, numbered } = numberPieces(found.map((pieces) => ("code" in pieces ? [] : pieces)));
   const loaded = await loadContents(repository, ids, options);
   return group.map(({ entry, path }, index): ReadItem => {
@@ -110,33 +119,18 @@ async function loadGroup(
 const isLong = ({ sizeBytes, type }: DirectoryEntry): boolean =>
   type !== "d" && sizeBytes > groupBytes;
 
+const hasPieces = (entry: DirectoryEntry): boolean => entry.type !== "d" && !isLong(entry);
+
 function damageOf(error: unknown): Failure {
   if (error instanceof PieceFailure) return error.failure;
   if (isDamage(error)) return { code: error.code, reason: error.message };
   throw error;
 }
 
-async function piecesInGroup(
-  repository: Repository,
-  entry: DirectoryEntry,
-  options: CallOptions,
-): Promise<readonly NamedPiece[] | Failure> {
-  if (entry.type === "d" || isLong(entry)) return [];
-  const { objectId, sizeBytes, type } = entry;
-  const pieces: NamedPiece[] = [];
-  try {
-    const length = type === "s" ? undefined : sizeBytes;
-    for await (const piece of piecesOf(repository, objectId, length, options)) pieces.push(piece);
-    return pieces;
-  } catch (error) {
-    return damageOf(error);
-  }
-}
-
 /** The pieces of a long file, a group of them read ahead. */
 async function* readLong(
   repository: Repository,
-  { objectId, sizeBytes }: DirectoryEntry,
+  entry: DirectoryEntry,
   reader: PieceReader,
   options: CallOptions,
 ): AsyncGenerator<Uint8Array> {
@@ -148,7 +142,9 @@ async function* readLong(
   let ahead: Promise<Uint8Array[]> | undefined;
   let pieces: NamedPiece[] = [];
   let bytes = 0;
-  for await (const piece of piecesOf(repository, objectId, sizeBytes, options)) {
+  let last: NamedPiece | undefined;
+  for await (const piece of piecesOf(repository, entry.objectId, entry.sizeBytes, options)) {
+    last = piece;
     if (pieces.length > 0 && bytes + (piece.length ?? 0) > groupBytes) {
       const current = ahead;
       ahead = load(pieces);
@@ -160,6 +156,7 @@ async function* readLong(
     pieces.push(piece);
     bytes += piece.length ?? 0;
   }
+  checkObjectLength(entry, last);
   if (ahead) yield* await ahead;
   yield* await load(pieces);
 }

@@ -40,7 +40,11 @@ export class WorkQueue {
     const running = this.#run(work).then(() => {
       giveBack();
       leavePlace();
-      ended?.();
+      try {
+        ended?.();
+      } catch (error) {
+        this.fail(error);
+      }
       this.#running.delete(running);
     });
     this.#running.add(running);
