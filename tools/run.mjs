@@ -173,20 +173,31 @@ const resultFile = (path) => join(path, ".vitest/results.json");
 const scriptsOf = (path) =>
   JSON.parse(readFileSync(join(path, "package.json"), "utf8")).scripts ?? {};
 
-/** Adds the result files that every vitest run leaves behind to `total`, and names what was skipped and where. */
+/** Why a test failed, short enough for a line or two. */
+const firstLines = (messages) =>
+  (messages?.[0] ?? "").split("\n").slice(0, 3).join(" | ").slice(0, 500);
+
+/** Adds the result files that every vitest run leaves behind to `total`, and names what was skipped or failed, and where. */
 function countTests(total = { passed: 0, failed: 0, skipped: 0 }) {
   const skipped = new Map();
+  const failed = [];
   for (const path of workspaces()) {
     if (!existsSync(resultFile(path))) continue;
     for (const suite of JSON.parse(readFileSync(resultFile(path), "utf8")).testResults) {
       // A file that cannot be loaded has no tests to count: it is one failure.
       if (suite.status === "failed" && !suite.assertionResults.some((t) => t.status === "failed")) {
         total.failed += 1;
+        failed.push(`${relative(root, suite.name)}: ${firstLines([suite.message])}`);
       }
       for (const test of suite.assertionResults) {
         if (test.status === "passed") total.passed += 1;
-        else if (test.status === "failed") total.failed += 1;
-        else {
+        else if (test.status === "failed") {
+          total.failed += 1;
+          const title = [...test.ancestorTitles, test.title].join(" > ");
+          failed.push(
+            `${relative(root, suite.name)}: ${title}: ${firstLines(test.failureMessages)}`,
+          );
+        } else {
           total.skipped += 1;
           const titles = [...test.ancestorTitles, test.title];
           // One line for all tests of a suite whose own title has the reason.
@@ -200,6 +211,8 @@ function countTests(total = { passed: 0, failed: 0, skipped: 0 }) {
   for (const [where, count] of skipped) {
     say(`SKIPPED ${count} ${count === 1 ? "test" : "tests"} in ${where}`);
   }
+  // Last, so that the end of a log names the failures.
+  for (const failure of failed) say(`FAILED ${failure}`);
   return total;
 }
 
