@@ -19,10 +19,10 @@ export type ManifestWriter = Pick<WriteSession, "deleteManifest" | "putManifest"
  * @example
  * const { id } = putSnapshot(session, snapshot);
  */
-export function putSnapshot(
+export function putSnapshot<S extends Snapshot>(
   session: Pick<WriteSession, "putManifest">,
-  snapshot: Snapshot,
-): Snapshot {
+  snapshot: S,
+): S {
   const labels = snapshotLabels(snapshot.source, snapshot.tags);
   const rawData = encodeSnapshotManifest(snapshot);
   return { ...snapshot, id: session.putManifest(labels, undefined, { rawData }) };

@@ -165,6 +165,7 @@ export { previousSnapshots } from "./upload/previous.ts";
 export type { UploadFailure } from "./upload/tree-upload.ts";
 export {
   maxCheckpointIntervalMs,
+  type UploadedSnapshot,
   type UploadSnapshotOptions,
   uploadSnapshot,
 } from "./upload/upload.ts";

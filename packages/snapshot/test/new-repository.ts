@@ -9,7 +9,7 @@ import {
 } from "../src/index.ts";
 import { directoryBytes, entryOf } from "./made-up.ts";
 
-const deriveKey = async (): Promise<Uint8Array> => new Uint8Array(32).fill(9);
+export const deriveKey = async (): Promise<Uint8Array> => new Uint8Array(32).fill(9);
 
 export async function newRepository(): Promise<{ store: MemoryStore; repository: Repository }> {
   const store = memoryStore();

@@ -1,3 +1,4 @@
+export { type CreateSnapshotOptions, createSnapshot } from "./create-snapshot.ts";
 export {
   createDataPlane,
   type DataPlaneDescription,

@@ -76,6 +76,11 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly expire?: boolean | undefined;
 }
 
+/** A snapshot that was just made: it has a root. */
+export interface UploadedSnapshot extends Snapshot {
+  readonly rootEntry: DirectoryEntry;
+}
+
 /**
  * Makes a snapshot. When the promise settles, it and all its data are durable; before that nobody sees it. Entries that could
  * not be read are missing: `rootEntry.summary` counts and lists them. Its id is empty when `ignoreIdentical` kept it from
@@ -88,7 +93,7 @@ export async function uploadSnapshot(
   target: Repository | WriteSession,
   source: SourceEntry,
   options: UploadSnapshotOptions,
-): Promise<Snapshot> {
+): Promise<UploadedSnapshot> {
   const { checkpointIntervalMs = maxCheckpointIntervalMs } = options;
   if (!(checkpointIntervalMs > 0 && checkpointIntervalMs <= maxCheckpointIntervalMs))
     throw new RangeError("checkpoints must not be more than 45 minutes apart");
@@ -103,7 +108,7 @@ async function upload(
   session: WriteSession,
   source: SourceEntry,
   options: UploadSnapshotOptions,
-): Promise<Snapshot> {
+): Promise<UploadedSnapshot> {
   const { clock = systemClock, signal } = options;
   signal?.throwIfAborted();
   const startedAtNs = clock.nowNs();
@@ -149,7 +154,7 @@ async function upload(
   }
   if (!options.saveOnAbort) signal?.throwIfAborted();
   const { incompleteReason } = walk;
-  const snapshot: Snapshot = {
+  const snapshot: UploadedSnapshot = {
     ...prototype,
     ...times(startedAtNs, clock.nowNs(), options),
     description: options.description ?? "",
@@ -191,11 +196,11 @@ async function walkRoot(
   );
 }
 
-async function save(
+async function save<S extends Snapshot>(
   session: WriteSession,
-  snapshot: Snapshot,
+  snapshot: S,
   { expire = true, logger }: UploadSnapshotOptions,
-): Promise<Snapshot> {
+): Promise<S> {
   const saved = putSnapshot(session, snapshot);
   try {
     if (expire) await expireSnapshots(session, snapshot.source);

@@ -4,12 +4,15 @@
  * @module
  */
 import type { Repository, WriteSession } from "@dm/repo";
-import type { Snapshot } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import { type ObjectSource, readDirectory } from "../tree.ts";
 import { inPlacePlane } from "../upload/in-place-plane.ts";
 import { partialName, previousSnapshots } from "../upload/previous.ts";
-import { type UploadSnapshotOptions, uploadSnapshot } from "../upload/upload.ts";
+import {
+  type UploadedSnapshot,
+  type UploadSnapshotOptions,
+  uploadSnapshot,
+} from "../upload/upload.ts";
 import type { VolumeProgress } from "./store-volume.ts";
 import type { ChangedBlocks, Volume } from "./volume.ts";
 import { type VolumeSourceOptions, volumeSource } from "./volume-entry.ts";
@@ -32,7 +35,7 @@ export interface UploadVolumeOptions
 }
 
 export interface UploadedVolume {
-  readonly snapshot: Snapshot;
+  readonly snapshot: UploadedSnapshot;
   /** What was read and what was not. */
   readonly volume: VolumeProgress;
 }
