@@ -297,7 +297,9 @@ describe("checkpoint and resume", () => {
           },
         };
         const task = plane.store(slow, { partBytes });
-        await expect.poll(async () => (await task.checkpoint())?.sizeBytes ?? 0).toBeGreaterThan(0);
+        await expect
+          .poll(async () => (await task.checkpoint())?.sizeBytes ?? 0, { timeout: 30_000 })
+          .toBeGreaterThan(0);
         const begun = (await task.checkpoint())!;
         expect(begun.sizeBytes).toBeLessThanOrEqual(4_000_000);
         expect((await session.openObject(begun.objectId)).length).toBe(begun.sizeBytes);
