@@ -261,6 +261,11 @@ describe("without a back-end", () => {
     expect(atimeNs).toBe(5_000_000_000n);
     const lost = mtimeNs - 1_567_000_000_123_456_789n;
     expect(lost > -1000n && lost < 1000n).toBe(true);
+    for (const before1970 of [-1n, -2_000_000_000_500_000_000n]) {
+      posix.setTimes(path, before1970, before1970);
+      const apart = lstatSync(path, { bigint: true }).mtimeNs - before1970;
+      expect(apart > -1000n && apart < 1000n).toBe(true);
+    }
     expect(posix.readAttributes(path)).toEqual([]);
     expect(() => posix.writeAttribute(path, { name: "user.a", value: Uint8Array.of(1) })).toThrow(
       expect.objectContaining({ code: "ENOTSUP" }),

@@ -11,6 +11,7 @@ import { goModeFromPosix, listSnapshots, type Snapshot, walkTree } from "../src/
 import { restoreTree } from "../src/node/index.ts";
 import { goZeroTimeNs } from "../src/volume/volume-entry.ts";
 import { openGolden } from "./open-golden.ts";
+import { nearTime } from "./restored-times.ts";
 
 const root = requirePeer("root");
 const isExhaustive = process.env["DM_FULL"] === "1";
@@ -79,7 +80,10 @@ describe.each(goldenRepositories())("%s", (name) => {
           ...(root.available ? { uid, gid } : {}),
           ...(type === "f" ? { size: size ?? 0, sha256 } : {}),
         }));
-      const found = listed(target);
+      const times = new Map(wanted.map(({ mtime, path }) => [path, mtime as bigint]));
+      const found = listed(target).map(
+        (json): Json => ({ ...json, mtime: nearTime(json.mtime, times.get(json.path) ?? 0n) }),
+      );
       // Go's zero time says that there is none: then nothing is set.
       for (const json of [...wanted, ...found])
         if (json.path === "." && storedTimes.get(".") === goZeroTimeNs) delete json.mtime;

@@ -48,9 +48,9 @@ export function createPlainPosix(): Posix {
   };
 }
 
-/** Whole seconds stay exact; the rest is as near as a double and Node come. */
-function seconds(ns: bigint): number {
-  return Number(ns / 1_000_000_000n) + Number(ns % 1_000_000_000n) / 1e9;
+/** Whole seconds stay exact; the rest is as near as a double and Node come. Text, since Node takes negative numbers for "now". */
+function seconds(ns: bigint): string {
+  return String(Number(ns / 1_000_000_000n) + Number(ns % 1_000_000_000n) / 1e9);
 }
 
 /** Sectors of 512 bytes, whatever the device's own size of a sector is. */
