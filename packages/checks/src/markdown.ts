@@ -9,20 +9,28 @@ export interface FencedBlock {
   readonly text: string;
   /** Line of the opening fence, 1-based. */
   readonly line: number;
+  /** What it prints, where the page says so: the block that follows on a line "It prints". */
+  readonly output?: string;
 }
 
 export function fencedBlocks(markdown: string): FencedBlock[] {
   const blocks: FencedBlock[] = [];
   let open: { fence: string; language: string; line: number; lines: string[] } | undefined;
+  let proseBefore = "";
   for (const [index, line] of markdown.split("\n").entries()) {
     const fence = /^\s*(`{3,}|~{3,})\s*(\S*)/.exec(line);
     if (open && fence?.[1]?.startsWith(open.fence) && fence[2] === "") {
-      blocks.push({ language: open.language, text: `${open.lines.join("\n")}\n`, line: open.line });
+      const { language, line, lines } = open;
+      const text = `${lines.join("\n")}\n`;
+      const example = proseBefore.trim() === "It prints" ? blocks.pop() : undefined;
+      if (example) blocks.push({ ...example, output: text });
+      blocks.push({ language, text, line });
       open = undefined;
+      proseBefore = "";
     } else if (open) open.lines.push(line);
     else if (fence) {
       open = { fence: fence[1] ?? "", language: fence[2] ?? "", line: index + 1, lines: [] };
-    }
+    } else proseBefore += `${line}\n`;
   }
   if (open) throw new Error(`the block that begins in line ${open.line} has no end`);
   return blocks;

@@ -2,6 +2,7 @@
 // package that throws it, sources name formats and proofs that are there, the example of the root README runs, and no
 // tracked file names a machine or a registry.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { anchors, fencedBlocks, links } from "../src/markdown.ts";
@@ -106,19 +107,23 @@ describe("error codes", () => {
 
 describe("the root README", () => {
   const folder = mkdtempSync(join(root, "packages/checks/.vitest-readme-"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const temporary = mkdtempSync(join(tmpdir(), "dm-readme-"));
+  afterAll(() => {
+    for (const made of [folder, temporary]) rmSync(made, { recursive: true, force: true });
+  });
 
   it("holds an example that runs on the built packages", async () => {
     const examples = fencedBlocks(read(join(root, "README.md"))).filter(
       ({ language }) => language === "ts",
     );
     expect(examples).not.toEqual([]);
-    for (const { text, line } of examples) {
+    for (const { line, output, text } of examples) {
       const program = join(folder, `line-${line}.ts`);
       writeFileSync(program, text);
-      const env = environmentFor(process.execPath);
+      const env = { ...environmentFor(process.execPath), TMPDIR: temporary };
       const { stdout } = await mustRun(process.execPath, [program], { cwd: folder, env });
       expect(stdout.trim(), `the example in line ${line} prints something`).not.toBe("");
+      if (output !== undefined) expect(stdout, `the example in line ${line}`).toBe(output);
     }
   });
 });

@@ -25,6 +25,10 @@ describe("the Markdown scanner", () => {
       { language: "sh", text: `${fence}\n# inside\n`, line: 9 },
     ]);
   });
+  it("finds what an example is said to print", () => {
+    const text = `${fence}ts\na\n${fence}\n\nIt prints\n\n${fence}\nb\n${fence}\nand\n${fence}\nc\n${fence}\n`;
+    expect(fencedBlocks(text).map(({ output }) => output)).toEqual(["b\n", undefined, undefined]);
+  });
   it("refuses a block without an end", () => {
     expect(() => fencedBlocks(`a\n${fence}ts\nb`)).toThrow("line 2");
   });

@@ -1,6 +1,6 @@
 // What users get works: every public package is packed as it would be published, installed alone by plain npm into an
 // empty project (from a registry on loopback that holds the tarballs and the third-party packages of this checkout), its
-// README examples run on the oldest and the newest supported Node, and a strict consumer compiles under both.
+// README examples run on the oldest and the newest supported Node and print what is said, and a strict consumer compiles under both.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -54,15 +54,21 @@ async function project(folder: string, names: readonly string[]): Promise<string
   return cwd;
 }
 
+interface Example {
+  readonly file: string;
+  /** As the README has it. */
+  readonly output: string | undefined;
+}
+
 /** The README's `ts` blocks as files of `cwd`, which are programs of their own. */
-function writeExamples({ folder, shortName }: Workspace, cwd: string): string[] {
+function writeExamples({ folder, shortName }: Workspace, cwd: string): Example[] {
   const blocks = fencedBlocks(readFileSync(join(folder, "README.md"), "utf8"));
   return blocks
     .filter(({ language }) => language === "ts")
-    .map(({ text, line }) => {
-      const name = `${shortName}-readme-line-${line}.ts`;
-      writeFileSync(join(cwd, name), text);
-      return name;
+    .map(({ line, output, text }) => {
+      const file = `${shortName}-readme-line-${line}.ts`;
+      writeFileSync(join(cwd, file), text);
+      return { file, output };
     });
 }
 
@@ -86,10 +92,14 @@ describe.each(packages.map((workspace) => [workspace.manifest.name, workspace] a
       const cwd = await project(workspace.shortName, [name]);
       const examples = writeExamples(workspace, cwd);
       expect(examples).not.toEqual([]);
+      const temporary = join(base, `${workspace.shortName}-temporary`);
+      mkdirSync(temporary);
       for (const { version, binary } of Object.values(nodes())) {
-        for (const example of examples) {
-          const { stdout } = await mustRun(binary, [example], { cwd, env: environmentFor(binary) });
-          expect(stdout.trim(), `${example} on Node ${version} prints something`).not.toBe("");
+        const env = { ...environmentFor(binary), TMPDIR: temporary };
+        for (const { file, output } of examples) {
+          const { stdout } = await mustRun(binary, [file], { cwd, env });
+          expect(stdout.trim(), `${file} on Node ${version} prints something`).not.toBe("");
+          if (output !== undefined) expect(stdout, `${file} on Node ${version}`).toBe(output);
         }
       }
     });
@@ -117,7 +127,9 @@ describe("a consumer in strict TypeScript", () => {
     const main = entries.filter(({ entry }) => entry === ".").map(({ specifier }) => specifier);
     writeFileSync(join(cwd, "main-entries.ts"), source(main));
     writeFileSync(join(cwd, "all-entries.ts"), source(entries.map(({ specifier }) => specifier)));
-    const examples = packages.flatMap((workspace) => writeExamples(workspace, cwd));
+    const examples = packages
+      .flatMap((workspace) => writeExamples(workspace, cwd))
+      .map(({ file }) => file);
     for (const resolution of ["nodenext", "bundler"]) {
       const compilerOptions = {
         strict: true,
