@@ -114,6 +114,13 @@ export {
   type RepositoryOptions,
   type WriteSessionOptions,
 } from "./repository.ts";
+export {
+  type BlobAmount,
+  type SyncOptions,
+  type SyncProgress,
+  type SyncReport,
+  syncRepository,
+} from "./sync.ts";
 export { finishRepositoryUpgrade, upgradeRepository } from "./upgrade-repository.ts";
 export {
   type VerifyFinding,
