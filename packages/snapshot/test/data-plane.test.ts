@@ -410,7 +410,7 @@ describe("abort and failure", () => {
         plane.store(inMemory(data)).done,
         plane.store(await local(new Uint8Array(9))).done,
       ]);
-      await expect.poll(() => workers.size).toBe(1);
+      await expect.poll(() => workers.size, { timeout: 30_000 }).toBe(1);
       // As when the thread runs out of memory.
       for (const worker of workers) void worker.terminate();
       expect(await settled).toMatchObject([lost, lost, lost]);
