@@ -41,6 +41,11 @@ export {
   createRepositoryFormat,
   type NewFormatSettings,
 } from "./format/create-format.ts";
+export {
+  type FindFormatCopiesOptions,
+  type FormatCopy,
+  findFormatCopies,
+} from "./format/find-format-copy.ts";
 export { FormatMonitor } from "./format/format-monitor.ts";
 export {
   type DeriveKey,
@@ -103,7 +108,11 @@ export type { LabelSelector } from "./manifest/manifest-set.ts";
 export type { IndirectEntry } from "./object/indirect-codec.ts";
 export { isDirectoryObject, type ObjectId, objectId, parseObjectId } from "./object/object-id.ts";
 export type { ObjectReader, ReadRangeOptions } from "./object/object-reader.ts";
-export type { ObjectWriter, ObjectWriterOptions } from "./object/object-writer.ts";
+export {
+  type ContentSink,
+  ObjectWriter,
+  type ObjectWriterOptions,
+} from "./object/object-writer.ts";
 export { type RecoverIndexOptions, type RecoverIndexReport, recoverIndex } from "./recover.ts";
 export {
   type ListContentsOptions,

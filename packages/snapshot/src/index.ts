@@ -33,6 +33,15 @@ export {
   encodeExtendedMetadata,
   hasExtendedMetadata,
 } from "./extended-metadata.ts";
+export { compileNamePattern } from "./fix/name-pattern.ts";
+export {
+  type RewriteSnapshotsOptions,
+  type RewrittenSnapshot,
+  rewriteSnapshots,
+} from "./fix/rewrite-snapshots.ts";
+export type { InvalidEntryHandling, RewriteEntry, RewriteTreeOptions } from "./fix/rewrite-tree.ts";
+export { type UnreadableFilesOptions, unreadableFiles } from "./fix/unreadable-files.ts";
+export { type RemovedFiles, withoutFiles } from "./fix/without-files.ts";
 export { type CollectGarbageOptions, collectGarbage } from "./gc/collect-garbage.ts";
 export {
   type Amount,
@@ -92,6 +101,7 @@ export {
   type RetentionPolicy,
   type SchedulingPolicy,
   type SplitterPolicy,
+  sortedTimesOfDay,
   type TimeOfDay,
   type UploadPolicy,
   type VolumeShadowCopyPolicy,

@@ -12,6 +12,7 @@ import type { DirectoryEntry } from "./directory-entry.ts";
 /** What is needed of a repository to read trees. */
 export type ObjectSource = Pick<Repository, "openObject">;
 
+/** One step of a walk. */
 export interface TreeItem {
   /** Relative to the root, which has the empty path; parts are separated by slashes. */
   readonly path: string;
@@ -20,6 +21,7 @@ export interface TreeItem {
   readonly depth: number;
 }
 
+/** How far a walk goes, and what becomes of damage. */
 export interface WalkOptions extends CallOptions {
   /** Directories within each other; 1,024 by default. The deepest path of a Linux system call has 2,048 parts. */
   readonly maxDepth?: number | undefined;
@@ -135,7 +137,12 @@ export async function* walkTree(
   }
 }
 
-function checkNesting({ depth, entry, path }: TreeItem, open: Set<string>, maxDepth: number): void {
+/** @throws {FormatError} `DM_DIRECTORY_CYCLE`, `DM_TREE_TOO_DEEP` */
+export function checkNesting(
+  { depth, entry, path }: TreeItem,
+  open: ReadonlySet<string>,
+  maxDepth: number,
+): void {
   const { objectId } = entry;
   if (open.has(objectId)) {
     throw new FormatError(
