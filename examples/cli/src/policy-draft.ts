@@ -4,7 +4,13 @@
  */
 import { readFile } from "node:fs/promises";
 import { compareUtf8 } from "@dm/repo";
-import type { ActionCommand, Policy, SchedulingPolicy, TimeOfDay } from "@dm/snapshot";
+import {
+  type ActionCommand,
+  type Policy,
+  type SchedulingPolicy,
+  sortedTimesOfDay,
+  type TimeOfDay,
+} from "@dm/snapshot";
 import { UsageError } from "./io.ts";
 import {
   actions,
@@ -166,10 +172,7 @@ export class PolicyDraft {
       this.#set("scheduling.timeOfDay", undefined, "resetting snapshot times of day to default");
       return;
     }
-    const minutes = new Set(all.map(parseTime).map(({ hour, min }) => hour * 60 + min));
-    const times: TimeOfDay[] = [...minutes]
-      .sort((a, b) => a - b)
-      .map((time) => ({ hour: Math.floor(time / 60), min: time % 60 }));
+    const times = sortedTimesOfDay(all.map(parseTime));
     const shown = times.map(timeText).join(" ");
     this.#set("scheduling.timeOfDay", times, `setting snapshot times to [${shown}]`);
   }

@@ -3,9 +3,10 @@
  * loses the last seconds only, and written anew, in one step, when a run over everything has ended.
  * @module
  */
-import { appendFile, readFile, rename, truncate, writeFile } from "node:fs/promises";
+import { appendFile, readFile, truncate } from "node:fs/promises";
 import { toHex } from "@dm/core";
 import type { Repository } from "@dm/repo";
+import { writeFileAtomically } from "@dm/repo/client";
 import { ReadProofs, type VerifySnapshotReport } from "@dm/snapshot";
 import { UsageError } from "./io.ts";
 
@@ -73,9 +74,9 @@ export class ProofFile {
     this.proofs.nextFrom = nextFrom;
     await this.save();
     if (!isEverything) return;
-    const temporary = `${this.#path}.tmp`;
-    await writeFile(temporary, this.proofs.only(fileObjects).takeUnwritten());
-    await rename(temporary, this.#path);
+    await writeFileAtomically(this.#path, this.proofs.only(fileObjects).takeUnwritten(), {
+      mode: 0o644,
+    });
   }
 }
 

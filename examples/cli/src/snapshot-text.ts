@@ -23,8 +23,19 @@ export async function parseSource(session: Session, text: string): Promise<Snaps
     if (at + 1 === text.length) throw new UsageError(`no host in ${text}`);
     return { userName: text.slice(0, at), host: text.slice(at + 1), path: "" };
   }
+  if (at === 0 && colon > 0)
+    throw new UsageError(`no user in ${text} (a path that begins with @ is written ./${text})`);
   const { hostname, username } = await session.config();
   return { userName: username, host: hostname, path: resolve(text) };
+}
+
+/** {@link parseSource} for a choice of snapshots: without a path all of the user's. */
+export async function parseSourceFilter(
+  session: Session,
+  text: string,
+): Promise<Partial<SnapshotSource>> {
+  const { path, ...rest } = await parseSource(session, text);
+  return path === "" ? rest : { ...rest, path };
 }
 
 /** Tags as people write them, `<key>:<value>`, under the keys at which Kopia's command line stores them. */

@@ -210,6 +210,32 @@ it("expiry is followed by the maintenance that is due, a look at what would expi
   expect(err).toContain("Finished full maintenance.");
 });
 
+it("expires all sources at once, each by its policy", async () => {
+  const create = "--no-auto-maintenance snapshot create";
+  for (const path of [`${tree}/a`, `${tree}/sub`, `${tree}/sub`, `${tree}/sub`])
+    await home.ok(`${create} ${path}`);
+  const keep = "--keep-latest 1 --keep-hourly 0 --keep-daily 0 --keep-weekly 0";
+  await home.ok(`policy set ${tree}/sub ${keep} --keep-monthly 0 --keep-annual 0`);
+  const { err } = await home.ok("snapshot expire --all");
+  const [{ source }] = (await listed()) as [Manifest];
+  const lines = err.trimEnd().split("\n");
+  expect(lines).toEqual([
+    `Nothing to delete for me@${source.host}:${tree}/a.`,
+    `2 snapshot(s) of me@${source.host}:${tree}/sub would be deleted. Pass --delete to do it.`,
+  ]);
+  expect(await listed()).toHaveLength(4);
+  await home.ok("--no-auto-maintenance snapshot expire --all --delete");
+  expect(await listed()).toHaveLength(2);
+});
+
+it("a source without a user is refused, not taken for a path", async () => {
+  for (const command of ["list", "expire", "delete --all-snapshots-for-source", "verify --sources"])
+    expect(await home.run(`snapshot ${command} @host:/data`)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("no user in @host:/data (a path that begins with @ is written"),
+    });
+});
+
 it("a dry run of maintenance tells what is garbage, and changes nothing", async () => {
   const quiet = "--no-auto-maintenance";
   await home.ok(`${quiet} snapshot create ${tree}`);

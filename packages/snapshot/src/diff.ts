@@ -11,6 +11,7 @@ import { defaultMaxDepth, type ObjectSource, readDirectory, shownEntry } from ".
 /** What of an entry differs besides its data. */
 export type ChangedAttribute = "mode" | "size" | "modified" | "uid" | "gid";
 
+/** One path that two trees do not have alike. */
 export interface Difference {
   /** Relative to the roots, which have the empty path. */
   readonly path: string;

@@ -14,6 +14,7 @@ export interface ExtendedAttribute {
   readonly value: Uint8Array;
 }
 
+/** What `--keep-extended-metadata` keeps of an entry beyond Kopia's metadata. */
 export interface ExtendedMetadata {
   readonly attributes: readonly ExtendedAttribute[];
   /** Entries of one snapshot with the same text are names of one file; undefined when there is no other name. */

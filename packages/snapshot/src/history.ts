@@ -8,14 +8,17 @@ import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot-codec.ts";
 import { type ListSnapshotsOptions, listSnapshots, type ManifestSource } from "./snapshots.ts";
+import { pathBelow } from "./source/source-path.ts";
 import { isDamage, type ObjectSource, partsOf, readDirectory } from "./tree.ts";
 
+/** A snapshot in which a path may be found, and where. */
 export interface CoveringSnapshot {
   readonly snapshot: Snapshot;
   /** Of the path that was asked for, below the root of the snapshot; empty for the root. */
   readonly path: string;
 }
 
+/** A path as consecutive snapshots have it. */
 export interface PathVersion {
   /** Undefined while the path was not there. */
   readonly entry: DirectoryEntry | undefined;
@@ -27,6 +30,7 @@ export interface PathVersion {
   readonly lastSeenAtNs: bigint;
 }
 
+/** Which snapshots count, and what becomes of damaged ones. */
 export interface PathHistoryOptions extends CallOptions {
   /** Also incomplete snapshots; off by default. */
   readonly includeIncomplete?: boolean | undefined;
@@ -51,13 +55,6 @@ export async function snapshotsCovering(
     const below = pathBelow(snapshot.source.path, path);
     return below === undefined ? [] : [{ snapshot, path: below }];
   });
-}
-
-/** The rest of a path behind a directory; undefined when it does not lie there. */
-function pathBelow(directory: string, path: string): string | undefined {
-  if (directory === path) return "";
-  const prefix = directory.endsWith("/") ? directory : `${directory}/`;
-  return path.startsWith(prefix) ? path.slice(prefix.length) : undefined;
 }
 
 /**

@@ -102,6 +102,7 @@ export {
   type SchedulingPolicy,
   type SplitterPolicy,
   sortedTimesOfDay,
+  sortedTimesOfDay,
   type TimeOfDay,
   type UploadPolicy,
   type VolumeShadowCopyPolicy,

@@ -14,6 +14,7 @@ import { entryOfObject, findEntry, type ObjectSource } from "./tree.ts";
 /** What is needed of a repository to find places. */
 export type PlaceSource = ManifestSource & ObjectSource & Pick<Repository, "contentInfo">;
 
+/** What the text `<id>/<path>` leads to. */
 export interface SnapshotPlace {
   readonly entry: DirectoryEntry;
   /** Below the root; empty for the root itself. */
@@ -66,7 +67,7 @@ async function objectEntry(
   if (!contentId || !(await repository.contentInfo(contentId, options))) {
     throw new NotFoundError(
       "DM_SNAPSHOT_NOT_FOUND",
-      `there is neither a snapshot nor an object ${text}`,
+      `there is neither a snapshot nor an object ${text} (see the list of snapshots)`,
       { id: text },
     );
   }

@@ -20,6 +20,7 @@ import {
   timeOf,
 } from "./members.ts";
 
+/** Whose data a snapshot holds: under these three names it is found. */
 export interface SnapshotSource {
   readonly host: string;
   readonly userName: string;
@@ -56,6 +57,7 @@ export const emptyStats: SnapshotStats = {
   errorCount: 0,
 };
 
+/** A snapshot, as its manifest has it. */
 export interface Snapshot {
   /** Of its manifest; not part of the payload. Another one after an edit. */
   readonly id: string;

@@ -11,6 +11,7 @@ import { decodeSnapshotManifest, type Snapshot, type SnapshotSource } from "./sn
 /** What is needed of a repository to find snapshots. */
 export type ManifestSource = Pick<Repository, "findManifests" | "readManifest">;
 
+/** Which snapshots are listed. */
 export interface ListSnapshotsOptions extends CallOptions {
   /** Only those of this host, user or path; all by default. */
   readonly source?: Partial<SnapshotSource> | undefined;
@@ -94,9 +95,11 @@ export async function openSnapshot(
     if (!isDmError(error, "DM_MANIFEST_NOT_FOUND")) throw error;
   }
   if (manifest?.labels["type"] !== manifestType) {
-    throw new NotFoundError("DM_SNAPSHOT_NOT_FOUND", `snapshot ${id} does not exist`, {
-      manifestId: id,
-    });
+    throw new NotFoundError(
+      "DM_SNAPSHOT_NOT_FOUND",
+      `snapshot ${id} does not exist (see the list of snapshots: each pin or edit gives one a new id)`,
+      { manifestId: id },
+    );
   }
   return decodeSnapshotManifest(manifest.data, id);
 }

@@ -3,12 +3,12 @@
  * total. Memory: the ids of all objects and contents seen. Proof: test/storage-stats.test.ts.
  * @module
  */
-import { NotFoundError } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
 import type { Snapshot } from "./snapshot-codec.ts";
 import { walkTree } from "./tree.ts";
+import { contentOfObject } from "./verify/check-object.ts";
 
 /** Sums over different objects and contents. */
 export interface StorageUsage {
@@ -90,14 +90,7 @@ async function addObject(
     contents.add(id);
     total.contents += 1;
     if (isDirectory) continue;
-    const info = await repository.contentInfo(id, options);
-    if (!info) {
-      throw new NotFoundError(
-        "DM_CONTENT_NOT_FOUND",
-        `content ${id} of object ${objectId} is in no index`,
-        { contentId: id, objectId },
-      );
-    }
+    const info = await contentOfObject(repository, id, objectId, options);
     total.originalContentBytes += info.originalLength;
     total.packedContentBytes += info.packedLength;
   }

@@ -19,6 +19,7 @@ import {
   timeOf,
 } from "./members.ts";
 
+/** What lies below a directory, counted when it was backed up. */
 export interface DirectorySummary {
   /** Bytes of all files below. */
   readonly totalBytes: number;
@@ -38,6 +39,7 @@ export interface DirectorySummary {
   readonly unknownMembers?: readonly RawMember[] | undefined;
 }
 
+/** An entry that is missing because it could not be read. */
 export interface FailedEntry {
   /** Relative to the root of the snapshot. */
   readonly path: string;

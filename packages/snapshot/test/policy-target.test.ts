@@ -1,40 +1,7 @@
-// Which targets cover a source, and which paths lie below which, for paths of every system.
+// Which targets cover a source, and what of them is in labels.
 import { expect, it } from "vitest";
 import { policyLabels } from "../src/index.ts";
-import {
-  parentPath,
-  pathBelow,
-  targetOfLabels,
-  targetsCovering,
-} from "../src/policy/policy-target.ts";
-
-it.each([
-  ["/a/b/c", "/a/b"],
-  ["/a/b/", "/a"],
-  ["/a", "/"],
-  ["/", "/"],
-  ["a/b", "a"],
-  ["a", "a"],
-  ["C:\\a\\b", "C:\\a"],
-  ["C:\\a", "C:\\"],
-  ["C:\\", "C:\\"],
-  ["C:/a", "C:/"],
-])("the parent of %s is %s", (path, parent) => {
-  expect(parentPath(path)).toBe(parent);
-});
-
-it.each([
-  ["/a", "/a/b/c", "b/c"],
-  ["/", "/a", "a"],
-  ["/", "/", undefined],
-  ["/a", "/ab", undefined],
-  ["/a", "/a", undefined],
-  ["/a/", "/a/b", "b"],
-  ["C:\\a", "C:\\a\\b\\c", "b/c"],
-  ["C:\\", "C:\\a", "a"],
-])("below %s, %s is %s", (directory, path, below) => {
-  expect(pathBelow(directory, path)).toBe(below);
-});
+import { targetOfLabels, targetsCovering } from "../src/policy/policy-target.ts";
 
 it("goes from the path over its parents, the user and the host to everybody", () => {
   const shown = (source: Parameters<typeof targetsCovering>[0]): string[] =>

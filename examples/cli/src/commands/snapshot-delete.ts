@@ -6,7 +6,7 @@ import { runDueMaintenance } from "../due-maintenance.ts";
 import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
-import { parseSource, sourceText } from "../snapshot-text.ts";
+import { parseSource, parseSourceFilter, sourceText } from "../snapshot-text.ts";
 import { formatTimestamp } from "../text.ts";
 
 interface DeleteOptions {
@@ -62,10 +62,11 @@ async function snapshotsOfSource(
   session: Session,
   text: string,
 ): Promise<readonly Snapshot[]> {
-  const { path, ...rest } = await parseSource(session, text);
-  const source = path === "" ? rest : { ...rest, path };
+  const source = await parseSourceFilter(session, text);
   const found = await listSnapshots(repository, { source, signal: session.signal });
   if (found.length === 0)
-    throw new UsageError(`no snapshots of ${sourceText({ source: { ...rest, path } })}`);
+    throw new UsageError(
+      `no snapshots of ${sourceText({ source: await parseSource(session, text) })}`,
+    );
   return found;
 }

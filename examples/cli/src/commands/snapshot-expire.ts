@@ -37,11 +37,16 @@ async function expire(
   const { signal } = session;
   const repository = await session.repository();
   await using writer = await repository.openWriteSession({ signal });
-  for (const [text, source] of await sourcesOf(session, texts, options)) {
-    const expired = options.delete
-      ? await expireSnapshots(writer, source, { signal })
-      : await expiredSnapshots(writer, source, { signal });
-    const count = expired.length;
+  const find = options.delete ? expireSnapshots : expiredSnapshots;
+  const sources = await sourcesOf(session, texts, options);
+  const expired = new Map<string, number>();
+  for (const source of options.all ? [{}] : sources.values())
+    for (const snapshot of await find(writer, source, { signal })) {
+      const text = sourceText(snapshot);
+      expired.set(text, (expired.get(text) ?? 0) + 1);
+    }
+  for (const text of [...sources.keys()].sort(compareUtf8)) {
+    const count = expired.get(text) ?? 0;
     if (count === 0) session.say(`Nothing to delete for ${text}.`);
     else if (options.delete) session.say(`Deleted ${count} snapshots of ${text}...`);
     else session.say(`${count} snapshot(s) of ${text} would be deleted. Pass --delete to do it.`);
@@ -49,15 +54,15 @@ async function expire(
   await writer.commit({ signal });
 }
 
+/** By their texts. */
 async function sourcesOf(
   session: Session,
   texts: readonly string[],
   { all }: ExpireOptions,
-): Promise<[string, SnapshotSource][]> {
+): Promise<ReadonlyMap<string, SnapshotSource>> {
   const { signal } = session;
   const sources = all
     ? (await listSnapshots(await session.repository(), { signal })).map(({ source }) => source)
     : await Promise.all(texts.map((text) => parseSource(session, text)));
-  const named = new Map(sources.map((source) => [sourceText({ source }), source]));
-  return [...named].sort(([a], [b]) => compareUtf8(a, b));
+  return new Map(sources.map((source) => [sourceText({ source }), source]));
 }

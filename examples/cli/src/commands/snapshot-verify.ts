@@ -19,7 +19,7 @@ import { hidden, repeatable } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { ProofFile } from "../proof-file.ts";
 import type { Session } from "../session.ts";
-import { parseSource, sourceText } from "../snapshot-text.ts";
+import { parseSourceFilter, sourceText } from "../snapshot-text.ts";
 import {
   formatBytes,
   formatTimestamp,
@@ -121,8 +121,7 @@ async function chosen(
     unreadable.set(id, error);
   };
   for (const text of sources) {
-    const { path, ...rest } = await parseSource(session, text);
-    const source = path === "" ? rest : { ...rest, path };
+    const source = await parseSourceFilter(session, text);
     snapshots.push(...(await listSnapshots(repository, { source, signal, onInvalid })));
   }
   for (const id of ids) snapshots.push(await openSnapshot(repository, id, { signal }));

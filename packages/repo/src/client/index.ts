@@ -1,4 +1,5 @@
 /** Files of a client on Node: configuration, password, token, caches on disk, and the lock of maintenance. */
+export { writeFileAtomically } from "./atomic-file.ts";
 export {
   type CachingSettings,
   type ClientConfig,

@@ -29,6 +29,7 @@ import { fileChooser } from "../verify/file-choice.ts";
 import { DryRun } from "./dry-run.ts";
 import { type FileGroup, FileSizes } from "./size-buckets.ts";
 
+/** What is estimated, and how exactly. */
 export interface EstimateSnapshotOptions extends CallOptions {
   /** Whose data it would be: decides about policies and previous snapshots. */
   readonly source: SnapshotSource;
@@ -56,6 +57,7 @@ export interface EstimateSnapshotOptions extends CallOptions {
   readonly onFailure?: ((path: string, error: unknown, isIgnored: boolean) => void) | undefined;
 }
 
+/** What a snapshot would include, leave out, read and store. */
 export interface SnapshotEstimate {
   /** Files, not links. */
   readonly included: FileGroup;
@@ -76,6 +78,7 @@ export interface SnapshotEstimate {
   readonly newData: NewData | undefined;
 }
 
+/** What of that the repository does not have yet. */
 export interface NewData {
   /** All that would be read was read; else a sample, and the numbers are drawn from it. */
   readonly isExact: boolean;

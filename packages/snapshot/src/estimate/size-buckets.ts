@@ -3,6 +3,7 @@
  * @module
  */
 
+/** Files up to a size. */
 export interface SizeBucket {
   /** Smallest file in it; the next larger one begins at ten times as much, the smallest at 0. */
   readonly minBytes: number;
@@ -12,6 +13,7 @@ export interface SizeBucket {
   readonly examples: readonly { readonly path: string; readonly bytes: number }[];
 }
 
+/** Files counted together, by their sizes. */
 export interface FileGroup {
   readonly files: number;
   readonly bytes: number;

@@ -16,6 +16,7 @@ import {
 import { listSnapshots } from "../snapshots.ts";
 import { type LiveContentsOptions, liveContents } from "./live-contents.ts";
 
+/** What may be collected already. */
 export interface CollectGarbageOptions extends LiveContentsOptions {
   /** From when ages count; the repository's clock by default. Maintenance gives the store's time of its start. */
   readonly startedAtNs?: bigint | undefined;

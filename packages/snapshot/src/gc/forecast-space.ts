@@ -16,6 +16,7 @@ import {
 import type { CallOptions } from "@dm/storage";
 import { collectGarbage } from "./collect-garbage.ts";
 
+/** Under which limits space comes back. */
 export interface ForecastSpaceOptions extends CallOptions {
   /** As of `runMaintenance`; `full` by default. */
   readonly safety?: "full" | "none" | undefined;
@@ -23,11 +24,13 @@ export interface ForecastSpaceOptions extends CallOptions {
   readonly runNow?: boolean | undefined;
 }
 
+/** Contents, counted and added up. */
 export interface Amount {
   readonly count: number;
   readonly bytes: number;
 }
 
+/** What is garbage, and when its space comes back. */
 export interface SpaceForecast {
   /** What a collection now would find; it marks `unreferenced…` less what is marked already. */
   readonly collection: CollectionFigures;

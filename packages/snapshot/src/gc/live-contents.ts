@@ -12,6 +12,7 @@ import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
 import { isDamage, readDirectory } from "../tree.ts";
 
+/** How far the search for what snapshots refer to has come. */
 export interface LiveContentsProgress {
   readonly snapshotsDone: number;
   /** Distinct ones. */
@@ -19,6 +20,7 @@ export interface LiveContentsProgress {
   readonly contentsMarked: number;
 }
 
+/** How much is read at once, and who is told. */
 export interface LiveContentsOptions extends CallOptions {
   /** Directories that are read at once; 16 by default. */
   readonly concurrency?: number | undefined;

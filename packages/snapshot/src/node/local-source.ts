@@ -23,6 +23,7 @@ import {
 import { loadPosix } from "./posix/load-posix.ts";
 import type { Posix } from "./posix/posix.ts";
 
+/** How a local path is listed, and what is kept of its entries. */
 export interface LocalSourceOptions extends CallOptions {
   /** Lists directories elsewhere, in a worker thread for instance. Default: here, in short turns. */
   readonly list?: ((path: LocalPath) => Promise<LocalListing>) | undefined;

@@ -14,10 +14,12 @@ import { volumeFile } from "../volume/volume-entry.ts";
 import type { Posix } from "./posix/posix.ts";
 import { openVolumeTarget } from "./volume-target.ts";
 
+/** As of {@link restoreObject}, whose result the target proves. */
 export interface RestoreVolumeOptions extends RestoreObjectOptions {
   readonly posix?: Posix | undefined;
 }
 
+/** What was written where, and what was lost. */
 export interface RestoredVolume extends RestoredObject {
   /** Where it lies: an image that is not whole is left under `<target>.partial`. */
   readonly path: string;

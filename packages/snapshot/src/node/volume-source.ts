@@ -18,6 +18,7 @@ export interface LocalVolume extends Volume, AsyncDisposable {
   readonly openedAtNs: bigint;
 }
 
+/** By which system calls a volume is read. */
 export interface OpenVolumeOptions {
   /** What this machine offers by default. */
   readonly posix?: Posix | undefined;

@@ -24,6 +24,7 @@ export interface LocalVolumeTarget extends VolumeTarget, AsyncDisposable {
   finish(): Promise<void>;
 }
 
+/** How the target of a volume is opened. */
 export interface OpenVolumeTargetOptions {
   /** Goes on with the image of a restore that was cut off. */
   readonly resume?: boolean | undefined;

@@ -8,7 +8,13 @@ import { compareUtf8 } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { ManifestSource } from "../snapshots.ts";
 import { loadPolicies, policiesFor, type StoredPolicy } from "./policies.ts";
-import { defaultPolicy, emptyPolicy, type Policy, type TimeOfDay } from "./policy.ts";
+import {
+  defaultPolicy,
+  emptyPolicy,
+  type Policy,
+  sortedTimesOfDay,
+  type TimeOfDay,
+} from "./policy.ts";
 import { type FieldKind, policySections, type SectionTable } from "./policy-fields.ts";
 import {
   globalPolicyTarget,
@@ -17,6 +23,7 @@ import {
   targetsCovering,
 } from "./policy-target.ts";
 
+/** What holds for a target, and where it comes from. */
 export interface EffectivePolicy {
   readonly target: PolicyTarget;
   readonly policy: Policy;
@@ -124,7 +131,10 @@ function mergeSection(
       if (!isDefined(kind, value)) continue;
       defines(name);
       if (!into["noParentTimeOfDay"])
-        into[name] = unitedTimes((into[name] ?? []) as TimeOfDay[], value as TimeOfDay[]);
+        into[name] = sortedTimesOfDay([
+          ...((into[name] ?? []) as TimeOfDay[]),
+          ...(value as TimeOfDay[]),
+        ]);
     } else if (kind !== "ownCommand" && isDefined(kind, value) && !isDefined(kind, into[name])) {
       into[name] = value;
       if (kind !== "stopUnion" && kind !== "stopTimes") defines(name);
@@ -151,11 +161,4 @@ function isDefined(kind: FieldKind, value: unknown): boolean {
 
 function united(a: readonly string[], b: readonly string[]): string[] {
   return [...new Set([...a, ...b])].sort(compareUtf8);
-}
-
-function unitedTimes(a: readonly TimeOfDay[], b: readonly TimeOfDay[]): TimeOfDay[] {
-  const minutes = new Set([...a, ...b].map(({ hour, min }) => hour * 60 + min));
-  return [...minutes]
-    .sort((x, y) => x - y)
-    .map((time) => ({ hour: Math.floor(time / 60), min: time % 60 }));
 }

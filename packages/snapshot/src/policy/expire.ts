@@ -44,10 +44,13 @@ export async function retentionOf(
   return reasons;
 }
 
-/** Snapshots of a source that its policy does not keep and no pin does, oldest first. Changes nothing. */
+/**
+ * Snapshots of a source, or of all sources of a host or user (`{}` for all that there are), that their policies do not keep and
+ * no pin does, oldest first. Changes nothing.
+ */
 export async function expiredSnapshots(
   repository: Pick<ManifestSource, "findManifests">,
-  source: SnapshotSource,
+  source: Partial<SnapshotSource>,
   options: CallOptions = {},
 ): Promise<Snapshot[]> {
   const snapshots = await listSnapshots(repository, { ...options, source });
@@ -65,7 +68,7 @@ export async function expiredSnapshots(
  */
 export async function expireSnapshots(
   session: ManifestWriter & Pick<ManifestSource, "findManifests">,
-  source: SnapshotSource,
+  source: Partial<SnapshotSource>,
   options: CallOptions = {},
 ): Promise<Snapshot[]> {
   const expired = await expiredSnapshots(session, source, options);

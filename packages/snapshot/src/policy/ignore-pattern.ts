@@ -6,6 +6,7 @@
  */
 import { FormatError } from "@dm/core";
 
+/** One compiled ignore rule. */
 export interface IgnorePattern {
   /** Begins with `!`: what it matches is kept after all. */
   readonly isNegated: boolean;

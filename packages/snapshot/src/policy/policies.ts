@@ -8,19 +8,15 @@ import type { ManifestEntry } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { ManifestWriter } from "../edit.ts";
 import type { ManifestSource } from "../snapshots.ts";
+import { endsInSeparator } from "../source/source-path.ts";
 import { emptyPolicy, type Policy } from "./policy.ts";
 import { decodePolicy, encodePolicy } from "./policy-codec.ts";
-import {
-  endsInSeparator,
-  type PolicyTarget,
-  policyLabels,
-  sameTarget,
-  targetOfLabels,
-} from "./policy-target.ts";
+import { type PolicyTarget, policyLabels, sameTarget, targetOfLabels } from "./policy-target.ts";
 
 /** What is needed of a write session to change policies. */
 export type PolicyWriter = ManifestWriter & Pick<ManifestSource, "findManifests">;
 
+/** A policy as the repository has it. */
 export interface StoredPolicy {
   /** Of its manifest; another one after each change. */
   readonly id: string;
@@ -98,9 +94,11 @@ export async function openPolicy(
 ): Promise<StoredPolicy> {
   const found = (await loadPolicies(repository, options)).find((stored) => stored.id === id);
   if (found) return { id, policy: found.policy, target: found.target };
-  throw new NotFoundError("DM_POLICY_NOT_FOUND", `policy ${id} does not exist`, {
-    manifestId: id,
-  });
+  throw new NotFoundError(
+    "DM_POLICY_NOT_FOUND",
+    `policy ${id} does not exist (see the list of policies: each change gives one a new id)`,
+    { manifestId: id },
+  );
 }
 
 /**

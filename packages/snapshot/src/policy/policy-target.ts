@@ -4,6 +4,7 @@
  * @module
  */
 import type { SnapshotSource } from "../snapshot-codec.ts";
+import { parentPath } from "../source/source-path.ts";
 
 /** Empty parts widen it: without a path a user's, without a user a host's, without a host everybody's. */
 export type PolicyTarget = SnapshotSource;
@@ -48,40 +49,4 @@ export function targetsCovering(source: PolicyTarget): PolicyTarget[] {
   if (host !== "") targets.push({ host, userName: "", path: "" });
   targets.push(globalPolicyTarget);
   return targets;
-}
-
-/** Paths of every system are understood everywhere: `/a/b`, `C:\a\b`, `a/b`. A path without a parent is its own. */
-export function parentPath(path: string): string {
-  const volume = volumeOf(path);
-  let rest = path.slice(volume.length);
-  if (rest.length > 1 && isSeparator(rest.at(-1))) rest = rest.slice(0, -1);
-  const last = lastSeparator(rest);
-  if (last < 0) return path;
-  return volume + rest.slice(0, Math.max(last, 1));
-}
-
-/** The path below a directory, with slashes; undefined when it is not below it. */
-export function pathBelow(directory: string, path: string): string | undefined {
-  const base = directory.replace(/\/$/, "").replace(/\\$/, "");
-  if (!path.startsWith(base) || !isSeparator(path[base.length])) return undefined;
-  const below = path.slice(base.length + 1);
-  if (below === "") return undefined;
-  return volumeOf(directory) === "" ? below : below.replaceAll("\\", "/");
-}
-
-/** Whether a policy can be set for this path: a separator at its end would make it one that is never found. */
-export function endsInSeparator(path: string): boolean {
-  return path.length > volumeOf(path).length + 1 && isSeparator(path.at(-1));
-}
-
-function volumeOf(path: string): string {
-  return path.length >= 3 && path[1] === ":" && isSeparator(path[2]) ? path.slice(0, 2) : "";
-}
-
-function isSeparator(character: string | undefined): boolean {
-  return character === "/" || character === "\\";
-}
-
-function lastSeparator(path: string): number {
-  return Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));
 }

@@ -8,10 +8,10 @@
 import type { CallOptions } from "@dm/storage";
 import type { SnapshotSource } from "../snapshot-codec.ts";
 import type { ManifestSource } from "../snapshots.ts";
+import { pathBelow } from "../source/source-path.ts";
 import { effectiveOf } from "./effective-policy.ts";
 import { loadPolicies, type StoredPolicy } from "./policies.ts";
 import type { Policy } from "./policy.ts";
-import { pathBelow } from "./policy-target.ts";
 
 /** One directory or file of a source, as policies see it. Children without policies of their own share one node. */
 export class PolicyTree {
@@ -97,7 +97,7 @@ export function policyTreeOf(
     const { host, path, userName } = stored.target;
     if (host !== source.host || userName !== source.userName) continue;
     const relative = pathBelow(source.path, path);
-    if (relative !== undefined) below.set(relative, stored.policy);
+    if (relative) below.set(relative, stored.policy);
   }
   return PolicyTree.of(effectiveOf(all, source, override).policy, below);
 }

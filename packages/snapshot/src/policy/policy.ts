@@ -38,15 +38,25 @@ export interface FilesPolicy extends Section {
   readonly oneFileSystem?: boolean | undefined;
 }
 
+/** Which entries that cannot be read do not count as failures. */
 export interface ErrorHandlingPolicy extends Section {
   readonly ignoreFileErrors?: boolean | undefined;
   readonly ignoreDirectoryErrors?: boolean | undefined;
   readonly ignoreUnknownTypes?: boolean | undefined;
 }
 
+/** A minute of the day, in local time. */
 export interface TimeOfDay {
   readonly hour: number;
   readonly min: number;
+}
+
+/** Each once, by the clock: as they are stored. */
+export function sortedTimesOfDay(times: readonly TimeOfDay[]): TimeOfDay[] {
+  const minutes = new Set(times.map(({ hour, min }) => hour * 60 + min));
+  return [...minutes]
+    .sort((a, b) => a - b)
+    .map((minute) => ({ hour: Math.floor(minute / 60), min: minute % 60 }));
 }
 
 /** Kept and shown; a scheduler acts on it, nothing here does. */
@@ -80,6 +90,7 @@ export interface MetadataCompressionPolicy extends Section {
   readonly compressorName?: string | undefined;
 }
 
+/** How files are cut into contents. */
 export interface SplitterPolicy extends Section {
   /** The repository's when unset. */
   readonly algorithm?: string | undefined;
@@ -96,6 +107,7 @@ export interface ActionCommand extends Section {
   readonly mode?: string | undefined;
 }
 
+/** Programs to run before and after; kept and shown, never run here. */
 export interface ActionsPolicy extends Section {
   readonly beforeFolder?: ActionCommand | undefined;
   readonly afterFolder?: ActionCommand | undefined;
@@ -103,6 +115,7 @@ export interface ActionsPolicy extends Section {
   readonly afterSnapshotRoot?: ActionCommand | undefined;
 }
 
+/** Shadow copies of Windows; kept and shown. */
 export interface VolumeShadowCopyPolicy extends Section {
   /** 0 never, 1 always, 2 when available. */
   readonly enable?: number | undefined;
@@ -127,11 +140,13 @@ export interface EntryLoggingPolicy extends Section {
   readonly cacheMiss?: number | undefined;
 }
 
+/** How much is logged about what; kept and shown. */
 export interface LoggingPolicy extends Section {
   readonly directories: DirectoryLoggingPolicy;
   readonly entries: EntryLoggingPolicy;
 }
 
+/** How much is under way at once. */
 export interface UploadPolicy extends Section {
   /** Not for a path. */
   readonly maxParallelSnapshots?: number | undefined;
@@ -140,6 +155,7 @@ export interface UploadPolicy extends Section {
   readonly parallelUploadAboveSize?: number | undefined;
 }
 
+/** Everything that can be defined for a target. Fields that are undefined are inherited. */
 export interface Policy extends Section {
   readonly retention: RetentionPolicy;
   readonly files: FilesPolicy;

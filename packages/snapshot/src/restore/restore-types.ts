@@ -4,6 +4,7 @@
  */
 import type { CallOptions } from "@dm/storage";
 
+/** What is replaced, restored, proven, and how much is under way at once. */
 export interface RestoreOptions extends CallOptions {
   /** Use directories that are there and not empty; on by default. */
   readonly overwriteDirectories?: boolean | undefined;
@@ -46,6 +47,7 @@ export interface RestoreOptions extends CallOptions {
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;
 }
 
+/** What is done so far. */
 export interface RestoreProgress {
   readonly filesDone: number;
   readonly directoriesDone: number;
@@ -73,6 +75,7 @@ export interface RestoreLoss {
   readonly reason: string;
 }
 
+/** What was restored, and what was not. */
 export interface RestoreReport extends RestoreProgress {
   /** The first 10,000 by path; `lossCount` counts all. */
   readonly losses: readonly RestoreLoss[];

@@ -32,6 +32,7 @@ export interface SourceMetadata {
   readExtendedMetadata?(): ExtendedMetadata | undefined;
 }
 
+/** A directory, which lists what is in it when it is asked. */
 export interface SourceDirectory extends SourceMetadata {
   readonly type: "d";
   /**
@@ -41,6 +42,7 @@ export interface SourceDirectory extends SourceMetadata {
   list(options?: CallOptions): Promise<readonly SourceEntry[]>;
 }
 
+/** A file, whose data is read when it is asked for. */
 export interface SourceFile extends SourceMetadata {
   readonly type: "f";
   /** Data that has no size and no identity before it is read, as a pipe's or a device's: it never counts as unchanged. */
@@ -49,6 +51,7 @@ export interface SourceFile extends SourceMetadata {
   read(options?: CallOptions & { readonly from?: number | undefined }): AsyncIterable<Uint8Array>;
 }
 
+/** A symbolic link, never followed. */
 export interface SourceLink extends SourceMetadata {
   readonly type: "s";
   /** The target's text, as bytes. */

@@ -7,6 +7,7 @@ import type { CompressorName } from "@dm/compression";
 import type { CallOptions } from "@dm/storage";
 import type { SourceFile } from "../source/source-entry.ts";
 
+/** How one file is stored, by its policy. */
 export interface StoreFileOptions extends CallOptions {
   /** None by default. */
   readonly compressor?: CompressorName | undefined;
@@ -25,6 +26,7 @@ export interface StoreFileOptions extends CallOptions {
   readonly onBytes?: ((count: number) => void) | undefined;
 }
 
+/** The object that a file has become. */
 export interface StoredFile {
   readonly objectId: string;
   /** Bytes that were read; what the entry records. */

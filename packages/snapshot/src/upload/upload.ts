@@ -24,6 +24,7 @@ import { ProgressCounter, type ProgressListener } from "./upload-progress.ts";
 /** Longest and default time between checkpoints: garbage collection spares what nothing refers to for a day. */
 export const maxCheckpointIntervalMs = 45 * 60_000;
 
+/** What the snapshot is called, what it takes over, and when it ends. */
 export interface UploadSnapshotOptions extends CallOptions {
   /** Whose data it is, and what it is called: under these names its snapshots are found. */
   readonly source: SnapshotSource;

@@ -27,6 +27,7 @@ export const veleroRepositoryBlobId = "udmrepo.Repository";
 /** Names of Velero's choices for the time between two full maintenances, in hours. */
 const fullMaintenanceHours = { normalGC: 24, fastGC: 12, eagerGC: 6 } as const;
 
+/** How often full maintenance is to run. */
 export interface SetUpVeleroOptions extends CallOptions {
   /** `normalGC` (24 h, default), `fastGC` (12 h), `eagerGC` (6 h); counts when the owner of maintenance is set. */
   readonly fullMaintenanceInterval?: keyof typeof fullMaintenanceHours | undefined;

@@ -72,6 +72,7 @@ export function chooseVeleroParent(
   return parent;
 }
 
+/** What Velero's uploader lets be chosen. */
 export interface VeleroPolicyOptions {
   /** Files that are read at once: `ParallelFilesUpload`, or the number of processors. */
   readonly parallelFileReads: number;

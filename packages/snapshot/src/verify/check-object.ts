@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, NotFoundError } from "@dm/core";
-import { type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
+import { type ContentId, type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { openFile } from "../tree.ts";
@@ -24,25 +24,40 @@ export async function checkContents(
   repository: Repository,
   { objectId }: DirectoryEntry,
   packLengths: ReadonlyMap<string, number>,
-  options: CallOptions,
+  options: CallOptions & { readonly damagedContents?: ReadonlyMap<ContentId, DmError> | undefined },
 ): Promise<number | undefined> {
+  const { damagedContents } = options;
   const { compressed, contentId, indirection } = parseObjectId(objectId);
   let plainLength = 0;
   for await (const id of repository.objectContents(objectId, options)) {
-    const info = await repository.contentInfo(id, options);
-    if (!info) {
-      throw new NotFoundError(
-        "DM_CONTENT_NOT_FOUND",
-        `content ${id} of object ${objectId} is in no index`,
-        { contentId: id, objectId },
-      );
-    }
+    const info = await contentOfObject(repository, id, objectId, options);
     checkPack(info, objectId, packLengths.get(info.packBlobId));
+    const known = damagedContents?.get(id);
+    if (known) throw known;
     plainLength = info.originalLength;
   }
   if (indirection > 0 || contentId === undefined)
     return (await repository.openObject(objectId, options)).length;
   return compressed ? undefined : plainLength;
+}
+
+/**
+ * Where a content of an object is.
+ * @throws {NotFoundError} `DM_CONTENT_NOT_FOUND` when it is in no index
+ */
+export async function contentOfObject(
+  repository: Repository,
+  contentId: ContentId,
+  objectId: string,
+  options: CallOptions,
+): Promise<IndexEntry> {
+  const info = await repository.contentInfo(contentId, options);
+  if (info) return info;
+  throw new NotFoundError(
+    "DM_CONTENT_NOT_FOUND",
+    `content ${contentId} of object ${objectId} is in no index`,
+    { contentId, objectId },
+  );
 }
 
 function checkPack(info: IndexEntry, objectId: string, length: number | undefined): void {

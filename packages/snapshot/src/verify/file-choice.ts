@@ -6,6 +6,7 @@
  */
 import { utf8Encode } from "@dm/core";
 
+/** Which share of the files is read. */
 export interface FileChoice {
   /** Share of the files, 0 to 1. */
   readonly share: number;

@@ -8,6 +8,7 @@ import { formatTime } from "@dm/repo";
 import type { Snapshot } from "../snapshot-codec.ts";
 import type { VerifySnapshotReport } from "./verify-snapshots.ts";
 
+/** What a report says about the run. */
 export interface VerifyReportOptions {
   /** The snapshots that were verified. */
   readonly snapshots: readonly Snapshot[];

@@ -4,6 +4,7 @@
  * @module
  */
 
+/** A part of a volume. */
 export interface ByteRange {
   readonly start: number;
   readonly length: number;

@@ -24,6 +24,7 @@ export interface VolumeTarget {
   flush(): Promise<void>;
 }
 
+/** How an object is written and proven. */
 export interface RestoreObjectOptions extends CallOptions {
   /** Reads everything again and compares it with the contents; on by default. */
   readonly verifyContent?: boolean | undefined;
@@ -55,6 +56,7 @@ export interface VolumeLoss extends ByteRange {
   readonly reason: string;
 }
 
+/** What was written, proven and lost. */
 export interface RestoredObject extends VolumeRestoreProgress {
   /** By position. */
   readonly losses: readonly VolumeLoss[];

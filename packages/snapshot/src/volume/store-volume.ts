@@ -24,6 +24,7 @@ export interface VolumeProgress {
   readonly keptBytes: number;
 }
 
+/** How a chunk is stored. */
 export interface PutChunkOptions extends CallOptions {
   readonly compressor?: CompressorName | undefined;
 }
@@ -38,6 +39,7 @@ export interface ChunkSink {
   readonly parallelChunks: number;
 }
 
+/** What of a volume is read, and who stores it. */
 export interface StoreVolumeOptions extends CallOptions {
   /** The repository's by default. */
   readonly splitter?: string | undefined;
@@ -55,6 +57,7 @@ export interface StoreVolumeOptions extends CallOptions {
   readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;
 }
 
+/** The object that a volume has become. */
 export interface StoredVolume extends VolumeProgress {
   readonly objectId: ObjectId;
 }

@@ -18,6 +18,7 @@ import type { ChangedBlocks, Volume } from "./volume.ts";
 import { type VolumeSourceOptions, volumeSource } from "./volume-entry.ts";
 import { type ChunkPlane, volumePlane } from "./volume-plane.ts";
 
+/** As of `uploadSnapshot`, and what of the volume is read. */
 export interface UploadVolumeOptions
   extends Omit<UploadSnapshotOptions, "dataPlane" | "filter" | "parallel" | "previous">,
     VolumeSourceOptions {
@@ -34,6 +35,7 @@ export interface UploadVolumeOptions
   readonly onVolumeProgress?: ((progress: VolumeProgress) => void) | undefined;
 }
 
+/** The snapshot, and what it cost. */
 export interface UploadedVolume {
   readonly snapshot: UploadedSnapshot;
   /** What was read and what was not. */

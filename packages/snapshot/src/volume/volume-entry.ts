@@ -20,6 +20,7 @@ export interface SourceVolume extends SourceFile {
   readonly volume: Volume;
 }
 
+/** How the only file of a volume's snapshot is called and dated. */
 export interface VolumeSourceOptions {
   /** Of root and file: the whole path of the device. */
   readonly name: string;

@@ -15,6 +15,7 @@ import {
 import type { ChangedBlocks } from "./volume.ts";
 import { isSourceVolume } from "./volume-entry.ts";
 
+/** What is read of a volume, and who is told. */
 export interface VolumePlaneOptions {
   readonly changedBlocks?: ChangedBlocks | undefined;
   readonly onProgress?: ((progress: VolumeProgress) => void) | undefined;

@@ -6,6 +6,7 @@
 import type { CallOptions } from "@dm/storage";
 import type { ByteRange } from "./byte-ranges.ts";
 
+/** A block device, an image, or anything else that is read by position. */
 export interface Volume {
   readonly sizeBytes: number;
   /** What may hold data; everything else reads as zeros and is never read. All of it by default. */

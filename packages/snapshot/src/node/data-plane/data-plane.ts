@@ -40,11 +40,13 @@ import { openFlags } from "./sealer.ts";
 import { aligned, maxChunksPerJob, slotsPerWorker } from "./slots.ts";
 import { SmallFile } from "./small-file.ts";
 
+/** How much of the machine a data plane takes. */
 export interface DataPlaneOptions {
   /** Threads; as many as the machine runs at once, at most 8, by default. 0 works in place. */
   readonly workers?: number | undefined;
 }
 
+/** What serves, and how much memory it may take. */
 export interface DataPlaneDescription {
   readonly kind: "workers" | "in place";
   /** Why it is not workers. */
@@ -55,6 +57,7 @@ export interface DataPlaneDescription {
   readonly maxBytesInFlight: number;
 }
 
+/** A data plane that says what it is. */
 export interface WorkerDataPlane extends DataPlane {
   describe(): DataPlaneDescription;
   /** Takes chunks that the caller has cut, as `storeVolume` does; undefined when it works in place. */

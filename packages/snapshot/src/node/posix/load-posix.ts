@@ -14,6 +14,7 @@ import { createSystemPosix } from "./system-posix.ts";
 
 export type PosixBackend = Posix["backend"];
 
+/** Which back-end is wanted. */
 export interface LoadPosixOptions {
   /** Takes this one or fails. Default: the environment variable `DM_POSIX`, else the best one that works. */
   readonly backend?: PosixBackend | undefined;

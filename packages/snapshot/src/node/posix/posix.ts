@@ -6,11 +6,13 @@
 import type { ExtendedAttribute } from "../../extended-metadata.ts";
 import type { LocalPath } from "../../source/source-entry.ts";
 
+/** A part of a file. */
 export interface ByteRange {
   readonly start: number;
   readonly length: number;
 }
 
+/** The seam; each back-end is one of these. */
 export interface Posix {
   /** `none` when no back-end works here: then the calls do what Node can, and `losses` says what that is not. */
   readonly backend: "node:ffi" | "koffi" | "none";
