@@ -7,7 +7,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { dirname, isAbsolute, relative, resolve } from "node:path";
 import { FormatError, NotFoundError } from "@dm/core";
-import { z } from "zod";
+import * as z from "zod";
 import { writeFileAtomically } from "./atomic-file.ts";
 import { defaultCacheDirectory, type PathEnvironment, passwordFilePath } from "./config-paths.ts";
 

@@ -9,16 +9,8 @@
  * @module
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { closeSync, fstatSync, futimesSync, openSync, read, readSync } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Logger, mapConcurrent, silentLogger, systemClock } from "@dm/core";
 import type { ContentCache } from "../cache/content-cache.ts";
@@ -50,6 +42,8 @@ const patienceFiles = 2000;
 const touchAfterMs = 60_000;
 const abandonedAfterMs = 3_600_000;
 const scanConcurrency = 8;
+/** A file up to this is read at once: that takes 20 µs, where five promises take 150 and four threads. */
+const syncReadBytes = 1 << 18;
 
 /** Tells programs that make backups to leave the directory out. */
 const cacheTag = `Signature: 8a477f597d28d172789f06886806bc55
@@ -154,20 +148,20 @@ class DiskCache implements ContentCache {
   }
 
   async #readFile(path: string): Promise<Uint8Array | undefined> {
-    let file: FileHandle | undefined;
+    let fd: number | undefined;
     try {
-      file = await open(path, "r");
-      const { mtimeMs } = await file.stat();
-      const buffer = await file.readFile();
+      fd = openSync(path, "r");
+      const { mtimeMs, size } = fstatSync(fd);
+      const bytes = size > syncReadBytes ? await readLong(fd, size) : readShort(fd, size);
       const nowMs = this.#nowMs();
-      if (Math.abs(nowMs - mtimeMs) >= touchAfterMs) await file.utimes(nowMs / 1000, nowMs / 1000);
-      return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
+      if (Math.abs(nowMs - mtimeMs) >= touchAfterMs) futimesSync(fd, nowMs / 1000, nowMs / 1000);
+      return bytes;
     } catch (error) {
       if (errorCode(error) !== "ENOENT")
         this.#logger.debug("Failed to read cache entry", { path, error });
       return undefined;
     } finally {
-      await file?.close();
+      if (fd !== undefined) closeSync(fd);
     }
   }
 
@@ -277,6 +271,30 @@ class DiskCache implements ContentCache {
   #nowMs(): number {
     return Number(this.#clock.nowNs() / 1_000_000n);
   }
+}
+
+/** What has been cut off meanwhile does not check out. */
+function readShort(fd: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let length = 0;
+  for (let count = -1; count !== 0 && length < size; length += count)
+    count = readSync(fd, bytes, length, size - length, length);
+  return length === size ? bytes : bytes.subarray(0, length);
+}
+
+async function readLong(fd: number, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  let length = 0;
+  while (length < size) {
+    const count = await new Promise<number>((settle, fail) => {
+      read(fd, bytes, length, size - length, length, (error, found) =>
+        error ? fail(error) : settle(found),
+      );
+    });
+    if (count === 0) return bytes.subarray(0, length);
+    length += count;
+  }
+  return bytes;
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -13,7 +13,7 @@ import {
   utf8DecodeStrict,
   utf8Encode,
 } from "@dm/core";
-import { z } from "zod";
+import * as z from "zod";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { type StorageConnection, storageConnectionSchema } from "./client-config.ts";

@@ -11,7 +11,7 @@ import {
   utf8DecodeStrict,
   utf8Encode,
 } from "@dm/core";
-import { z } from "zod";
+import * as z from "zod";
 import { parseChecked } from "../json/checked-json.ts";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
 

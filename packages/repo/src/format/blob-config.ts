@@ -5,7 +5,7 @@
  */
 import { FormatError, UnsupportedError, utf8DecodeStrict, utf8Encode } from "@dm/core";
 import type { Retention } from "@dm/storage";
-import { z } from "zod";
+import * as z from "zod";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { jsonObject, type RawMembers, unknownMembersOf } from "./raw-members.ts";

@@ -16,7 +16,7 @@ import {
   utf8Encode,
 } from "@dm/core";
 import { aes256GcmOpen, aes256GcmSeal, hkdfSha256 } from "@dm/encryption";
-import { z } from "zod";
+import * as z from "zod";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { decodeFormatJson, encodeFormatJson } from "./format-json.ts";

@@ -12,7 +12,7 @@ import {
   utf8DecodeStrict,
   utf8Encode,
 } from "@dm/core";
-import { z } from "zod";
+import * as z from "zod";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
 import { parseJson, rawElements } from "../json/raw-json.ts";
 import { jsonObject, memberOf, unknownMembersOf } from "./raw-members.ts";

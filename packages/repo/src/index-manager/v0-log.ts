@@ -5,7 +5,7 @@
  */
 import { FormatError, isDmError, utf8DecodeStrict, utf8Encode } from "@dm/core";
 import type { BlobMetadata } from "@dm/storage";
-import { z } from "zod";
+import * as z from "zod";
 import { parseChecked } from "../json/checked-json.ts";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { FormatError } from "@dm/core";
-import { z } from "zod";
+import * as z from "zod";
 import { parseJson } from "./raw-json.ts";
 
 /** @throws {FormatError} `DM_JSON_INVALID` when it is no JSON, or not of this shape */

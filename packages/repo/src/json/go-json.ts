@@ -29,8 +29,13 @@ function escapeCharacter(character: string): string {
   return `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
+/** Anything in {@link escaped}, and every surrogate: one look that costs a tenth of the exact one. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const suspicious = /["\\<>&\u0000-\u001f\u2028\u2029\ud800-\udfff]/;
+
 /** A JSON string literal with Go's escapes. */
 export function goJsonString(text: string): string {
+  if (!suspicious.test(text)) return `"${text}"`;
   return `"${text.replace(escaped, escapeCharacter)}"`;
 }
 

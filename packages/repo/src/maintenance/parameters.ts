@@ -5,7 +5,7 @@
  */
 import { FormatError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
-import { z } from "zod";
+import * as z from "zod";
 import { parseJson } from "../json/raw-json.ts";
 import { pickManifest } from "../manifest/manifest-set.ts";
 import type { Repository } from "../repository.ts";

@@ -15,7 +15,7 @@ import {
 } from "@dm/core";
 import { aes256GcmOpen, aes256GcmSeal } from "@dm/encryption";
 import type { BlobStore, CallOptions } from "@dm/storage";
-import { z } from "zod";
+import * as z from "zod";
 import type { OpenedFormat } from "../format/format-store.ts";
 import { deriveRepositoryKey } from "../format/keys.ts";
 import { parseChecked } from "../json/checked-json.ts";
