@@ -23,8 +23,10 @@ import {
   rawMember,
   textOf,
 } from "./members.ts";
+import { readStoredEntry } from "./stored-entry.ts";
 import { type DirectorySummary, decodeSummary, encodeSummary } from "./summary.ts";
 
+/** What a directory stream holds. */
 export interface Directory {
   readonly entries: readonly DirectoryEntry[];
   readonly summary: DirectorySummary;
@@ -32,6 +34,9 @@ export interface Directory {
 }
 
 const streamType = "kopia:directory";
+const beforeEntries = `{"stream":"${streamType}","entries":`;
+const beforeSummary = ',"summary":';
+const surrogate = /[\ud800-\udfff]/;
 const known: ReadonlySet<string> = new Set(["stream", "entries", "summary"]);
 
 /**
@@ -40,16 +45,17 @@ const known: ReadonlySet<string> = new Set(["stream", "entries", "summary"]);
  * once it has been sorted. Entries with equal names are all written, in the order given; a reader sees the last.
  * @throws {RangeError} for a time beyond 64 bits, or a size or count that is no integer from 0 to 2^53 − 1
  */
-export function encodeDirectory({ entries, summary, unknownMembers }: Directory): Uint8Array {
-  const areWellFormed = entries.every(({ name }) => name.isWellFormed());
-  const list = [...entries]
-    .sort(areWellFormed ? compareWellFormed : compareEntries)
-    .map(encodeEntry);
+export function encodeDirectory(directory: Directory): Uint8Array {
+  return utf8Encode(directoryText(directory));
+}
+
+/** What {@link encodeDirectory} makes, as text. */
+export function directoryText({ entries, summary, unknownMembers }: Directory): string {
+  const areSimple = !entries.some(({ name }) => surrogate.test(name));
+  const list = [...entries].sort(areSimple ? compareSimple : compareEntries).map(encodeEntry);
   const json = list.length === 0 ? "null" : `[${list.join(",")}]`;
-  const head = `{"stream":"${streamType}","entries":${json}`;
-  return utf8Encode(
-    `${head},"summary":${encodeSummary(summary)}${encodeUnknown(unknownMembers)}}\n`,
-  );
+  const tail = `${encodeSummary(summary)}${encodeUnknown(unknownMembers)}}\n`;
+  return `${beforeEntries}${json}${beforeSummary}${tail}`;
 }
 
 /** The order of a directory stream. */
@@ -58,7 +64,12 @@ export function compareEntries(a: DirectoryEntry, b: DirectoryEntry): number {
   return compareTypes(a, b) || compareBytes(nameBytes(a.name), nameBytes(b.name));
 }
 
-/** {@link compareEntries} for names without lone surrogates. */
+/** {@link compareEntries} for names without surrogates: the order of units is that of bytes. */
+function compareSimple(a: DirectoryEntry, b: DirectoryEntry): number {
+  if (a.name === b.name) return compareTypes(a, b);
+  return compareTypes(a, b) || (a.name < b.name ? -1 : 1);
+}
+
 function compareWellFormed(a: DirectoryEntry, b: DirectoryEntry): number {
   return compareTypes(a, b) || compareUtf8(a.name, b.name);
 }
@@ -105,6 +116,62 @@ export function decodeDirectory(bytes: Uint8Array, objectId = ""): Directory {
 }
 
 function decodeText(text: string, refuse: Refuse): Directory {
+  return decodeStored(text, refuse) ?? decodeJson(text, refuse);
+}
+
+const texts = new WeakMap<Directory, string>();
+
+/** The text that a directory was read from, where that was simple. */
+export const storedDirectoryText = (directory: Directory): string | undefined =>
+  texts.get(directory);
+
+/** A subdirectory's text, as far as it goes without braces in texts or failures in its summary. */
+const subdirectoryPattern = /\{"name":"[^"\\]*","type":"d"[^{}[\]]*(?:\{[^{}[\]]*\})?[^{}[\]]*\}/y;
+
+/**
+ * A directory whose files and links are written as this version would write them; undefined for any other. Its
+ * subdirectories and the summary are still JSON.
+ */
+function decodeStored(text: string, refuse: Refuse): Directory | undefined {
+  if (!text.startsWith(`${beforeEntries}[{`)) return undefined;
+  const entries: DirectoryEntry[] = [];
+  let at = beforeEntries.length;
+  do {
+    at += 1;
+    const stored = readStoredEntry(text, at);
+    if (stored) {
+      entries.push(stored.entry);
+      at = stored.end;
+      continue;
+    }
+    subdirectoryPattern.lastIndex = at;
+    const raw = subdirectoryPattern.exec(text)?.[0];
+    const value = raw === undefined ? undefined : parsed(raw);
+    if (raw === undefined || value === undefined) return undefined;
+    entries.push(decodeEntry(value, () => raw, `entries[${entries.length}]`, refuse));
+    at += raw.length;
+  } while (text[at] === ",");
+  if (!text.startsWith(`]${beforeSummary}`, at)) return undefined;
+  const rest = `{${text.slice(at + 2)}`;
+  const tail = parsed(rest) as { readonly summary?: unknown } | undefined;
+  if (tail === undefined || Object.keys(tail).length !== 1) return undefined;
+  const rawSummary = (): string => rawMember(rest, "summary");
+  const summary = decodeSummary(tail.summary ?? {}, rawSummary, "summary", refuse);
+  const directory = { entries, summary };
+  texts.set(directory, text);
+  return directory;
+}
+
+/** Undefined for what is no JSON by itself: then more of the text is needed. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+function decodeJson(text: string, refuse: Refuse): Directory {
   const { unknown, values } = membersOf(JSON.parse(text), known, () => text, "", refuse);
   if (values["stream"] !== streamType) {
     const found = textOf(values["stream"], "stream", refuse).slice(0, 40);

@@ -17,11 +17,13 @@ import {
   timeOf,
 } from "./members.ts";
 import { decodeMode, encodeMode } from "./mode.ts";
+import { storedTextOf } from "./stored-entry.ts";
 import { type DirectorySummary, decodeSummary, encodeSummary } from "./summary.ts";
 
 /** `f` file, `d` directory, `s` symbolic link. Other programs may have written others: they are kept, not understood. */
 export type EntryType = "f" | "d" | "s" | (string & {});
 
+/** A file, link or directory, as the directory that it lies in has it. */
 export interface DirectoryEntry {
   /** Base name. Streams of volumes may have slashes in it. */
   readonly name: string;
@@ -58,6 +60,8 @@ const known: ReadonlySet<string> = new Set([
 
 /** JSON as Kopia writes it: members in its order, empty ones left out. */
 export function encodeEntry(entry: DirectoryEntry): string {
+  const stored = storedTextOf(entry);
+  if (stored !== undefined) return stored;
   const { gid, mode, modifiedAtNs, sizeBytes, summary, uid } = entry;
   let json = "";
   if (entry.name !== "") json += `"name":${goJsonString(entry.name)},`;

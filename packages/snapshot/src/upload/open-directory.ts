@@ -11,6 +11,7 @@ import type { PolicyTree } from "../policy/policy-tree.ts";
 import type { SourceDirectory, SourceFile } from "../source/source-entry.ts";
 import { type FailedEntry, summarizeDirectory } from "../summary.ts";
 import type { StoreTask } from "./data-plane.ts";
+import type { StoredDirectory } from "./previous.ts";
 
 export class OpenDirectory {
   /** The directory; a file for the place that a single file has. */
@@ -18,6 +19,8 @@ export class OpenDirectory {
   /** Relative to the root of the snapshot, which is `.`. */
   readonly path: string;
   readonly tree: PolicyTree;
+  /** What previous snapshots hold here; set once it has been read. */
+  stored: readonly StoredDirectory[] = [];
   /** What is left out of it; set once it has been listed. */
   ignore: IgnoreContext | undefined;
   readonly entries: DirectoryEntry[] = [];

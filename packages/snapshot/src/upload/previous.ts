@@ -6,7 +6,7 @@
  */
 import type { Logger } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
-import type { Directory } from "../directory-codec.ts";
+import { type Directory, storedDirectoryText } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { hasExtendedMetadata } from "../extended-metadata.ts";
 import type { RawMember } from "../members.ts";
@@ -39,17 +39,27 @@ export function previousSnapshots(snapshots: readonly Snapshot[]): Snapshot[] {
   return complete ? [complete, ...later] : later;
 }
 
+/** A directory as it was stored. */
+export interface StoredDirectory {
+  readonly objectId: string;
+  readonly text: string;
+}
+
 /** The directories of previous snapshots at one place. */
 export class PreviousDirectories {
   readonly #directories: readonly ReadonlyMap<string, DirectoryEntry>[];
   readonly #partials: ReadonlyMap<string, readonly DirectoryEntry[]>;
+  /** Those of which the text is known. */
+  readonly stored: readonly StoredDirectory[];
 
   private constructor(
     directories: readonly ReadonlyMap<string, DirectoryEntry>[],
     partials: ReadonlyMap<string, readonly DirectoryEntry[]>,
+    stored: readonly StoredDirectory[] = [],
   ) {
     this.#directories = directories;
     this.#partials = partials;
+    this.stored = stored;
   }
 
   static readonly none = new PreviousDirectories([], new Map());
@@ -73,12 +83,15 @@ export class PreviousDirectories {
     if (entries.length === 0) return PreviousDirectories.none;
     const maps: Map<string, DirectoryEntry>[] = [];
     const partials = new Map<string, DirectoryEntry[]>();
+    const stored: StoredDirectory[] = [];
     for (const entry of entries) {
       const directory = await readUndamaged(repository, entry, logger, options);
       if (!directory) continue;
       sortInto(maps, partials, directory.entries, directory.summary.incompleteReason);
+      const text = storedDirectoryText(directory);
+      if (text !== undefined) stored.push({ objectId: entry.objectId, text });
     }
-    return new PreviousDirectories(maps, partials);
+    return new PreviousDirectories(maps, partials, stored);
   }
 
   get isEmpty(): boolean {

@@ -4,9 +4,9 @@
  * Format: docs/format/directories.md. Proof: test/upload.test.ts, test/upload.kopia.test.ts.
  * @module
  */
-import { FormatError, isDmError, type Logger, silentLogger } from "@dm/core";
+import { FormatError, isDmError, type Logger, silentLogger, utf8Encode } from "@dm/core";
 import type { WriteSession } from "@dm/repo";
-import { type Directory, encodeDirectory } from "../directory-codec.ts";
+import { type Directory, directoryText } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { encodeExtendedMetadata } from "../extended-metadata.ts";
 import type { RawMember } from "../members.ts";
@@ -42,6 +42,7 @@ import type { ProgressCounter } from "./upload-progress.ts";
 
 export type IncompleteReason = "canceled" | "limit reached";
 
+/** An entry that will be missing, and why. */
 export interface UploadFailure {
   /** Relative to the root of the snapshot. */
   readonly path: string;
@@ -252,6 +253,7 @@ export class TreeUpload {
     if (!listed) return [];
     const entries = await this.#kept(open, parent, source, listed);
     const previous = await PreviousDirectories.read(session, previousEntries, this.#logger, {});
+    open.stored = previous.stored;
     const pending: Pending[] = [];
     for (const entry of entries) {
       if (this.#isStopped) break;
@@ -505,13 +507,19 @@ export class TreeUpload {
   }
 
   async #write(open: OpenDirectory, name: string, directory: Directory): Promise<DirectoryEntry> {
+    const text = directoryText(directory);
+    const stored = open.stored.find((previous) => previous.text === text);
+    const objectId = stored?.objectId ?? (await this.#store(open, text));
+    return { ...entryOf(open.source, name, objectId, 0), summary: directory.summary };
+  }
+
+  #store(open: OpenDirectory, text: string): Promise<string> {
     const metadataCompressor = metadataCompressorOf(open.tree.policy);
-    const objectId = await this.#options.session.writeObject(encodeDirectory(directory), {
+    return this.#options.session.writeObject(utf8Encode(text), {
       prefix: "k",
       compressor: metadataCompressor ?? undefined,
       metadataCompressor,
     });
-    return { ...entryOf(open.source, name, objectId, 0), summary: directory.summary };
   }
 
   /** The tree as far as it is stored; undefined before the beginning, and when that is nothing. */

@@ -14,8 +14,6 @@ import { createGzip } from "node:zlib";
 import { FormatError, StorageError } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
-import { pack } from "tar-stream";
-import { ZipFile } from "yazl";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { RestoreLedger } from "../../restore/ledger.ts";
 import type { RestoreProgress, RestoreReport } from "../../restore/restore-types.ts";
@@ -94,7 +92,7 @@ async function writeArchive(
   ledger: RestoreLedger,
   { signal }: CallOptions,
 ): Promise<void> {
-  const archive = format.startsWith("zip") ? zipArchive(format === "zip") : tarArchive();
+  const archive = await (format.startsWith("zip") ? zipArchive(format === "zip") : tarArchive());
   const through = format === "tgz" ? createGzip() : new PassThrough();
   const written = pipeline(archive.bytes, through, output);
   // Whoever waits for it gets the failure; until then it must not count as unhandled.
@@ -176,7 +174,9 @@ interface Archive {
 
 const fileTypeBits = { d: 0o040000, f: 0o100000, s: 0o120000 };
 
-function tarArchive(): Archive {
+// Loaded when it is needed: most programs that restore or back up make no archive.
+async function tarArchive(): Promise<Archive> {
+  const { pack } = await import("tar-stream");
   const tar = pack();
   // Whoever reads the archive is told.
   tar.on("error", () => {});
@@ -253,7 +253,8 @@ function decimalSeconds(ns: bigint): string {
 /** Zip knows times from 1980 on; the extended field that is written beside it ends in 2038. */
 const zipTimes = [Date.UTC(1980, 0, 1), (2 ** 31 - 1) * 1000] as const;
 
-function zipArchive(compress: boolean): Archive {
+async function zipArchive(compress: boolean): Promise<Archive> {
+  const { ZipFile } = await import("yazl");
   const zip = new ZipFile();
   const bytes = new PassThrough();
   zip.outputStream.pipe(bytes);
