@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The program `dm`: process and terminal on one side, `main` on the other. */
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -12,7 +14,18 @@ function assertNodeIsNew(): void {
   process.exit(1);
 }
 
+/**
+ * Node keeps what it has compiled for the next run. In the cache of this user, for what lies there is run as code, and the
+ * default is a folder that all users of the machine may write to. Where nothing can be written, nothing is kept.
+ */
+function keepCompiledCode(): void {
+  const { HOME, LOCALAPPDATA, XDG_CACHE_HOME } = process.env;
+  const cache = XDG_CACHE_HOME || LOCALAPPDATA || (HOME && join(HOME, ".cache"));
+  if (cache) enableCompileCache(join(cache, "dm", "compiled"));
+}
+
 assertNodeIsNew();
+keepCompiledCode();
 const { main } = await import("./main.ts");
 
 /** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
