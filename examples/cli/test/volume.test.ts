@@ -1,6 +1,15 @@
 /** `dm snapshot create --block` and `dm restore`: an image goes in and comes out, its holes unread and unwritten. */
 import { createHash } from "node:crypto";
-import { mkdirSync, openSync, readFileSync, statSync, truncateSync, writeSync } from "node:fs";
+import {
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { splitmix64 } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
 
@@ -25,6 +34,24 @@ describe("an image of a volume", () => {
     await home.ok(["restore", snapshot.id, target]);
     expect(sha256(target)).toBe(sha256(image));
     expect(statSync(target).blocks * 512).toBeLessThan(8 << 20);
+  });
+
+  it("is gone on with where a run was cut off, without reading what that has stored", async () => {
+    using home = new Home();
+    const image = home.path("disk.img");
+    const bytes = splitmix64(5, 50_000_000);
+    writeFileSync(image, bytes);
+    await home.ok(["repository", "create", "filesystem", "--path", home.path("repo")]);
+    const create = ["snapshot", "create", "--block", "--json", "--parallel", "0", image];
+    const cut = await home.run([...create, "--upload-limit-mb", "20"]);
+    expect(JSON.parse(cut.out)).toMatchObject({ incomplete: "limit reached" });
+    // Changed behind its back: what is stored counts.
+    writeFileSync(image, Buffer.concat([Buffer.alloc(1000, 1), bytes.subarray(1000)]));
+    const { id } = JSON.parse((await home.ok([...create, "--resume"])).out);
+    await home.ok(["restore", id, home.path("restored.img")]);
+    expect(Buffer.compare(readFileSync(home.path("restored.img")), bytes)).toBe(0);
+    const refused = await home.run(["snapshot", "create", "--resume", home.folder]);
+    expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("is for --block") });
   });
 
   it("is no directory", async () => {

@@ -132,6 +132,16 @@ describe("uploadVolume", () => {
     expect(again.readBytes).toBe(bytes.length);
   });
 
+  it("ends at a number of bytes, for the next run to go on", async () => {
+    const { repository } = await newRepository();
+    const volume = memoryVolume(splitmix64(1, 40 << 20));
+    const limited = { ...options, uploadLimitBytes: 20 << 20 };
+    const { snapshot } = await uploadVolume(repository, volume, limited);
+    expect(snapshot.incompleteReason).toBe("limit reached");
+    const { volume: done } = await uploadVolume(repository, volume, { ...options, resume: true });
+    expect(done.keptBytes).toBeGreaterThan(8 << 20);
+  });
+
   it("fails when the volume cannot be read, and keeps what it has for the next run", async () => {
     const { repository } = await newRepository();
     const bytes = splitmix64(1, 40 << 20);

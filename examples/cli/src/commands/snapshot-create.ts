@@ -40,6 +40,7 @@ interface CreateOptions {
   readonly endTime?: bigint;
   readonly stdinFile?: string;
   readonly block?: boolean;
+  readonly resume?: boolean;
   readonly tags?: readonly string[];
   readonly pin?: readonly string[];
   readonly overrideSource?: string;
@@ -71,6 +72,10 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
     .option("--end-time <time>", "in the place of when it ended", parseTimestamp)
     .option("--stdin-file <name>", "back up standard input as a file of this name")
     .option("--block", "sources are block devices or images of them, backed up as volumes")
+    .option(
+      "--resume",
+      "with --block: go on where the run before was cut off; the volume must not have changed since",
+    )
     .addOption(repeatable("--tags <key:value>", "tag of the snapshots"))
     .addOption(repeatable("--pin <name>", "pin that keeps them from expiring"))
     .option("--override-source <source>", "user@host:path in the place of where it really is")
@@ -104,13 +109,15 @@ export function snapshotCreateCommand(parent: Command, session: Session): void {
 }
 
 function checkOptions(paths: readonly string[], options: CreateOptions): void {
-  const { all, block, description = "", endTime, startTime, stdinFile } = options;
+  const { all, block, description = "", endTime, resume, startTime, stdinFile } = options;
   if (all && paths.length > 0) throw new UsageError("--all and a source exclude each other");
   if (!all && paths.length === 0) throw new UsageError("no snapshot sources");
   if (stdinFile !== undefined && paths.length > 1)
     throw new UsageError("standard input is one source");
   if (block && (all || stdinFile !== undefined))
     throw new UsageError("--block is for devices and images that are named");
+  if (resume && !block)
+    throw new UsageError("--resume is for --block: directories and files are always gone on with");
   if (description.length > maxDescriptionLength) throw new UsageError("description too long");
   if (startTime !== undefined && endTime !== undefined && startTime > endTime)
     throw new UsageError("start time override cannot be after the end time override");
@@ -204,6 +211,7 @@ async function createOne(session: Session, path: string, options: CreateOptions)
           dataPlane,
           name: volume.path,
           openedAtNs: volume.openedAtNs,
+          resume: options.resume,
         })
       ).snapshot
     : await uploadSnapshot(write, entry, uploading);

@@ -52,7 +52,8 @@ export function volumePlane(
       },
     });
     const failed = (error: unknown): never => {
-      options.onFailure?.(error);
+      // A limit that is reached, or an abort, ends the task, and is no failure of the volume.
+      if (!signal?.aborted || error !== signal.reason) options.onFailure?.(error);
       throw error;
     };
     return { done: done.catch(failed), checkpoint };
