@@ -3,7 +3,7 @@
  * its end with the length that its entry promises. Proof: test/verify.test.ts, test/corrupt.test.ts.
  * @module
  */
-import { FormatError, NotFoundError } from "@dm/core";
+import { type DmError, FormatError, NotFoundError } from "@dm/core";
 import { type ContentId, type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 import { type DmError, FormatError, mapConcurrent, toHex } from "@dm/core";
-import { compareUtf8, type Repository } from "@dm/repo";
+import { type ContentId, compareUtf8, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
@@ -15,6 +15,7 @@ import { checkContents, checkLength, lengthsOfPacks, readWhole } from "./check-o
 import { type FileChoice, fileChooser } from "./file-choice.ts";
 import type { ReadProofs } from "./read-proofs.ts";
 
+/** How much is read, and what earlier runs have proven. */
 export interface VerifySnapshotOptions extends CallOptions {
   /** Share of the files whose data is read, 0 to 1, or `"all"`. `"all"` by default. */
   readonly readFiles?: "all" | number | undefined;
@@ -30,10 +31,13 @@ export interface VerifySnapshotOptions extends CallOptions {
   readonly proofs?: ReadProofs | undefined;
   /** Age from which on a proof does not count; any age counts by default. */
   readonly maxProofAgeMs?: number | undefined;
+  /** Contents that are known to be damaged, as of a caller that has read all packs: a file with one is a finding. */
+  readonly damagedContents?: ReadonlyMap<ContentId, DmError> | undefined;
   /** Findings after which it ends; none by default. */
   readonly maxErrors?: number | undefined;
 }
 
+/** What is done so far. */
 export interface VerifySnapshotProgress {
   /** Entries looked at; those of directories that were known already do not count. */
   readonly entriesDone: number;
@@ -56,6 +60,7 @@ export interface VerifySnapshotProgress {
   readonly totalBytes: number | undefined;
 }
 
+/** One thing that is missing or wrong. */
 export interface SnapshotFinding {
   readonly snapshotId: string;
   /** Relative to the root of the snapshot, which has the empty path. */
@@ -64,6 +69,7 @@ export interface SnapshotFinding {
   readonly error: DmError;
 }
 
+/** What was looked at, what was found, and what is proven. */
 export interface VerifySnapshotReport extends VerifySnapshotProgress {
   readonly findings: readonly SnapshotFinding[];
   /** Ids of the snapshots in which something is damaged, also where the finding is listed at another one. */
@@ -229,9 +235,10 @@ class Run {
     entry: DirectoryEntry,
     packLengths: ReadonlyMap<string, number>,
   ): Promise<DmError | undefined> {
-    const { signal } = this.#options;
+    const { damagedContents, signal } = this.#options;
+    const options = { damagedContents, signal };
     try {
-      checkLength(entry, await checkContents(this.#repository, entry, packLengths, { signal }));
+      checkLength(entry, await checkContents(this.#repository, entry, packLengths, options));
       await this.#read(entry);
       return undefined;
     } catch (error) {
