@@ -18,6 +18,11 @@ export interface RecoverIndexOptions extends CallOptions {
   readonly packBlobIds?: readonly string[] | undefined;
   /** Store what was found as new index blobs; off by default, which only reports. */
   readonly commit?: boolean | undefined;
+  /**
+   * Entries of index blobs that can be read, to be stored with what packs say: marks of deletion among them, and what only a
+   * damaged member of a compaction set makes unreadable.
+   */
+  readonly known?: Iterable<IndexEntry> | undefined;
   readonly concurrency?: number | undefined;
   readonly onProgress?:
     | ((progress: { readonly packsDone: number; readonly entriesFound: number }) => void)
@@ -27,6 +32,8 @@ export interface RecoverIndexOptions extends CallOptions {
 export interface RecoverIndexReport {
   readonly packsRead: number;
   readonly entriesFound: number;
+  /** What the packs say, by content. */
+  readonly entries: ReadonlyMap<ContentId, IndexEntry>;
   /** Packs whose local index is gone or damaged. */
   readonly failures: readonly { readonly blobId: string; readonly error: Error }[];
   /** Ids of the new index blobs; empty without `commit`. */
@@ -69,15 +76,29 @@ export async function recoverIndex(
     { concurrency, signal },
   );
   let indexBlobIds: readonly string[] = [];
-  if (commit && entries.size > 0) {
+  const stored = commit ? withKnown(entries, options.known) : entries;
+  if (commit && stored.size > 0) {
     const version = repository.format.indexVersion;
-    const indexes = shardIndexEntries([...entries.values()]).map((shard) =>
+    const indexes = shardIndexEntries([...stored.values()]).map((shard) =>
       buildIndex(shard, { version }),
     );
     const sessionId = newSessionId(repository.randomBytes, repository.clock.nowNs());
     indexBlobIds = await repository.indexManager.write(indexes, { sessionId, signal });
   }
-  return { packsRead: packsDone, entriesFound: entries.size, failures, indexBlobIds };
+  return { packsRead: packsDone, entriesFound: entries.size, entries, failures, indexBlobIds };
+}
+
+function withKnown(
+  entries: ReadonlyMap<ContentId, IndexEntry>,
+  known: Iterable<IndexEntry> | undefined,
+): ReadonlyMap<ContentId, IndexEntry> {
+  if (!known) return entries;
+  const all = new Map(entries);
+  for (const entry of known) {
+    const found = all.get(entry.contentId);
+    all.set(entry.contentId, found ? preferEntry(found, entry) : entry);
+  }
+  return all;
 }
 
 async function allPacks(repository: Repository, options: CallOptions): Promise<string[]> {
