@@ -1,11 +1,15 @@
 /** Cut points of every splitter, for data handed over whole and in pieces. */
-import { createSplitter } from "@dm/splitter";
+import { createSplitter, describeSplitters } from "@dm/splitter";
 import { generate } from "../../fixtures/src/generate.ts";
 import { type Outcome, Report, type Source, sha256Hex } from "./outcome.ts";
 
 export async function check(source: Source): Promise<Outcome> {
   const report = new Report();
   const { sets, pieces, small } = await source.json("/vectors/splitter");
+  for (const { algorithm, backend } of describeSplitters()) {
+    const best = algorithm.startsWith("FIXED") ? "javascript" : "wasm";
+    report.equal(backend, best, `back-end of ${algorithm}`);
+  }
   const data = new Map<string, Uint8Array>();
   for (const { data: spec, cuts, pieceLength } of [...sets, ...pieces, ...small]) {
     const key = JSON.stringify(spec);

@@ -16,8 +16,12 @@ const datasets: Array<readonly [name: string, data: Uint8Array]> = [
   ["zero", new Uint8Array(bytes)],
 ];
 
-function countSegments(name: string, data: Uint8Array, sliceBytes = data.length): number {
-  const splitter = createSplitter(name);
+function countSegments(
+  name: string,
+  data: Uint8Array,
+  { backend, sliceBytes = data.length }: { backend?: string; sliceBytes?: number } = {},
+): number {
+  const splitter = createSplitter(name, { backend });
   let count = 0;
   for (let at = 0; at < data.length; at += sliceBytes) {
     const slice = data.subarray(at, at + sliceBytes);
@@ -38,10 +42,16 @@ await suite("splitter", { rounds: 3 }, (measure) => {
       if (dataset !== "random" && (isExtreme || family === "fixed")) continue;
       measure(`${name} ${dataset}`, () => countSegments(name, data), { bytes });
     }
+    if (family !== "fixed") {
+      const count = (): number => countSegments(name, random, { backend: "javascript" });
+      measure(`${name} random, plain JavaScript`, count, { bytes });
+    }
     if (averageBytes !== 4 << 20 || family === "fixed") continue;
-    measure(`${name} random, 64 KiB at a time`, () => countSegments(name, random, 64 << 10), {
-      bytes,
-    });
+    for (const sliceBytes of [256, 64 << 10]) {
+      const what = sliceBytes < 1024 ? `${sliceBytes} bytes` : `${sliceBytes >> 10} KiB`;
+      const count = (): number => countSegments(name, random, { sliceBytes });
+      measure(`${name} random, ${what} at a time`, count, { bytes });
+    }
   }
 });
 

@@ -7,7 +7,7 @@
  */
 import { fromBase64 } from "@dm/core";
 import { buzhashTableBase64 } from "./buzhash-table.ts";
-import { type Cutter, slide } from "./cutter.ts";
+import { type Cutter, minScanBytes, type Scan, slide } from "./cutter.ts";
 
 // A constant of this module: an imported binding in the inner loop costs ten times as much under a test runner.
 const windowBytes = 64;
@@ -18,8 +18,11 @@ export function buzhashTable(): Int32Array {
   return Int32Array.from({ length: 256 }, (_, index) => view.getInt32(index * 4));
 }
 
-/** @param averageBytes a power of two */
-export function buzhashCutter(averageBytes: number): Cutter {
+/**
+ * @param averageBytes a power of two
+ * @param scan a faster way through many bytes
+ */
+export function buzhashCutter(averageBytes: number, scan?: Scan): Cutter {
   const table = buzhashTable();
   const mask = averageBytes - 1;
   const minBytes = averageBytes / 2;
@@ -60,6 +63,12 @@ export function buzhashCutter(averageBytes: number): Cutter {
         at += 1;
         found = (h & mask) === 0;
       }
+      const isScanned = scan !== undefined && !found && last - at >= minScanBytes;
+      if (isScanned) {
+        const cut = scan(bytes, at, last, mask);
+        found = cut >= 0;
+        at = found ? cut : last;
+      }
       while (at < last && !found) {
         h = ((h << 1) | (h >>> 31)) ^ table[bytes[at - windowBytes]!]! ^ table[bytes[at]!]!;
         at += 1;
@@ -67,7 +76,7 @@ export function buzhashCutter(averageBytes: number): Cutter {
       }
       slide(window, bytes, from, at);
       hash = h;
-      isCurrent = true;
+      isCurrent = !isScanned;
       count += at - from;
       if (!found && count < maxBytes) return -1;
       count = 0;

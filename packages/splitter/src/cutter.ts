@@ -20,3 +20,12 @@ export function slide(window: Uint8Array, bytes: Uint8Array, from: number, to: n
   // A loop: for a handful of bytes, making a view costs more than copying.
   for (let index = from; index < to; index++) window[windowBytes + index - to] = bytes[index]!;
 }
+
+/**
+ * Looks through `bytes[from..to)` for the first byte after which the hash has no bit of `mask`; answers the offset just past it, or
+ * -1. The 64 bytes before `from` are in `bytes`, and their hash is not handed over: it is worth its start only for many bytes.
+ */
+export type Scan = (bytes: Uint8Array, from: number, to: number, mask: number) => number;
+
+/** Fewer bytes than this are not worth a {@link Scan}. */
+export const minScanBytes = 1024;

@@ -4,7 +4,7 @@
  * Format: docs/format/splitting.md. Proof: test/vectors.test.ts.
  * @module
  */
-import { type Cutter, slide } from "./cutter.ts";
+import { type Cutter, minScanBytes, type Scan, slide } from "./cutter.ts";
 
 // A constant of this module: an imported binding in the inner loop costs ten times as much under a test runner.
 const windowBytes = 64;
@@ -55,8 +55,11 @@ export function rabinKarpTables(): RabinKarpTables {
 
 let shared: RabinKarpTables | undefined;
 
-/** @param averageBytes a power of two */
-export function rabinKarpCutter(averageBytes: number): Cutter {
+/**
+ * @param averageBytes a power of two
+ * @param scan a faster way through many bytes
+ */
+export function rabinKarpCutter(averageBytes: number, scan?: Scan): Cutter {
   shared ??= rabinKarpTables();
   const { modHigh, modLow, outHigh, outLow } = shared;
   const mask = averageBytes - 1;
@@ -108,6 +111,12 @@ export function rabinKarpCutter(averageBytes: number): Cutter {
         at += 1;
         found = (low & mask) === 0;
       }
+      const isScanned = scan !== undefined && !found && last - at >= minScanBytes;
+      if (isScanned) {
+        const cut = scan(bytes, at, last, mask);
+        found = cut >= 0;
+        at = found ? cut : last;
+      }
       while (at < last && !found) {
         const leaving = bytes[at - windowBytes]!;
         high ^= outHigh[leaving]!;
@@ -121,7 +130,7 @@ export function rabinKarpCutter(averageBytes: number): Cutter {
       slide(window, bytes, from, at);
       hashHigh = high;
       hashLow = low;
-      isCurrent = true;
+      isCurrent = !isScanned;
       count += at - from;
       if (!found && count < maxBytes) return -1;
       count = 0;

@@ -13,6 +13,7 @@ import {
   splitterAlgorithms,
   splitterDescription,
 } from "./registry.ts";
+import { wasmScans } from "./wasm-scan.ts";
 
 /** Finds the cuts of one object after the other; the result does not depend on how the bytes are sliced into calls. */
 export interface Splitter {
@@ -30,14 +31,15 @@ export interface Splitter {
   reset(): void;
 }
 
-function cutterFor({ averageBytes, family }: SplitterDescription): Cutter {
+function cutterFor({ averageBytes, family }: SplitterDescription, backend: string): Cutter {
+  const scans = backend === "wasm" ? wasmScans() : undefined;
   switch (family) {
     case "fixed":
       return fixedCutter(averageBytes);
     case "buzhash":
-      return buzhashCutter(averageBytes);
+      return buzhashCutter(averageBytes, scans?.buzhash);
     case "rabinkarp":
-      return rabinKarpCutter(averageBytes);
+      return rabinKarpCutter(averageBytes, scans?.rabinkarp);
   }
 }
 
@@ -46,7 +48,12 @@ export interface CreateSplitterOptions {
   readonly backend?: string | undefined;
 }
 
-const available = Object.freeze(["javascript"]);
+const plain: readonly string[] = Object.freeze(["javascript"]);
+const both: readonly string[] = Object.freeze(["wasm", "javascript"]);
+
+/** Fastest first. */
+const backendsFor = ({ family }: SplitterDescription): readonly string[] =>
+  family === "fixed" || !wasmScans() ? plain : both;
 
 /**
  * Makes a splitter for a new object.
@@ -61,6 +68,7 @@ const available = Object.freeze(["javascript"]);
  */
 export function createSplitter(algorithm: string, options: CreateSplitterOptions = {}): Splitter {
   const description = splitterDescription(algorithm);
+  const available = backendsFor(description);
   const { backend = available[0]! } = options;
   if (!available.includes(backend)) {
     throw new UnsupportedError(
@@ -69,7 +77,7 @@ export function createSplitter(algorithm: string, options: CreateSplitterOptions
       { backend, algorithm },
     );
   }
-  const cutter = cutterFor(description);
+  const cutter = cutterFor(description, backend);
   return {
     algorithm: description.name,
     maxChunkBytes: description.maxChunkBytes,
@@ -92,9 +100,8 @@ export interface SplitterBackends {
 
 /** Which back-end each algorithm uses on this machine. */
 export function describeSplitters(): SplitterBackends[] {
-  return Object.values(splitterAlgorithms).map(({ name }) => ({
-    algorithm: name,
-    backend: available[0]!,
-    available,
-  }));
+  return Object.values(splitterAlgorithms).map((description) => {
+    const available = backendsFor(description);
+    return { algorithm: description.name, backend: available[0]!, available };
+  });
 }
