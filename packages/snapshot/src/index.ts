@@ -1,4 +1,10 @@
 export {
+  type MigrateEvent,
+  type MigrateOptions,
+  type MigrateReport,
+  migrateSnapshots,
+} from "./copy/migrate-snapshots.ts";
+export {
   type ChangedAttribute,
   type Difference,
   type DifferenceCounts,
@@ -12,6 +18,18 @@ export {
   encodeDirectory,
 } from "./directory-codec.ts";
 export { type DirectoryEntry, type EntryType, encodeEntry } from "./directory-entry.ts";
+export { diagnoseRepository } from "./doctor/diagnose.ts";
+export {
+  type DiagnoseOptions,
+  type Diagnosis,
+  type DoctorFinding,
+  type DoctorProgress,
+  damagedBlobPrefix,
+  type ExaminedPart,
+  type RepairStep,
+} from "./doctor/diagnosis.ts";
+export type { PlannedWrite } from "./doctor/draft-store.ts";
+export { type RepairOptions, repairRepository } from "./doctor/repair.ts";
 export {
   deleteSnapshots,
   type ManifestWriter,
@@ -102,7 +120,6 @@ export {
   type SchedulingPolicy,
   type SplitterPolicy,
   sortedTimesOfDay,
-  sortedTimesOfDay,
   type TimeOfDay,
   type UploadPolicy,
   type VolumeShadowCopyPolicy,
@@ -155,6 +172,7 @@ export type {
   SourceMetadata,
   SourceSpecial,
 } from "./source/source-entry.ts";
+export { RecordedFailure, storedSource } from "./source/stored-source.ts";
 export { streamSource } from "./source/stream-source.ts";
 export { type StorageStats, type StorageUsage, storageStats } from "./storage-stats.ts";
 export { type DirectorySummary, type FailedEntry, summarizeDirectory } from "./summary.ts";
