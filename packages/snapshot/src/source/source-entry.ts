@@ -23,6 +23,8 @@ export interface SourceMetadata {
   readonly gid: number;
   /** Which file system it lies on, for policies that stay on one; undefined where there are no such things. */
   readonly deviceId?: bigint | undefined;
+  /** Known to differ from what previous snapshots have, whatever its size and time say: its data is read. */
+  readonly isChanged?: boolean | undefined;
   /** Where it lies on this machine, when it does. */
   readonly localPath?: LocalPath | undefined;
   /**

@@ -330,7 +330,7 @@ export class TreeUpload {
     previous: PreviousDirectories,
   ): DirectoryEntry | undefined {
     if (source.type !== "f" && source.type !== "s") return undefined;
-    if (source.type === "f" && source.isStream) return undefined;
+    if (source.isChanged || (source.type === "f" && source.isStream)) return undefined;
     if (name.endsWith(placeholderSuffix)) return undefined;
     let members: readonly RawMember[] | undefined;
     try {
@@ -582,4 +582,5 @@ const sourceCodes: ReadonlySet<string> = new Set([
   "DM_IGNORE_FILE_TOO_LARGE",
   "DM_IGNORE_RULE_INVALID",
   "DM_PLACEHOLDER_INVALID",
+  "DM_SOURCE_DAMAGED",
 ]);
