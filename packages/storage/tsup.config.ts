@@ -3,5 +3,6 @@ import { library } from "../../tsup.base.ts";
 export default library({
   index: "src/index.ts",
   filesystem: "src/filesystem.ts",
+  s3: "src/s3.ts",
   testing: "src/testing.ts",
 });

@@ -1,0 +1,74 @@
+/**
+ * Signature Version 4, by `aws4fetch`.
+ * Proof: test/s3-signing.test.ts.
+ * @module
+ */
+import { AwsV4Signer } from "aws4fetch";
+import type { S3Credentials } from "./credentials.ts";
+
+/** A request before it is signed; the URL is encoded already. */
+export interface UnsignedRequest {
+  readonly method: string;
+  readonly url: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The same with what proves who asks: in its headers, or in its URL. */
+export interface SignedRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface SigningContext {
+  readonly credentials: S3Credentials;
+  readonly region: string;
+  /** `s3` or `sts`. */
+  readonly service: string;
+  /** Milliseconds since 1970, by the server's clock as far as we know it. */
+  readonly nowMs: number;
+}
+
+/** Keys are derived once for a day, a region and a secret; this many are kept. */
+const maxKeptKeys = 8;
+const keptKeys = new Map<string, ArrayBuffer>();
+
+/**
+ * Adds the headers `authorization`, `x-amz-date` and, with a session, `x-amz-security-token`. Needs `body` only where no header
+ * `x-amz-content-sha256` tells its digest.
+ */
+export async function signRequest(
+  request: UnsignedRequest,
+  { credentials, region, service, nowMs }: SigningContext,
+  body?: Uint8Array,
+): Promise<SignedRequest> {
+  if (keptKeys.size > maxKeptKeys) keptKeys.clear();
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+  const signer = new AwsV4Signer({
+    ...request,
+    ...(body ? { body: body as Uint8Array<ArrayBuffer> } : {}),
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken ? { sessionToken } : {}),
+    service,
+    region,
+    cache: keptKeys,
+    datetime: new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+  });
+  const signed = await signer.sign();
+  return { url: signed.url.toString(), headers: Object.fromEntries(signed.headers.entries()) };
+}
+
+/** Encodes as S3 wants a key or a query to be, before and after signing: all but letters, digits and `-_.~`. */
+export const encodeComponent = (text: string): string =>
+  encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+
+/** A query with its names in order. */
+export const encodeQuery = (query: Readonly<Record<string, string>>): string =>
+  Object.entries(query)
+    .map(([name, value]) => `${encodeComponent(name)}=${encodeComponent(value)}`)
+    .sort()
+    .join("&");
