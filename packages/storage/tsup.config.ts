@@ -5,4 +5,5 @@ export default library({
   filesystem: "src/filesystem.ts",
   s3: "src/s3.ts",
   testing: "src/testing.ts",
+  "testing/s3": "src/testing/s3.ts",
 });
