@@ -13,11 +13,11 @@ import {
   policyTree,
   type SourceDirectory,
   type SourceFile,
+  storedSource,
   uploadSnapshot,
   verifySnapshot,
 } from "../src/index.ts";
 import { memoisedDeriveKey } from "./open-golden.ts";
-import { storedSource } from "./stored-source.ts";
 
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
 
