@@ -30,21 +30,35 @@ export async function examineIndex(examination: Examination): Promise<Repository
   const { signal } = examination.options;
   const index = await reader.contentReader.index.get({ signal });
   const named = packsOf(index.entries());
-  const writer = await examination.open({ forWriting: true });
-  const report = await recoverIndex(writer, { commit: true, known: index.entries(), signal });
-  examination.planned(
-    "rebuildIndex",
-    `write ${countOf(report.indexBlobIds.length, "index blob")} with ${countOf(report.entriesFound, "content")} of ` +
-      `${countOf(report.packsRead, "pack")}, and what the other index blobs say`,
-  );
-  for (const { blobId, error } of damaged) {
-    examination.found(
-      "index",
-      "repairable",
-      `index blob ${blobId} cannot be used: ${error.message}; the packs say what was in it, except which contents were deleted`,
-      error,
-      { blobId },
+  const report = await recoverIndex(reader, { signal });
+  const isUnknown = (entry: IndexEntry): boolean => {
+    const known = index.find(entry.contentId);
+    return !known || entry.timestampSeconds > known.timestampSeconds;
+  };
+  // Of a compaction in several blobs the others do not count either, once one of them is out of the way.
+  const needsRebuilding =
+    damaged.some(({ blobId }) => /^x[sr]/.test(blobId)) ||
+    [...report.entries.values()].some(isUnknown);
+  if (needsRebuilding) {
+    const writer = await examination.open({ forWriting: true });
+    const { indexBlobIds } = await recoverIndex(writer, {
+      packBlobIds: [],
+      known: allEntries(index.entries(), report.entries.values()),
+      commit: true,
+      signal,
+    });
+    examination.planned(
+      "rebuildIndex",
+      `write ${countOf(indexBlobIds.length, "index blob")} with ${countOf(report.entriesFound, "content")} of ` +
+        `${countOf(report.packsRead, "pack")}, and what the other index blobs say`,
     );
+  }
+  for (const { blobId, error } of damaged) {
+    const rest = needsRebuilding
+      ? "the packs say what was in it, except which contents were deleted"
+      : "other index blobs name everything that is in the packs";
+    const text = `index blob ${blobId} cannot be used: ${error.message}; ${rest}`;
+    examination.found("index", "repairable", text, error, { blobId });
     await examination.setAside(blobId, `put the damaged index blob ${blobId} out of the way`);
   }
   for (const { blobId, error } of report.failures) {
@@ -55,6 +69,10 @@ export async function examineIndex(examination: Examination): Promise<Repository
   const repaired = await examination.open();
   await repaired.refresh({ signal });
   return repaired;
+}
+
+function* allEntries(...lists: Iterable<IndexEntry>[]): Generator<IndexEntry> {
+  for (const list of lists) yield* list;
 }
 
 /**
