@@ -18,6 +18,6 @@ describe.skipIf(!runsSources)(`killed at any moment${skipped}`, () => {
   );
 
   it("maintenance with the collection of garbage", { timeout: 3_600_000 }, () =>
-    killEverywhere(maintenances, { moments: 2, byChance: isFull ? 40 : 1 }),
+    killEverywhere(maintenances, { moments: 2, byChance: isFull ? 20 : 1 }),
   );
 });

@@ -271,7 +271,7 @@ async function killIn(scenario: Scenario, sample: Sample, random: SeededRandom):
         if (end.signal === "SIGKILL") totals.kills += 1;
         if (end.signal === "SIGKILL" && death.moment === 0) totals.byChance += 1;
         try {
-          await expectSurvived(scenario, expected, target, end.steps, index % 4 === 0);
+          await expectSurvived(scenario, expected, target, end.steps, index % 6 === 0);
         } catch (cause) {
           const when = death.moment ? `at moment ${death.moment}` : `after ${death.afterMs} ms`;
           throw new Error(
