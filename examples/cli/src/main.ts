@@ -234,7 +234,11 @@ function outcomeOf(error: unknown, messages: Messages, io: Io): number {
 
 /** What can be done about it, where the message of the library does not know about commands. */
 const hints: Readonly<Record<string, string>> = {
-  DM_CONFIG_NOT_FOUND: "connect first: dm repository connect filesystem --path <path>",
+  DM_CONFIG_NOT_FOUND:
+    "connect first: dm repository connect filesystem --path <path>; or make one: dm repository create filesystem --path <path>",
+  DM_REPOSITORY_EXISTS: "to use it: dm repository connect filesystem --path <path>",
+  DM_SNAPSHOT_NOT_FOUND: "ids are listed by: dm snapshot list --all --manifest-id",
+  DM_POLICY_NOT_FOUND: "policies are listed by: dm policy list",
   DM_REPOSITORY_NOT_FOUND:
     "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
   DM_STORE_NOT_FOUND:

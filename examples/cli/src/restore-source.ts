@@ -4,7 +4,7 @@
  * @module
  */
 import { isDmError } from "@dm/core";
-import type { Repository } from "@dm/repo";
+import { objectId, type Repository } from "@dm/repo";
 import { type DirectoryEntry, findEntry, openPlace, snapshotsCovering } from "@dm/snapshot";
 import { UsageError } from "./io.ts";
 import type { Session } from "./session.ts";
@@ -26,6 +26,15 @@ export function parseSnapshotTime(text: string): SnapshotTime {
   return { beforeNs: BigInt(ms) * 1_000_000n };
 }
 
+/** Everything else is a path, as for kopia: also `photos/2025`. */
+function beginsWithId(source: string): boolean {
+  try {
+    return objectId(source.split("/", 1)[0]!) !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** @throws {UsageError} when no snapshot holds the path; errors of ids as `openPlace` */
 export async function entryToRestore(
   session: Session,
@@ -34,9 +43,7 @@ export async function entryToRestore(
   time: SnapshotTime,
 ): Promise<DirectoryEntry> {
   const { signal } = session;
-  // No id has one of these.
-  const isPath = /^[./~\\]|^[^/]*@/.test(source);
-  if (!isPath) return (await openPlace(repository, source, { signal })).entry;
+  if (beginsWithId(source)) return (await openPlace(repository, source, { signal })).entry;
   const wanted = await parseSource(session, source);
   const covering = await snapshotsCovering(repository, wanted, { signal });
   const candidates =

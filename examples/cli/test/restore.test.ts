@@ -10,7 +10,7 @@ import {
   readlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Json } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
@@ -73,6 +73,12 @@ describe("parts of a snapshot", () => {
     expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("DM_ENTRY_NOT_FOUND")]);
     expect(existsSync(home.path("x"))).toBe(false);
     expect((await home.run(["restore", id])).code).toBe(2);
+    const unknown = await home.run(["restore", "0123456789", home.path("x")]);
+    expect(unknown.err).toContain("[DM_SNAPSHOT_NOT_FOUND]\nids are listed by: dm snapshot list");
+    // No id: a path of this machine, although it begins with no dot.
+    const path = await home.run(["restore", "photos/2025", home.path("x")]);
+    expect(path.err).toContain(`no snapshot holds`);
+    expect(path.err).toContain(`:${resolve("photos/2025")}\n`);
   });
 });
 

@@ -67,7 +67,7 @@ async function objectEntry(
   if (!contentId || !(await repository.contentInfo(contentId, options))) {
     throw new NotFoundError(
       "DM_SNAPSHOT_NOT_FOUND",
-      `there is neither a snapshot nor an object ${text} (see the list of snapshots)`,
+      `there is neither a snapshot nor an object ${text}`,
       { id: text },
     );
   }

@@ -97,7 +97,7 @@ export async function openSnapshot(
   if (manifest?.labels["type"] !== manifestType) {
     throw new NotFoundError(
       "DM_SNAPSHOT_NOT_FOUND",
-      `snapshot ${id} does not exist (see the list of snapshots: each pin or edit gives one a new id)`,
+      `snapshot ${id} does not exist: it was deleted, has expired, or has a new id since it was edited or pinned`,
       { manifestId: id },
     );
   }

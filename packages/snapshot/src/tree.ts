@@ -193,9 +193,10 @@ export async function findEntry(
     const found =
       entries.find(({ name }) => name === rest[0]) ?? entries.find((e) => isAhead(e.name, rest));
     if (!found) {
+      const place = parts.slice(0, at).join("/");
       throw new NotFoundError(
         "DM_ENTRY_NOT_FOUND",
-        `there is no ${JSON.stringify(rest[0])} in ${JSON.stringify(parts.slice(0, at).join("/"))}`,
+        `there is no ${JSON.stringify(rest[0])} ${place === "" ? "at the top" : `in ${JSON.stringify(place)}`}`,
         { path, objectId: entry.objectId },
       );
     }

@@ -24,6 +24,8 @@ export function snapshotExpireCommand(parent: Command, session: Session): void {
     .option("--all", "of all sources")
     .option("--delete", "do it")
     .action(async (texts: readonly string[], options: ExpireOptions) => {
+      if (texts.length === 0 && !options.all)
+        session.say("Nothing to look at: name sources, or pass --all.");
       await expire(session, texts, options);
       if (options.delete) await runDueMaintenance(session);
     });

@@ -72,6 +72,10 @@ export function snapshotListCommand(parent: Command, session: Session): void {
         session.messages.say(`${error.message} [${error.code}]`, "error");
       };
       const shown = await found(repository, session, text, options, onInvalid);
+      if (text !== undefined && shown.length === 0)
+        session.say(
+          `No snapshot holds ${sourceText({ source: await parseSource(session, text) })}.`,
+        );
       const groups = groupsOf(shown, options);
       if (options.json) await printJson(repository, session, groups, options);
       else await printGroups(repository, session, groups, options);

@@ -96,7 +96,7 @@ export async function openPolicy(
   if (found) return { id, policy: found.policy, target: found.target };
   throw new NotFoundError(
     "DM_POLICY_NOT_FOUND",
-    `policy ${id} does not exist (see the list of policies: each change gives one a new id)`,
+    `policy ${id} does not exist: it was deleted, or has a new id since it was changed`,
     { manifestId: id },
   );
 }
