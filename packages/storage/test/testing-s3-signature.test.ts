@@ -1,5 +1,7 @@
 // The server checks signatures as Amazon documents them: every published example of signature version 4 for S3 (headers,
-// presigned URL, signed chunks, signed trailers) is accepted byte for byte, and refused when anything in it is changed.
+// presigned URL, signed chunks, signed trailers) is accepted byte for byte, and refused when anything in it is changed; a
+// signer that others wrote is understood.
+import { AwsClient } from "aws4fetch";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checksumOf } from "../src/testing/s3/checksums.ts";
@@ -11,7 +13,8 @@ import {
   type Signable,
   timestampMs,
 } from "../src/testing/s3/signature.ts";
-import { parseTarget } from "../src/testing/s3/uri.ts";
+import { parseTarget, percentEncode } from "../src/testing/s3/uri.ts";
+import { startS3Server, testAccessKey } from "../src/testing/s3.ts";
 import { frameSigned, frameUnsigned } from "./s3-raw-client.ts";
 
 // Amazon's example key, which is public and opens nothing.
@@ -330,6 +333,25 @@ describe("changed examples", () => {
     expect(
       refusalOf(() => decode(Buffer.from(unsigned, "latin1"), signer, ["x-amz-checksum-crc32c"])),
     ).not.toBe("accepted");
+  });
+});
+
+describe("another signer", () => {
+  it("puts, reads and lists names of every kind, by headers and by presigned URLs", async () => {
+    const token = { ...testAccessKey, sessionToken: "token/+=" };
+    await using server = await startS3Server({ accessKeys: [token], buckets: ["theirs"] });
+    const client = new AwsClient({ ...token, service: "s3", region: "us-east-1", retries: 0 });
+    const names = ["plain", "a b+c", "é/\u{1f600}", "100%", "(x)!*'"];
+    for (const name of names) {
+      const url = `${server.url}/theirs/${percentEncode(name, true)}`;
+      expect((await client.fetch(url, { method: "PUT", body: name })).status).toBe(200);
+      expect(await (await client.fetch(url)).text()).toBe(name);
+      const signed = await client.sign(url, { aws: { signQuery: true } });
+      expect(await (await fetch(signed.url)).text()).toBe(name);
+      expect((await fetch(signed.url, { method: "DELETE" })).status).toBe(403);
+    }
+    const list = await client.fetch(`${server.url}/theirs?list-type=2&prefix=a%20b&delimiter=%2B`);
+    expect(await list.text()).toContain("<Prefix>a b+</Prefix>");
   });
 });
 

@@ -3,6 +3,7 @@ export {
   allPermissions,
   type Permission,
   readerPermissions,
+  testAccessKey,
   writerPermissions,
 } from "./s3/access-key.ts";
 export type {
@@ -40,6 +41,5 @@ export {
   type S3Server,
   type S3ServerOptions,
   startS3Server,
-  testAccessKey,
 } from "./s3/server.ts";
 export type { WebIdentity } from "./s3/token-service.ts";

@@ -43,6 +43,12 @@ export interface AccessKey {
   readonly keyPrefix?: string | undefined;
 }
 
+/** The key of servers that were given none. */
+export const testAccessKey: AccessKey = {
+  accessKeyId: "AKIATESTTESTTESTTEST",
+  secretAccessKey: "test-secret-access-key-for-loopback-only",
+};
+
 /** Whether the key holds the permission for this bucket, and for this object key or list prefix. */
 export function mayDo(
   key: AccessKey,
