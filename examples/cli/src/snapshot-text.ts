@@ -10,9 +10,13 @@ export const sourceText = ({ source }: Pick<Snapshot, "source">): string =>
 
 /**
  * A source as people write it: `user@host:path` and `user@host` as they stand, else a path of this machine, which is then
- * this connection's user's. Without a path the source has an empty one.
+ * this connection's user's, or `client`'s. Without a path the source has an empty one.
  */
-export async function parseSource(session: Session, text: string): Promise<SnapshotSource> {
+export async function parseSource(
+  session: Session,
+  text: string,
+  client?: { readonly hostname: string; readonly username: string },
+): Promise<SnapshotSource> {
   const at = text.indexOf("@");
   const colon = text.indexOf(":");
   if (at > 0 && colon > at) {
@@ -25,7 +29,7 @@ export async function parseSource(session: Session, text: string): Promise<Snaps
   }
   if (at === 0 && colon > 0)
     throw new UsageError(`no user in ${text} (a path that begins with @ is written ./${text})`);
-  const { hostname, username } = await session.config();
+  const { hostname, username } = client ?? (await session.config());
   return { userName: username, host: hostname, path: resolve(text) };
 }
 

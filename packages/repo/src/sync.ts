@@ -101,6 +101,9 @@ const prefixes: readonly (readonly [string, Kind])[] = [
 /** Lists in this order; packs come with the last, which is everything. */
 const listedPrefixes = ["kopia.", "x", "m", "l", "n", ""];
 
+/** File systems and system calls keep times that they were given less exactly than they tell them. */
+const toleranceNs = 1_000_000n;
+
 /** How often a copy begins again because blobs vanish from the source while it is under way. */
 const maxRounds = 5;
 
@@ -199,7 +202,8 @@ class Sync {
     const copies: BlobMetadata[] = [];
     for (const blob of listed.values()) {
       const copy = present.get(blob.id);
-      const isOld = copy && (copy.timestampNs < blob.timestampNs || copy.length !== blob.length);
+      const isOld =
+        copy && (copy.timestampNs + toleranceNs < blob.timestampNs || copy.length !== blob.length);
       // Settings have the same name in every repository: until this is one, they may be another's.
       const isForeign = isNew && kindOf(blob.id) === "settings";
       if (!copy || (isOld && update) || isForeign) copies.push(blob);

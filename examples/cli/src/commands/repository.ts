@@ -15,6 +15,7 @@ import { connectCommand } from "./repository-connect.ts";
 import { createCommand } from "./repository-create.ts";
 import { setParametersCommand } from "./repository-parameters.ts";
 import { statusCommand } from "./repository-status.ts";
+import { syncToCommand } from "./repository-sync-to.ts";
 import { upgradeCommand } from "./repository-upgrade.ts";
 
 export function repositoryCommands(parent: Command, session: Session): void {
@@ -28,6 +29,7 @@ export function repositoryCommands(parent: Command, session: Session): void {
   statusCommand(repository, session);
   changePasswordCommand(repository, session);
   setParametersCommand(repository, session);
+  syncToCommand(repository, session);
   upgradeCommand(repository, session);
 }
 

@@ -7,7 +7,9 @@ import { snapshotCreateCommand } from "./snapshot-create.ts";
 import { snapshotDeleteCommand } from "./snapshot-delete.ts";
 import { snapshotEstimateCommand } from "./snapshot-estimate.ts";
 import { snapshotExpireCommand } from "./snapshot-expire.ts";
+import { snapshotFixCommands } from "./snapshot-fix.ts";
 import { snapshotListCommand } from "./snapshot-list.ts";
+import { snapshotMigrateCommand } from "./snapshot-migrate.ts";
 import { snapshotPinCommand } from "./snapshot-pin.ts";
 import { snapshotVerifyCommand } from "./snapshot-verify.ts";
 
@@ -21,7 +23,9 @@ export function snapshotCommands(parent: Command, session: Session): void {
   snapshotDeleteCommand(snapshot, session);
   snapshotEstimateCommand(snapshot, session);
   snapshotExpireCommand(snapshot, session);
+  snapshotFixCommands(snapshot, session);
   snapshotListCommand(snapshot, session);
+  snapshotMigrateCommand(snapshot, session);
   snapshotPinCommand(snapshot, session);
   restoreCommand(snapshot, session);
   snapshotVerifyCommand(snapshot, session);
