@@ -1,6 +1,6 @@
-// A restore that is killed (SIGKILL) at any call of the store, or between any two steps of a file, leaves no half file under a
-// final name; the next run keeps what is done, finishes the rest and removes what was left behind. A seeded sample here, every
-// moment with DM_FULL=1.
+// A restore that is killed (SIGKILL) at any call of the store, between any two steps of a file, in the calling thread or in
+// worker threads, or at any other moment, leaves no half file under a final name; the next run keeps what is done, finishes the
+// rest and removes what was left behind. A seeded sample here, every moment with DM_FULL=1.
 import { spawn } from "node:child_process";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,12 +15,16 @@ import { directoryIn, fileIn } from "./new-repository.ts";
 import { nearTime } from "./restored-times.ts";
 
 const child = join(import.meta.dirname, "restore-kill-child.ts");
+const hook = join(import.meta.dirname, "restore-kill-moments.ts");
 /** The child runs sources as they stand, and these say `await using`, which no Node before 24 understands. */
 const runsSources = Number(process.versions.node.split(".")[0]) >= 24;
 const title = `a restore killed at any moment${runsSources ? "" : " (skipped: this Node runs no source with `using`)"}`;
 const seed = Number(process.env["DM_SEED"] ?? 1 + Math.floor(Math.random() * 1e6));
 const isFull = process.env["DM_FULL"] === "1";
-const sampleSize = 6;
+const random = seededRandom(seed);
+/** Of moments, and of deaths by chance. */
+const sampleSize = 2;
+const byChance = isFull ? 40 : 1;
 const password = "p";
 const deriveKey = async (): Promise<Uint8Array> => new Uint8Array(32).fill(9);
 
@@ -29,7 +33,7 @@ let path = "";
 let repository: Repository;
 let root: DirectoryEntry;
 const data = new Map<string, Uint8Array>();
-const totals = { kills: 0, kept: 0, leftovers: 0 };
+const totals = { kills: 0, byChance: 0, inThreads: 0, kept: 0, leftovers: 0 };
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "dm-restore-kill-"));
@@ -46,8 +50,8 @@ afterAll(async () => {
   await repository?.close();
   rmSync(folder, { recursive: true, force: true });
   console.log(
-    `restores killed: ${totals.kills}, files kept by the next run: ${totals.kept}, ` +
-      `temporary files left behind: ${totals.leftovers} (DM_SEED=${seed})`,
+    `restores killed: ${totals.kills}, ${totals.inThreads} of them with worker threads, ${totals.byChance} by chance; ` +
+      `files kept by the next run: ${totals.kept}, temporary files left behind: ${totals.leftovers} (DM_SEED=${seed})`,
   );
 });
 
@@ -67,15 +71,37 @@ async function make(session: WriteSession): Promise<DirectoryEntry> {
   ]);
 }
 
-function runChild(target: string, moment: number): Promise<{ moments: number; killed: boolean }> {
-  const args = ["--conditions=@dm/source", child, path, root.objectId, target, String(moment)];
-  const started = spawn(process.execPath, args, {
-    env: { ...process.env, NODE_COMPILE_CACHE: join(folder, "compiled") },
+interface Death {
+  /** 0 for none. */
+  readonly moment: number;
+  /** By chance, that long after the beginning. */
+  readonly afterMs?: number;
+}
+
+interface ChildEnd {
+  readonly moments: number;
+  readonly killed: boolean;
+  readonly workMs: number;
+}
+
+function runChild(target: string, workers: number, { afterMs, moment }: Death): Promise<ChildEnd> {
+  const values = [path, root.objectId, target, `${moment}`, `${workers}`];
+  const started = spawn(process.execPath, ["--conditions=@dm/source", child, ...values], {
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: join(folder, "compiled"),
+      NODE_OPTIONS: `--import=${hook}`,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
   let complaints = "";
+  let begunAtMs = 0;
   started.stdout.on("data", (piece: Buffer) => {
+    if (output === "") {
+      begunAtMs = performance.now();
+      if (afterMs !== undefined) setTimeout(() => started.kill("SIGKILL"), afterMs);
+    }
     output += piece.toString();
   });
   started.stderr.on("data", (piece: Buffer) => {
@@ -86,7 +112,8 @@ function runChild(target: string, moment: number): Promise<{ moments: number; ki
     started.on("close", (code, signal) => {
       if (code === 0 || signal === "SIGKILL") {
         const moments = Number(/^moments (\d+)$/m.exec(output)?.[1] ?? 0);
-        resolve({ moments, killed: signal === "SIGKILL" });
+        const workMs = performance.now() - begunAtMs;
+        resolve({ moments, killed: signal === "SIGKILL", workMs });
       } else reject(new Error(`child ended with ${code ?? signal}: ${complaints}`));
     });
   });
@@ -115,40 +142,57 @@ function wholeFiles(target: string): string[] {
   return found;
 }
 
+async function expectFinished(target: string): Promise<void> {
+  const kept = wholeFiles(target);
+  totals.kept += kept.length;
+  const left = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(isTemporary);
+  totals.leftovers += left.length;
+  const report = await restoreTree(repository, entryOfObject(root.objectId), target, {
+    resume: true,
+  });
+  expect(report).toMatchObject({
+    losses: [],
+    skippedCount: kept.length,
+    filesDone: data.size - kept.length,
+  });
+  expect(wholeFiles(target)).toHaveLength(data.size);
+  const after = readdirSync(target, { recursive: true, encoding: "utf8" });
+  expect(after.filter(isTemporary)).toEqual([]);
+  rmSync(target, { recursive: true, force: true });
+}
+
 describe.skipIf(!runsSources)(title, () => {
-  it(
-    "leaves whole files, and the next run finishes",
-    async () => {
-      const { moments } = await runChild(join(folder, "uncut"), 0);
+  it.each([0, 2])(
+    "with %i worker threads leaves whole files, and the next run finishes",
+    async (workers) => {
+      const uncut = join(folder, `uncut ${workers}`);
+      const { moments, workMs } = await runChild(uncut, workers, { moment: 0 });
       expect(moments).toBeGreaterThan(100);
-      expect(wholeFiles(join(folder, "uncut"))).toHaveLength(data.size);
-      const random = seededRandom(seed);
+      expect(wholeFiles(uncut)).toHaveLength(data.size);
       const chosen = isFull
         ? Array.from({ length: moments }, (_, index) => index + 1)
         : Array.from({ length: sampleSize }, () => 1 + random.integer(moments));
-      for (const moment of chosen) {
-        const target = join(folder, `at ${moment}`);
-        const { killed } = await runChild(target, moment);
-        expect([moment, killed]).toEqual([moment, true]);
-        totals.kills += 1;
-        const kept = wholeFiles(target);
-        totals.kept += kept.length;
-        const left = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(isTemporary);
-        totals.leftovers += left.length;
-        const report = await restoreTree(repository, entryOfObject(root.objectId), target, {
-          resume: true,
-        });
-        expect(report).toMatchObject({
-          losses: [],
-          skippedCount: kept.length,
-          filesDone: data.size - kept.length,
-        });
-        expect(wholeFiles(target)).toHaveLength(data.size);
-        const after = readdirSync(target, { recursive: true, encoding: "utf8" });
-        expect(after.filter(isTemporary)).toEqual([]);
-        rmSync(target, { recursive: true });
+      const deaths: Death[] = [
+        ...chosen.map((moment) => ({ moment })),
+        ...Array.from({ length: byChance }, () => ({
+          moment: 0,
+          afterMs: Math.floor((random.integer(1000) / 1000) * workMs),
+        })),
+      ];
+      for (const [index, death] of deaths.entries()) {
+        const target = join(folder, `${workers} ${index}`);
+        const { killed } = await runChild(target, workers, death);
+        // Threads share their work differently each time, by a moment or two.
+        const mayLive = death.moment === 0 || (workers > 0 && death.moment > moments - 20);
+        if (!mayLive) expect([death.moment, killed]).toEqual([death.moment, true]);
+        if (killed) {
+          totals.kills += 1;
+          if (workers > 0) totals.inThreads += 1;
+          if (death.moment === 0) totals.byChance += 1;
+        }
+        await expectFinished(target);
       }
     },
-    isFull ? 900_000 : 60_000,
+    isFull ? 1_800_000 : 60_000,
   );
 });
