@@ -41,6 +41,7 @@ describe("faults", async () => {
       "1",
     ]);
     expect((await put("busy", "x")).status).toBe(503);
+    expect(server.log.at(-1)?.code).toBe("SlowDown");
     expect((await get("busy")).code).toBe("NoSuchKey");
     expect((await put("busy", "x")).status).toBe(200);
     expect((await get("busy")).text).toBe("x");

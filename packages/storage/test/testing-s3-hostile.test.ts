@@ -73,6 +73,14 @@ describe("hostile requests", async () => {
     expect(server.bucket("hostile").keys).toEqual(["fits"]);
   });
 
+  it("a large body of somebody who may not gets its answer", async () => {
+    const accessKey = { ...server.accessKey, secretAccessKey: "wrong" };
+    for (let round = 0; round < 3; round++) {
+      const answer = await put("denied", Buffer.alloc(1 << 20), { accessKey });
+      expect(answer.code).toBe("SignatureDoesNotMatch");
+    }
+  });
+
   it("bodies of other lengths or digests than announced are refused", async () => {
     const digest = createHash("sha256").update("other").digest("hex");
     expect((await put("k", "body", { payload: digest })).code).toBe("XAmzContentSHA256Mismatch");

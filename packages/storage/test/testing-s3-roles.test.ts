@@ -1,6 +1,7 @@
 // The server enforces roles: readers, writers that may not delete, keys of one bucket or prefix, temporary keys with their
 // tokens and ends, keys that a web identity is exchanged for; and it knows what time it is.
 import { createHash } from "node:crypto";
+import { AwsClient } from "aws4fetch";
 import { afterAll, describe, expect, it } from "vitest";
 import {
   type AccessKey,
@@ -37,6 +38,7 @@ describe("roles", async () => {
   const server = await startS3Server({
     accessKeys: [testAccessKey, ...Object.values(keys)],
     buckets: ["roles", "other"],
+    roles: [{ roleArn: "arn:aws:iam::1:role/reader", permissions: ["read", "list"] }],
     webIdentities: [
       { token: "identity", roleArn: "arn:aws:iam::1:role/backup", permissions: ["read", "list"] },
     ],
@@ -218,5 +220,38 @@ describe("roles", async () => {
     expect((await exchange({ ...right, Action: "GetSessionToken" })).text).toContain(
       "InvalidAction",
     );
+  });
+
+  it("a role is taken on with the signature of a key", async () => {
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    const assume = (roleArn: string, secret: string) =>
+      new AwsClient({
+        accessKeyId,
+        secretAccessKey: secret,
+        service: "sts",
+        region: "us-east-1",
+      }).fetch(server.url, {
+        method: "POST",
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        body: String(
+          new URLSearchParams({ Action: "AssumeRole", RoleArn: roleArn, RoleSessionName: "s" }),
+        ),
+      });
+    const answer = await (await assume("arn:aws:iam::1:role/reader", secretAccessKey)).text();
+    const of = (name: string): string =>
+      new RegExp(`<${name}>([^<]+)</${name}>`).exec(answer)?.[1] ?? "";
+    const given: AccessKey = {
+      accessKeyId: of("AccessKeyId"),
+      secretAccessKey: of("SecretAccessKey"),
+      sessionToken: of("SessionToken"),
+    };
+    expect(await as(given, "GET", target("roles", "there"))).toBe(200);
+    expect(await as(given, "PUT", target("roles", "new"))).toBe("AccessDenied");
+    expect((await assume("arn:aws:iam::1:role/admin", secretAccessKey)).status).toBe(403);
+    const forged = await assume("arn:aws:iam::1:role/reader", "wrong");
+    expect([forged.status, await forged.text()]).toEqual([
+      403,
+      expect.stringContaining("SignatureDoesNotMatch"),
+    ]);
   });
 });

@@ -42,4 +42,4 @@ export {
   type S3ServerOptions,
   startS3Server,
 } from "./s3/server.ts";
-export type { WebIdentity } from "./s3/token-service.ts";
+export type { AssumableRole, WebIdentity } from "./s3/token-service.ts";

@@ -23,7 +23,15 @@ export const openCors: CorsRule = {
   origins: ["*"],
   methods: ["GET", "HEAD", "PUT", "POST", "DELETE"],
   headers: ["*"],
-  expose: ["ETag", "Date", "Last-Modified", "x-amz-version-id", "x-amz-bucket-region"],
+  expose: [
+    "Content-Range",
+    "Date",
+    "ETag",
+    "Last-Modified",
+    "x-amz-bucket-region",
+    "x-amz-delete-marker",
+    "x-amz-version-id",
+  ],
   maxAgeSeconds: 600,
 };
 

@@ -16,7 +16,7 @@ import type { Latency } from "./latency.ts";
 import type { S3Feature } from "./missing-features.ts";
 import type { S3Operation } from "./operation.ts";
 import { S3Service } from "./service.ts";
-import type { WebIdentity } from "./token-service.ts";
+import type { AssumableRole, WebIdentity } from "./token-service.ts";
 
 /** A bucket that is there from the start. */
 export interface BucketOptions {
@@ -50,8 +50,10 @@ export interface S3ServerOptions {
   readonly anyRegion?: boolean | undefined;
   /** {@link testAccessKey} alone by default. */
   readonly accessKeys?: readonly AccessKey[] | undefined;
-  /** Identities for which the token service on `POST /` gives out temporary keys. */
+  /** Identities for which the token service on `POST /` gives out temporary keys; without them and roles there is none. */
   readonly webIdentities?: readonly WebIdentity[] | undefined;
+  /** Roles for which it does so when a key asks. */
+  readonly roles?: readonly AssumableRole[] | undefined;
   readonly buckets?: ReadonlyArray<string | BucketOptions> | undefined;
   readonly elsewhere?: Readonly<Record<string, Elsewhere>> | undefined;
   /** Keeps everything in this directory, where the next server finds it again; in memory by default. */

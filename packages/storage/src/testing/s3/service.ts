@@ -79,6 +79,10 @@ export class S3Service {
     this.#serve(request, response).catch(() => response.destroy());
   };
 
+  get #hasTokens(): boolean {
+    return this.#options.webIdentities !== undefined || this.#options.roles !== undefined;
+  }
+
   #nowMs(): number {
     return Number(this.#clock.nowNs() / nsPerMs) + this.clockOffsetMs;
   }
@@ -129,10 +133,12 @@ export class S3Service {
       facts.target = target;
       if (request.method === "OPTIONS") {
         answer = answerPreflight(this.#options.cors ?? [], headers);
-      } else if (this.#options.webIdentities && isTokenRequest(request, target, headers)) {
-        answer = await answerTokenRequest(request, {
-          identities: this.#options.webIdentities,
+      } else if (this.#hasTokens && isTokenRequest(request, target, headers)) {
+        answer = await answerTokenRequest(request, target, headers, {
+          identities: this.#options.webIdentities ?? [],
+          roles: this.#options.roles ?? [],
           nowMs: this.#nowMs(),
+          findKey: (accessKeyId) => this.#keys.get(accessKeyId),
           addKey: (key) => this.#keys.set(key.accessKeyId, key),
         });
       } else {
@@ -144,6 +150,7 @@ export class S3Service {
         const delayMs = (fault.delayMs ?? 0) + this.#latencyOf(call);
         if (delayMs > 0) await this.#clock.sleep(delayMs);
         if (fault.reset === "before") throw new ConnectionCut();
+        if (fault.answer?.code !== undefined) facts.code = fault.answer.code;
         answer = fault.answer
           ? await injected(request, fault.answer, requestId)
           : await this.#perform(request, call, fault, facts);

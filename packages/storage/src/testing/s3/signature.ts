@@ -46,6 +46,10 @@ export interface AuthenticationOptions {
   readonly nowMs: number;
   /** The region that scopes must name; any when undefined. */
   readonly region?: string | undefined;
+  /** The service that scopes must name; `s3` by default. */
+  readonly service?: string | undefined;
+  /** Digest of the body, for services whose clients send no `x-amz-content-sha256`. */
+  readonly payload?: string | undefined;
 }
 
 const hex = (key: Uint8Array, text: string): string =>
@@ -186,7 +190,7 @@ export function authenticate(request: Signable, options: AuthenticationOptions):
   const signed = parts.get("SignedHeaders");
   if (!credential || !signature || !signed || parts.size !== 3)
     throw malformed("Credential, SignedHeaders and Signature are expected");
-  const { accessKeyId, scope } = parseCredential(credential, malformed);
+  const { accessKeyId, scope } = parseCredential(credential, options, malformed);
   checkRegion(scope, options.region);
   const accessKey = knownKey(accessKeyId, options);
 
@@ -206,7 +210,7 @@ export function authenticate(request: Signable, options: AuthenticationOptions):
       },
     });
   }
-  const payload = request.headers.get("x-amz-content-sha256");
+  const payload = options.payload ?? request.headers.get("x-amz-content-sha256");
   if (payload === undefined) {
     throw refuse(
       "InvalidRequest",
@@ -232,7 +236,7 @@ function authenticateQuery(request: Signable, options: AuthenticationOptions): A
     throw wrong(`X-Amz-Algorithm only supports "${signatureAlgorithm}"`);
   if (request.headers.has("authorization"))
     throw refuse("InvalidArgument", "Only one auth mechanism allowed");
-  const { accessKeyId, scope } = parseCredential(parameter("X-Amz-Credential"), wrong);
+  const { accessKeyId, scope } = parseCredential(parameter("X-Amz-Credential"), options, wrong);
   checkRegion(scope, options.region);
   const signature = parameter("X-Amz-Signature");
   const timestamp = parameter("X-Amz-Date");
@@ -257,13 +261,14 @@ function authenticateQuery(request: Signable, options: AuthenticationOptions): A
 
 function parseCredential(
   text: string,
+  { service: wanted = "s3" }: AuthenticationOptions,
   wrong: (why: string) => Error,
 ): { readonly accessKeyId: string; readonly scope: Scope } {
   const parts = text.split("/");
   const [date = "", region = "", service, end] = parts.slice(-4);
   const accessKeyId = parts.slice(0, -4).join("/");
-  if (accessKeyId === "" || !/^\d{8}$/.test(date) || service !== "s3" || end !== "aws4_request")
-    throw wrong("the credential must read KEY/YYYYMMDD/REGION/s3/aws4_request");
+  if (accessKeyId === "" || !/^\d{8}$/.test(date) || service !== wanted || end !== "aws4_request")
+    throw wrong("the credential must read KEY/YYYYMMDD/REGION/SERVICE/aws4_request");
   return { accessKeyId, scope: { date, region, service } };
 }
 

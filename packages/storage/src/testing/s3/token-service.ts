@@ -1,14 +1,15 @@
 /**
- * The part of Amazon's token service that pods use: a web identity token, as Kubernetes puts it into a file, against
- * temporary keys with a session token.
+ * The part of Amazon's token service that repositories use: temporary keys, against a web identity token, as Kubernetes puts
+ * it into a file, or for a role that the holder of a key may take on.
  * Proof: test/testing-s3-roles.test.ts.
  * @module
  */
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { AccessKey, Permission } from "./access-key.ts";
-import { refuse } from "./refusal.ts";
+import { refuse, S3Refusal } from "./refusal.ts";
 import type { S3Answer } from "./request.ts";
+import { authenticate, sha256Hex } from "./signature.ts";
 import type { Target } from "./uri.ts";
 import { tag } from "./xml.ts";
 
@@ -20,9 +21,17 @@ export interface WebIdentity {
   readonly permissions?: readonly Permission[] | undefined;
 }
 
+/** A role that every key of the server may take on. */
+export interface AssumableRole {
+  readonly roleArn: string;
+  readonly permissions?: readonly Permission[] | undefined;
+}
+
 export interface TokenServiceOptions {
   readonly identities: readonly WebIdentity[];
+  readonly roles: readonly AssumableRole[];
   readonly nowMs: number;
+  readonly findKey: (accessKeyId: string) => AccessKey | undefined;
   readonly addKey: (key: AccessKey) => void;
 }
 
@@ -41,8 +50,11 @@ export function isTokenRequest(
 
 export async function answerTokenRequest(
   request: IncomingMessage,
-  { addKey, identities, nowMs }: TokenServiceOptions,
+  { path, query }: Target,
+  headers: ReadonlyMap<string, string>,
+  options: TokenServiceOptions,
 ): Promise<S3Answer> {
+  const { addKey, findKey, identities, nowMs, roles } = options;
   let form = "";
   for await (const piece of request as AsyncIterable<Buffer>) {
     form += piece.toString("latin1");
@@ -50,36 +62,50 @@ export async function answerTokenRequest(
       throw refuse("MaxMessageLengthExceeded", { headers: { connection: "close" } });
   }
   const parameters = new URLSearchParams(form);
-  const query = new URL(request.url ?? "/", "http://localhost").searchParams;
   const parameter = (name: string): string => parameters.get(name) ?? query.get(name) ?? "";
-  const denied = (status: number, code: string, message: string): S3Answer => ({
-    status,
-    body: document("ErrorResponse", tag("Error", tag("Code", code), tag("Message", message))),
-  });
-  if (parameter("Action") !== "AssumeRoleWithWebIdentity")
-    return denied(400, "InvalidAction", "Could not find this operation.");
+  const action = parameter("Action");
   const roleArn = parameter("RoleArn");
-  const identity = identities.find(
-    ({ roleArn: role, token }) =>
-      token === parameter("WebIdentityToken") && (role === undefined || role === roleArn),
-  );
-  if (identity === undefined)
-    return denied(400, "InvalidIdentityToken", "The web identity token is not known here.");
   const seconds = Number(parameter("DurationSeconds") || "3600");
   if (!(Number.isInteger(seconds) && seconds >= 1 && seconds <= 43_200))
     return denied(400, "ValidationError", "DurationSeconds is out of range.");
-  const key: AccessKey = {
+
+  let granted: { readonly permissions?: readonly Permission[] | undefined } | undefined;
+  if (action === "AssumeRoleWithWebIdentity") {
+    granted = identities.find(
+      ({ roleArn: role, token }) =>
+        token === parameter("WebIdentityToken") && (role === undefined || role === roleArn),
+    );
+    if (granted === undefined)
+      return denied(400, "InvalidIdentityToken", "The web identity token is not known here.");
+  } else if (action === "AssumeRole") {
+    try {
+      const payload = sha256Hex(Buffer.from(form, "latin1"));
+      authenticate(
+        { method: "POST", path, query, headers },
+        { findKey, nowMs, service: "sts", payload },
+      );
+    } catch (error) {
+      if (!(error instanceof S3Refusal)) throw error;
+      return denied(error.status, error.code, error.message);
+    }
+    granted = roles.find((role) => role.roleArn === roleArn);
+    if (granted === undefined)
+      return denied(403, "AccessDenied", `The role ${roleArn} may not be taken on.`);
+  } else return denied(400, "InvalidAction", "Could not find this operation.");
+
+  const expiresAtMs = nowMs + seconds * 1000;
+  const key = {
     accessKeyId: `ASIA${randomBytes(8).toString("hex").toUpperCase()}`,
     secretAccessKey: randomBytes(20).toString("hex"),
     sessionToken: randomBytes(32).toString("base64"),
-    expiresAtMs: nowMs + seconds * 1000,
-    permissions: identity.permissions,
+    expiresAtMs,
+    permissions: granted.permissions,
   };
   addKey(key);
   const body = document(
-    "AssumeRoleWithWebIdentityResponse",
+    `${action}Response`,
     tag(
-      "AssumeRoleWithWebIdentityResult",
+      `${action}Result`,
       tag(
         "AssumedRoleUser",
         tag("Arn", `${roleArn}/${parameter("RoleSessionName")}`),
@@ -90,11 +116,16 @@ export async function answerTokenRequest(
         tag("AccessKeyId", key.accessKeyId),
         tag("SecretAccessKey", key.secretAccessKey),
         tag("SessionToken", key.sessionToken),
-        tag("Expiration", new Date(nowMs + seconds * 1000).toISOString()),
+        tag("Expiration", new Date(expiresAtMs).toISOString()),
       ),
     ),
   );
   return { status: 200, body };
+}
+
+function denied(status: number, code: string, message: string): S3Answer {
+  const error = tag("Error", tag("Type", "Sender"), tag("Code", code), tag("Message", message));
+  return { status, body: document("ErrorResponse", error) };
 }
 
 function document(name: string, ...children: readonly { readonly xml: string }[]): string {
