@@ -52,13 +52,13 @@ export function fetchTransport(options: FetchTransportOptions = {}): HttpTranspo
       } catch (error) {
         request.signal?.throwIfAborted();
         if (stop.signal.aborted) throw stop.signal.reason;
+        // Lets go of a body that was not read to its end.
+        stop.abort();
         if (isDmError(error)) throw error;
         if (answer.begun) throw answerIncomplete("the connection was cut", error);
         throw connectionError(error, new URL(request.url).host);
       } finally {
         guard.stop();
-        // Lets go of a body that was not read to its end.
-        stop.abort();
       }
     },
     async close() {},
