@@ -1,6 +1,6 @@
 // Archives as other programs read them: tar is extracted by the system's tar with names, modes, owners and nanoseconds; zip is
 // read by Python's zipfile. Damage is listed, a long file's is thrown, and no half archive stands under its name.
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   lstatSync,
   mkdirSync,
@@ -9,10 +9,13 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { utf8Encode } from "@dm/core";
 import type { Repository, WriteSession } from "@dm/repo";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -59,6 +62,26 @@ async function sample(): Promise<{ repository: Repository; entry: DirectoryEntry
   await session.commit();
   return { repository, entry };
 }
+
+it("replaces the file that a link leads to, and writes to a pipe as it is", async () => {
+  const { entry, repository } = await sample();
+  writeFileSync(join(folder, "old.tar"), "older");
+  symlinkSync("old.tar", join(folder, "link.tar"));
+  await restoreArchive(repository, entry, join(folder, "link.tar"));
+  expect(readlinkSync(join(folder, "link.tar"))).toBe("old.tar");
+  const listOf = (path: string): string => execFileSync("tar", ["tf", path], { encoding: "utf8" });
+  expect(listOf(join(folder, "old.tar"))).toContain("setuid");
+  const pipe = join(folder, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  const reader = spawn("tar", ["tf", pipe], { stdio: ["ignore", "pipe", "inherit"] });
+  const listed = text(reader.stdout);
+  expect(await restoreArchive(repository, entry, pipe, { format: "tar" })).toMatchObject({
+    ok: true,
+  });
+  expect(await listed).toBe(listOf(join(folder, "old.tar")));
+  expect(lstatSync(pipe).isFIFO()).toBe(true);
+  expect(readdirSync(folder).sort()).toEqual(["link.tar", "old.tar", "pipe"]);
+});
 
 it("knows the format by the name", () => {
   expect(["a.tar", "a.tar.gz", "a.tgz", "a.zip", "a", "a.gz"].map(archiveFormatOf)).toEqual([

@@ -1,12 +1,12 @@
 /**
  * Restores a tree into one archive: tar (with pax headers: long names, sizes beyond 8 GiB, nanoseconds) or zip. The archive
- * is written under a temporary name and gets its own when it is whole. Memory: see tree-reader.ts; a zip also holds the names
+ * is written under a temporary name and gets its own when it is whole; pipes are written to. Memory: see tree-reader.ts; a zip also holds the names
  * of everything in it, for its directory at the end.
  * Proof: test/restore-archive.test.ts.
  * @module
  */
 import { createWriteStream } from "node:fs";
-import { rename, unlink } from "node:fs/promises";
+import { realpath, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { PassThrough, Readable, type Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
@@ -53,20 +53,29 @@ export async function restoreArchive(
 ): Promise<RestoreReport> {
   const format = options.format ?? archiveFormatOf(target);
   if (format === undefined) throw new RangeError(`the name stands for no archive: ${target}`);
-  const path = resolve(target);
-  const temporary = join(dirname(path), temporaryName());
-  const file = createWriteStream(temporary, { flags: "wx" });
+  const path = await placeOf(resolve(target));
+  // A pipe or a terminal has no other place, and no half file can stand there.
+  const temporary = path.isStream ? undefined : join(dirname(path.name), temporaryName());
+  const file = createWriteStream(temporary ?? path.name, { flags: temporary ? "wx" : "w" });
   const ledger = new RestoreLedger(entry.summary, options.onProgress);
   try {
     await writeArchive(repository, entry, file, format, ledger, options);
-    await rename(temporary, path);
+    if (temporary) await rename(temporary, path.name);
   } catch (error) {
-    await unlink(temporary).catch(() => {});
+    if (temporary) await unlink(temporary).catch(() => {});
     if (systemCode(error) === "") throw error;
-    const { code, reason } = failureOf(error, dirname(path));
-    throw new StorageError(code, `cannot write ${path}: ${reason}`, { path }, { cause: error });
+    const { code, reason } = failureOf(error, dirname(path.name));
+    const text = `cannot write ${path.name}: ${reason}`;
+    throw new StorageError(code, text, { path: path.name }, { cause: error });
   }
   return ledger.report();
+}
+
+/** A link leads to the file that is replaced, and stays; what is no file (`/dev/stdout`, a named pipe) is written to. */
+async function placeOf(path: string): Promise<{ name: string; isStream: boolean }> {
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isFile()) return { name: await realpath(path).catch(() => path), isStream: false };
+  return { name: path, isStream: there !== undefined && !there.isDirectory() };
 }
 
 /**
