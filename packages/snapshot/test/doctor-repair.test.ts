@@ -284,9 +284,16 @@ describe("the format blob", () => {
     const store = memoryStore({ blobs });
     store.blobs.delete("kopia.repository");
     const options = { password: expected.password, deriveKey: memoisedDeriveKey };
-    const { findings, opens, plan } = await diagnoseRepository(store, options);
-    if (opens) expect((await diagnoseRepository(after(store, plan), options)).ok).toBe(true);
-    else expect(findings[0]!.text).toContain("before the upgrade");
+    const { opens, plan } = await diagnoseRepository(store, options);
+    expect(opens).toBe(true);
+    const repaired = copyOf(store);
+    await repairRepository(repaired, plan);
+    expect((await diagnoseRepository(repaired, options)).ok).toBe(true);
+    // All packs that are left were written before the upgrade.
+    for (const id of idsOf(store, /^[pq].*-see108a948ef40d31147$/)) store.blobs.delete(id);
+    const older = await diagnoseRepository(store, options);
+    expect({ opens: older.opens, plan: older.plan }).toEqual({ opens: false, plan: [] });
+    expect(older.findings[0]!.text).toContain("from before the upgrade");
   });
 });
 
@@ -414,14 +421,4 @@ function dyingStore(store: BlobStore, killAt: number, isDone: boolean): BlobStor
     put: (id, data, options) => call(() => store.put(id, data, options)),
     delete: (id, options) => call(() => store.delete(id, options)),
   };
-}
-
-function after(store: MemoryStore, plan: Diagnosis["plan"]): MemoryStore {
-  const repaired = copyOf(store);
-  for (const { writes } of plan)
-    for (const write of writes) {
-      if (write.do === "put") repaired.blobs.set(write.blobId, write.data);
-      else repaired.blobs.delete(write.blobId);
-    }
-  return repaired;
 }
