@@ -497,3 +497,23 @@ it("holds no more memory than it says, whatever there is to store", async () => 
   const bound = plane.describe().maxBytesInFlight + 4 * 1.5 * maxPackSizeBytes + threadsBytes;
   expect(peak - before).toBeLessThan(bound);
 });
+
+it("starts no worker for a few small files at a time, until they have become many", async () => {
+  const post = vi.spyOn(Worker.prototype, "postMessage");
+  try {
+    const few = await Promise.all(
+      [0, 1, 4000, 70_000].map((bytes) => local(random({ bytes, seed: 21 }))),
+    );
+    await bothPlanes({}, few);
+    expect(post).not.toHaveBeenCalled();
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    await using plane = createDataPlane(session, { workers: 1 });
+    let megabytes = 0;
+    for (; post.mock.calls.length === 0; megabytes++)
+      await plane.store(await local(random({ bytes: 1e6, seed: megabytes }))).done;
+    expect(megabytes).toBe(9);
+  } finally {
+    post.mockRestore();
+  }
+});

@@ -1,12 +1,14 @@
 /**
  * The worker threads of a data plane, and who uses which slot of their memory. A worker starts when all slots of the others
- * are taken, and keeps the process alive only while one of its own is. Proof: test/data-plane.test.ts.
+ * are taken, and keeps the process alive only while one of its own is. This thread has slots, too, for what is not worth
+ * the start of a worker. Proof: test/data-plane.test.ts.
  * @module
  */
 import { Worker } from "node:worker_threads";
 import { StorageError } from "@dm/core";
 import type { CrypterFormat } from "@dm/repo";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { createSealer } from "./sealer.ts";
 import { allocateSlots, type SlotMemory, slotsOf, slotsPerWorker } from "./slots.ts";
 
 /** Beside this module, from sources and in a bundle. */
@@ -22,8 +24,16 @@ export interface Slot<Job> extends SlotMemory {
   job: Job | undefined;
 }
 
+/** What a worker is to a lane. */
+interface Thread {
+  postMessage(message: ToWorker): void;
+  ref(): void;
+  unref(): void;
+  terminate(): Promise<unknown>;
+}
+
 interface Lane<Job> {
-  readonly worker: Worker;
+  readonly thread: Thread;
   readonly slots: readonly Slot<Job>[];
   taken: number;
 }
@@ -39,6 +49,8 @@ export interface PoolOptions<Job> {
 export class WorkerPool<Job> {
   readonly #options: PoolOptions<Job>;
   readonly #lanes = new Set<Lane<Job>>();
+  /** This thread. */
+  #here: Lane<Job> | undefined;
   #started = 0;
   #closed: { readonly reason: unknown } | undefined;
   #failure: unknown;
@@ -69,45 +81,59 @@ export class WorkerPool<Job> {
       else if (!best) throw this.#failure;
       else return undefined;
     }
-    const slot = best.slots.find((free) => free.job === undefined)!;
-    slot.job = job;
-    if (best.taken === 0) best.worker.ref();
-    best.taken += 1;
-    return slot;
+    return occupy(best, job);
+  }
+
+  /** Takes a slot of this thread, which does the job in a turn of its own; undefined while all of these are taken. */
+  takeHere(job: Job): Slot<Job> | undefined {
+    this.#here ??= this.#open(
+      allocateSlots(),
+      (start, onReport) => new ThisThread(start, onReport),
+    );
+    return this.#here.taken < slotsPerWorker ? occupy(this.#here, job) : undefined;
   }
 
   release(slot: Slot<Job>): void {
     slot.job = undefined;
     slot.lane.taken -= 1;
-    if (slot.lane.taken === 0) slot.lane.worker.unref();
+    if (slot.lane.taken === 0) slot.lane.thread.unref();
   }
 
   send(slot: Slot<Job>, message: ToWorker): void {
-    slot.lane.worker.postMessage(message);
+    slot.lane.thread.postMessage(message);
   }
 
   #start(): Lane<Job> {
     this.#started += 1;
-    const memory = allocateSlots();
+    const lane = this.#open(allocateSlots(), (workerData, onReport) => {
+      const worker = new Worker(workerUrl, { workerData, name: "dm data plane", ...execArgv });
+      worker.on("message", onReport);
+      let cause: unknown;
+      worker.once("error", (error) => {
+        cause = error;
+      });
+      worker.once("exit", (exitCode) => this.#lose(lane, exitCode, cause));
+      worker.unref();
+      return worker;
+    });
+    this.#lanes.add(lane);
+    return lane;
+  }
+
+  #open(
+    memory: SharedArrayBuffer,
+    startThread: (start: WorkerStart, onReport: (report: FromWorker) => void) => Thread,
+  ): Lane<Job> {
     const { encryption, ecc, eccOverheadPercent, hash, masterKey, secret } = this.#options.format;
     const format = { encryption, ecc, eccOverheadPercent, hash, masterKey, secret };
-    const workerData: WorkerStart = { format, memory };
-    const worker = new Worker(workerUrl, { workerData, name: "dm data plane", ...execArgv });
     const slots: Slot<Job>[] = [];
-    const lane: Lane<Job> = { worker, slots, taken: 0 };
-    for (const [index, part] of slotsOf(memory).entries())
-      slots.push({ ...part, lane, index, job: undefined });
-    worker.on("message", (report: FromWorker) => {
+    const thread = startThread({ format, memory }, (report) => {
       const slot = slots[report.slot]!;
       if (slot.job !== undefined) this.#options.onReport(slot, report);
     });
-    let cause: unknown;
-    worker.once("error", (error) => {
-      cause = error;
-    });
-    worker.once("exit", (exitCode) => this.#lose(lane, exitCode, cause));
-    worker.unref();
-    this.#lanes.add(lane);
+    const lane: Lane<Job> = { thread, slots, taken: 0 };
+    for (const [index, part] of slotsOf(memory).entries())
+      slots.push({ ...part, lane, index, job: undefined });
     return lane;
   }
 
@@ -135,6 +161,43 @@ export class WorkerPool<Job> {
     this.#closed ??= { reason };
     this.#failure = reason;
     this.#started = this.#options.maxWorkers;
-    await Promise.all([...this.#lanes].map(({ worker }) => worker.terminate()));
+    if (this.#here) {
+      await this.#here.thread.terminate();
+      this.#lose(this.#here, 0, undefined);
+    }
+    await Promise.all([...this.#lanes].map(({ thread }) => thread.terminate()));
+  }
+}
+
+function occupy<Job>(lane: Lane<Job>, job: Job): Slot<Job> {
+  const slot = lane.slots.find((free) => free.job === undefined)!;
+  slot.job = job;
+  if (lane.taken === 0) lane.thread.ref();
+  lane.taken += 1;
+  return slot;
+}
+
+/** Does what a worker does, one message in a turn. */
+class ThisThread implements Thread {
+  readonly #handle: (message: ToWorker) => void;
+  #isEnded = false;
+
+  constructor(start: WorkerStart, onReport: (report: FromWorker) => void) {
+    // Not within the sealer: it would take an error of whoever is told for one of its own.
+    this.#handle = createSealer(start, (report) => queueMicrotask(() => onReport(report)));
+  }
+
+  postMessage(message: ToWorker): void {
+    setImmediate(() => {
+      if (!this.#isEnded) this.#handle(message);
+    });
+  }
+
+  ref(): void {}
+
+  unref(): void {}
+
+  async terminate(): Promise<void> {
+    this.#isEnded = true;
   }
 }
