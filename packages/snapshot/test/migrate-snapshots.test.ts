@@ -2,7 +2,7 @@
 // by what has changed, not by what its time says; going on after a kill; damage of the source listed, and no reason to stop.
 import { splitmix64 } from "@dm/fixtures";
 import { openRepository, parseContentId, type Repository } from "@dm/repo";
-import { type MemoryStore, memoryStore } from "@dm/storage";
+import { type BlobStore, type MemoryStore, memoryStore } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import {
   emptyPolicy,
@@ -25,6 +25,7 @@ import {
   verifySnapshots,
   walkTree,
 } from "../src/index.ts";
+import { dyingAtPut } from "./dying-store.ts";
 import { entryOf } from "./made-up.ts";
 import { directory, file, link } from "./memory-source.ts";
 import { directoryIn, fileIn, newRepository, snapshotIn } from "./new-repository.ts";
@@ -242,6 +243,30 @@ describe("a copy that was cut off", () => {
     await to.refresh();
     expect(await listSnapshots(to)).toHaveLength(1);
     expect((await run(from, to)).report).toMatchObject({ snapshotsMigrated: 2, snapshotsKept: 1 });
+  });
+
+  it("at every put: the next one completes it, and nothing is there twice", async () => {
+    const { repository: from } = await newRepository();
+    for (const number of [1n, 2n])
+      await back(from, tree(file("f", bytes(Number(number)))), { startedAtNs: startNs + number });
+    await using session = await from.openWriteSession();
+    await setPolicy(session, source, { ...emptyPolicy, files: { ignore: ["x"] } });
+    await session.commit();
+    let moments = 0;
+    for (let moment = 1; moments === 0; moment += 1) {
+      const { store } = await newRepository();
+      const open = (one: BlobStore) => openRepository(one, { password: "p", deriveKey });
+      const { puts, store: dying } = dyingAtPut(store, moment);
+      const cutOff = await run(from, await open(dying)).catch((error: unknown) => error);
+      if (puts() < moment) moments = moment;
+      else expect(cutOff).toMatchObject({ code: "DM_STORAGE_FAILED" });
+      const to = await open(store);
+      const { snapshots } = await run(from, to);
+      expect(snapshots.map(({ startedAtNs }) => startedAtNs - startNs)).toEqual([1n, 2n]);
+      expect((await verifySnapshots(to, snapshots)).findings).toEqual([]);
+      expect(await listPolicies(to)).toHaveLength(1);
+    }
+    expect(moments).toBeGreaterThan(5);
   });
 
   it("takes over what its own checkpoint holds, and from no other", async () => {

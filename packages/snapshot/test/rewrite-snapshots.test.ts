@@ -4,7 +4,7 @@
 import { StorageError } from "@dm/core";
 import { splitmix64 } from "@dm/fixtures";
 import { openRepository, parseContentId, type Repository } from "@dm/repo";
-import { forward, type MemoryStore, memoryStore, readOnly } from "@dm/storage";
+import { type BlobStore, forward, type MemoryStore, memoryStore, readOnly } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import {
   type DirectoryEntry,
@@ -21,6 +21,7 @@ import {
   verifySnapshots,
   withoutFiles,
 } from "../src/index.ts";
+import { dyingAtPut } from "./dying-store.ts";
 import { entryOf } from "./made-up.ts";
 import { directory, file, link } from "./memory-source.ts";
 import { directoryIn, fileIn, newRepository, snapshotIn } from "./new-repository.ts";
@@ -170,6 +171,33 @@ describe("files left out", () => {
     expect(after!.unknownMembers).toEqual([["more", "2"]]);
     expect((await readDirectory(repository, rootOf(after!))).entries).toEqual([kept]);
   });
+});
+
+it("cut off at every put: all are as they were, or all are new, and the next run completes it", async () => {
+  const { snapshots, store } = await uploaded([tree(["x"]), tree(["x", "y"]), tree([])]);
+  const before = new Map(store.blobs);
+  const rewrite = withoutFiles({ names: ["x"] });
+  const open = (one: BlobStore) => openRepository(one, { password: "p", deriveKey });
+  let moments = 0;
+  for (let moment = 1; moments === 0; moment += 1) {
+    const left = memoryStore({ blobs: new Map(before) });
+    const { puts, store: dying } = dyingAtPut(left, moment);
+    const cutOff = await rewriteSnapshots(await open(dying), snapshots, {
+      rewrite,
+      commit: true,
+    }).catch((error: unknown) => error);
+    if (puts() < moment) moments = moment;
+    else expect(cutOff).toMatchObject({ code: "DM_STORAGE_FAILED" });
+    const repository = await open(left);
+    const found = await listSnapshots(repository);
+    if (puts() >= moment) expect(found).toEqual(snapshots);
+    await rewriteSnapshots(repository, found, { rewrite, commit: true });
+    await repository.refresh();
+    const fixed = await listSnapshots(repository);
+    expect(fixed.map(({ rootEntry }) => rootEntry!.summary!.fileCount)).toEqual([3, 5, 3]);
+    expect((await verifySnapshots(repository, fixed)).findings).toEqual([]);
+  }
+  expect(moments).toBeGreaterThan(2);
 });
 
 describe("what cannot be read", () => {
