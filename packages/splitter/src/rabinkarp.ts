@@ -12,19 +12,6 @@ const windowBytes = 64;
 export const polynomial = 0x2e3e3e4a305605n;
 const degree = 53n;
 
-/** `value mod P` over GF(2). */
-function reduce(value: bigint): bigint {
-  let rest = value;
-  for (
-    let length = BigInt(rest.toString(2).length);
-    length > degree;
-    length = BigInt(rest.toString(2).length)
-  ) {
-    rest ^= polynomial << (length - 1n - degree);
-  }
-  return rest;
-}
-
 export interface RabinKarpTables {
   readonly outHigh: Int32Array;
   readonly outLow: Int32Array;
@@ -40,15 +27,27 @@ export function rabinKarpTables(): RabinKarpTables {
     modHigh: new Int32Array(256),
     modLow: new Int32Array(256),
   };
+  const { modHigh, modLow, outHigh, outLow } = tables;
   for (let byte = 0; byte < 256; byte++) {
-    const value = BigInt(byte);
-    let out = value;
-    for (let round = 1; round < windowBytes; round++) out = reduce(out << 8n);
-    const mod = reduce(value << degree) | (value << degree);
-    tables.outHigh[byte] = Number(BigInt.asIntN(32, out >> 32n));
-    tables.outLow[byte] = Number(BigInt.asIntN(32, out));
-    tables.modHigh[byte] = Number(BigInt.asIntN(32, mod >> 32n));
-    tables.modLow[byte] = Number(BigInt.asIntN(32, mod));
+    const value = BigInt(byte) << degree;
+    let mod = value;
+    for (let bit = degree + 7n; bit >= degree; bit--)
+      if ((mod >> bit) & 1n) mod ^= polynomial << (bit - degree);
+    mod |= value;
+    modHigh[byte] = Number(BigInt.asIntN(32, mod >> 32n));
+    modLow[byte] = Number(BigInt.asIntN(32, mod));
+  }
+  for (let byte = 0; byte < 256; byte++) {
+    let high = 0;
+    let low = byte;
+    // A step of the hash is a multiplication by x^8.
+    for (let round = 1; round < windowBytes; round++) {
+      const top = (high >>> 13) & 255;
+      high = ((high << 8) | (low >>> 24)) ^ modHigh[top]!;
+      low = (low << 8) ^ modLow[top]!;
+    }
+    outHigh[byte] = high;
+    outLow[byte] = low;
   }
   return tables;
 }

@@ -37,9 +37,9 @@ function cutterFor({ averageBytes, family }: SplitterDescription, backend: strin
     case "fixed":
       return fixedCutter(averageBytes);
     case "buzhash":
-      return buzhashCutter(averageBytes, scans?.buzhash);
+      return buzhashCutter(averageBytes, scans?.buzhash());
     case "rabinkarp":
-      return rabinKarpCutter(averageBytes, scans?.rabinkarp);
+      return rabinKarpCutter(averageBytes, scans?.rabinkarp());
   }
 }
 

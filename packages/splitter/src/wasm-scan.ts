@@ -36,8 +36,8 @@ const pieceBytes = 16_384;
 const windowBytes = 64;
 
 export interface Scans {
-  readonly buzhash: Scan;
-  readonly rabinkarp: Scan;
+  buzhash(): Scan;
+  rabinkarp(): Scan;
 }
 
 let scans: Scans | undefined;
@@ -57,21 +57,39 @@ export function wasmScans(): Scans | undefined {
   return scans;
 }
 
+/** Tables are made when a family is first wanted. */
+function once<Value>(make: () => Value): () => Value {
+  let made: Value | undefined;
+  return () => (made ??= make());
+}
+
 function instantiate(): Scans {
   const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyGlobal };
   const binary = Uint8Array.from(atob(scanWasm), (character) => character.charCodeAt(0));
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(binary));
   const { buzhash, memory, rabinkarp } = exports as Kernel;
-  writeTables(new DataView(memory.buffer));
   const bytes = new Uint8Array(memory.buffer);
-  return { buzhash: scanWith(bytes, buzhash), rabinkarp: scanWith(bytes, rabinkarp) };
+  const view = new DataView(memory.buffer);
+  return {
+    buzhash: once(() => {
+      writeBuzhashTables(view);
+      return scanWith(bytes, buzhash);
+    }),
+    rabinkarp: once(() => {
+      writeRabinKarpTables(view);
+      return scanWith(bytes, rabinkarp);
+    }),
+  };
 }
 
-function writeTables(memory: DataView): void {
+function writeBuzhashTables(memory: DataView): void {
   for (const [index, word] of buzhashTable().entries()) {
     memory.setInt32(buzhashTableAt + index * 4, word, true);
     memory.setInt32(turnedTableAt + index * 4, (word << 1) | (word >>> 31), true);
   }
+}
+
+function writeRabinKarpTables(memory: DataView): void {
   const { modHigh, modLow, outHigh, outLow } = rabinKarpTables();
   const mod = (index: number): bigint => join(modHigh[index]!, modLow[index]!);
   for (let byte = 0; byte < 256; byte++) {

@@ -38,7 +38,7 @@ it("is what wasm/ assembles to, and offered for the rolling hashes alone", () =>
 });
 
 describe.each(families)("the scan by %s", (family) => {
-  const scan = scans[family];
+  const scan = scans[family]();
   const make = makers[family];
 
   it("finds the first place alone, by the definition, and none behind the end", () => {
