@@ -196,6 +196,40 @@ describe.each<[string, () => HttpTransport]>([
   });
 });
 
+describe("nodeTransport alone", () => {
+  it("lets requests wait for a free connection without counting that as silence", async () => {
+    const url = await byHand((socket) => {
+      setTimeout(() => socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"), 60);
+    });
+    const transport = nodeTransport({ maxConnections: 1 }) as HttpTransport;
+    cleanups.push(() => transport.close());
+    const all = Array.from({ length: 8 }, () => transport.send(request(url, { timeoutMs: 400 })));
+    expect((await Promise.all(all)).map(({ status }) => status)).toEqual(Array(8).fill(200));
+  });
+
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const followsProxies = major > 24 || (major === 24 && minor >= 5);
+  it.skipIf(!followsProxies)(
+    "goes through the proxy of the environment (from Node 24.5 on), but not to this machine",
+    async () => {
+      const heads: string[] = [];
+      const url = await byHand((socket, head) => {
+        heads.push(head.split("\r\n")[0] ?? "");
+        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+      });
+      const environment = { HTTP_PROXY: new URL(url).origin, NO_PROXY: "direct.invalid" };
+      const transport = nodeTransport({ environment }) as HttpTransport;
+      cleanups.push(() => transport.close());
+      await transport.send(request("http://s3.invalid/bucket/key"));
+      await transport.send(request(url));
+      expect(heads).toEqual(["GET http://s3.invalid/bucket/key HTTP/1.1", "GET /x HTTP/1.1"]);
+      await expect(transport.send(request("http://direct.invalid/"))).rejects.toMatchObject({
+        code: "DM_STORE_UNREACHABLE",
+      });
+    },
+  );
+});
+
 describe("bodyCollector", () => {
   it("reserves no more than is likely, whatever a header promises", () => {
     const body = bodyCollector(2 ** 40, 2 ** 39);

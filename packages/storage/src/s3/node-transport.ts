@@ -5,7 +5,7 @@
  * @module
  */
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
-import { isDmError, nodeBuiltin } from "@dm/core";
+import { isDmError, nodeBuiltin, Semaphore } from "@dm/core";
 import {
   answerIncomplete,
   bodyCollector,
@@ -23,7 +23,7 @@ export interface NodeTransportOptions {
   readonly rootCa?: string | undefined;
   /** Whether certificates are looked at; true by default. */
   readonly verifyTls?: boolean | undefined;
-  /** Connections to one host; more requests wait. 64 by default. */
+  /** Requests under way, each on a connection of its own; more wait. 64 by default. */
   readonly maxConnections?: number | undefined;
   /** Where `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are looked up (Node 24.5 and later); `process.env` by default. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
@@ -45,6 +45,9 @@ export function nodeTransport(options: NodeTransportOptions = {}): HttpTransport
   const https = nodeBuiltin<typeof import("node:https")>("node:https");
   if (!http || !https) return undefined;
   const agents = new Map<string, Agent>();
+  const { maxConnections = 64 } = options;
+  // Requests wait here and not in the agent, where the time they wait would count as silence of the server.
+  const free = new Semaphore(maxConnections);
 
   const agentFor = (url: URL): Agent => {
     const direct = loopback.test(url.hostname);
@@ -53,7 +56,7 @@ export function nodeTransport(options: NodeTransportOptions = {}): HttpTransport
     if (known) return known;
     const settings = {
       keepAlive: true,
-      maxSockets: options.maxConnections ?? 64,
+      maxSockets: maxConnections,
       // The connection used last is the least likely to have been closed meanwhile.
       scheduling: "lifo" as const,
       ...(direct ? {} : { proxyEnv: (options.environment ?? process.env) as NodeJS.ProcessEnv }),
@@ -71,10 +74,15 @@ export function nodeTransport(options: NodeTransportOptions = {}): HttpTransport
   };
 
   return {
-    send(request) {
+    async send(request) {
       const url = new URL(request.url);
       const client: Client = url.protocol === "https:" ? https : http;
-      return exchange(client, agentFor(url), request, url.host);
+      const release = await free.acquire({ signal: request.signal });
+      try {
+        return await exchange(client, agentFor(url), request, url.host);
+      } finally {
+        release();
+      }
     },
     async close() {
       for (const agent of agents.values()) agent.destroy();
@@ -121,6 +129,8 @@ function exchange(
         (response) => {
           settle();
           resolve(response);
+          // Answered before all was sent: what is left of the body belongs to the caller again.
+          if (!outgoing.writableFinished) outgoing.destroy();
         },
         (error: unknown) =>
           fail(isDmError(error) ? error : answerIncomplete("the connection was cut", error)),
