@@ -568,6 +568,13 @@ describe("28 checks", async () => {
         .status,
     ).toBe(200);
     expect((await get("uploaded")).text).toBe("by browser");
+    const classed = presign(
+      server,
+      "PUT",
+      target("checks", "classed", "x-amz-storage-class=STANDARD_IA"),
+    );
+    expect((await open(classed, "PUT", "x")).status).toBe(200);
+    expect((await head("classed")).headers["x-amz-storage-class"]).toBe("STANDARD_IA");
     const named = presign(server, "GET", `${path}?response-content-type=text%2Fplain`);
     expect((await open(named)).headers["content-type"]).toBe("text/plain");
   });

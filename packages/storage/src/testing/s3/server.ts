@@ -129,7 +129,7 @@ export interface S3Server extends AsyncDisposable {
 
 /**
  * Starts a server.
- * @throws {RangeError} when `host` is no loopback address, or a bucket has a name that S3 does not allow.
+ * @throws {RangeError} when `host` is no loopback address, a bucket has a name that S3 does not allow, or there is no key.
  * @example
  * await using server = await startS3Server({ buckets: ["backups"] });
  * console.log(server.url, server.accessKey.accessKeyId);
@@ -150,10 +150,15 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   });
   // A client that breaks off in the middle of TLS is nothing to us.
   server.on("tlsClientError", () => {});
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
-  });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, resolve);
+    });
+  } catch (error) {
+    service.dispose();
+    throw error;
+  }
   const { address, family, port: bound } = server.address() as AddressInfo;
   const name = host === "localhost" ? host : family === "IPv6" ? `[${address}]` : address;
   return service.publicFace(server, `${name}:${bound}`, tls ? "https" : "http");

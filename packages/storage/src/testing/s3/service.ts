@@ -33,6 +33,7 @@ const maxLogEntries = 10_000;
 
 export class S3Service {
   readonly #options: S3ServerOptions;
+  readonly #firstKey: AccessKey;
   readonly #clock: Clock;
   readonly #keys = new Map<string, AccessKey>();
   readonly #directory: DirectoryState | undefined;
@@ -48,7 +49,11 @@ export class S3Service {
 
   constructor(options: S3ServerOptions) {
     const { accessKeys = [testAccessKey], directory, region = "us-east-1" } = options;
+    const [firstKey] = accessKeys;
+    if (firstKey === undefined) throw new RangeError("a server needs an access key");
+    for (const bucket of options.buckets ?? []) checkName(nameOf(bucket));
     this.#options = options;
+    this.#firstKey = firstKey;
     this.#clock = options.clock ?? systemClock;
     for (const key of accessKeys) this.#keys.set(key.accessKeyId, key);
     this.#directory = directory === undefined ? undefined : openDirectory(directory);
@@ -67,9 +72,13 @@ export class S3Service {
     };
     this.#setLatency(options.latency);
     for (const bucket of options.buckets ?? []) {
-      const name = typeof bucket === "string" ? bucket : bucket.name;
-      if (!buckets.find(name)) this.#createBucket(bucket);
+      if (!buckets.find(nameOf(bucket))) this.#createBucket(bucket);
     }
+  }
+
+  /** Lets go of the directory. */
+  dispose(): void {
+    this.#directory?.close();
   }
 
   readonly listener = (request: IncomingMessage, response: ServerResponse): void => {
@@ -101,7 +110,7 @@ export class S3Service {
       objectLock = false,
       versioning = objectLock,
     } = typeof bucket === "string" ? { name: bucket } : bucket;
-    if (!isBucketName(name)) throw new RangeError(`no name for a bucket: ${name}`);
+    checkName(name);
     const settings = {
       name,
       region: this.#state.region,
@@ -210,7 +219,7 @@ export class S3Service {
     fault: S3Fault,
     facts: Facts,
   ): Promise<S3Answer> {
-    const { bucket, headers, key, operation } = call;
+    const { bucket, key, operation } = call;
     const { region } = this.#state;
     const away = this.#options.elsewhere?.[bucket];
     if (away && operation !== "GetBucketLocation") throw redirect(away, call, message.url ?? "/");
@@ -219,14 +228,18 @@ export class S3Service {
     // Clients ask for the region of a bucket before they know which one to sign for.
     const scoped = this.#options.anyRegion || operation === "GetBucketLocation";
     const authentication = authenticate(
-      { method: call.method, path, query: call.query, headers },
+      { method: call.method, path, query: call.query, headers: call.headers },
       {
         findKey: (accessKeyId) => this.#keys.get(accessKeyId),
         nowMs,
         region: scoped ? undefined : region,
       },
     );
-    const { accessKey } = authentication;
+    const { accessKey, presigned } = authentication;
+    // Whoever presigns a URL may put headers of S3 into its query.
+    const headers = presigned
+      ? new Map([...[...call.query].filter(([name]) => name.startsWith("x-amz-")), ...call.headers])
+      : call.headers;
     facts.accessKeyId = accessKey.accessKeyId;
     const permission = permissionOf(operation);
     // Each key of a batch is judged on its own.
@@ -277,20 +290,18 @@ export class S3Service {
   publicFace(server: Server, endpoint: string, scheme: string): S3Server {
     const service = this;
     const { buckets, payloads, region } = this.#state;
-    const [accessKey] = this.#keys.values();
-    if (accessKey === undefined) throw new RangeError("a server needs an access key");
     const close = async (): Promise<void> => {
       service.#setLatency(undefined);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       await closed;
-      service.#directory?.close();
+      service.dispose();
     };
     return {
       url: `${scheme}://${endpoint}`,
       endpoint,
       region,
-      accessKey,
+      accessKey: this.#firstKey,
       log: this.#log,
       get counts() {
         return service.#counts;
@@ -336,7 +347,9 @@ export class S3Service {
           versions: (key) => bucket.versions(key),
           async read(key) {
             const version = bucket.current(key);
-            return version && payloads.read(version.payloadId, 0, version.length);
+            if (version === undefined) return undefined;
+            // A copy: what a test does to it must not change what is stored.
+            return new Uint8Array(await payloads.read(version.payloadId, 0, version.length));
           },
         };
       },
@@ -344,6 +357,13 @@ export class S3Service {
       [Symbol.asyncDispose]: close,
     };
   }
+}
+
+const nameOf = (bucket: string | BucketOptions): string =>
+  typeof bucket === "string" ? bucket : bucket.name;
+
+function checkName(name: string): void {
+  if (!isBucketName(name)) throw new RangeError(`no name for a bucket: ${name}`);
 }
 
 /** What is known of a request so far. */
