@@ -8,6 +8,7 @@ import { readFile, rm } from "node:fs/promises";
 import { dirname, isAbsolute, relative, resolve } from "node:path";
 import { FormatError, NotFoundError } from "@dm/core";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
 import { defaultCacheDirectory, type PathEnvironment, passwordFilePath } from "./config-paths.ts";
 
@@ -99,7 +100,7 @@ export function parseClientConfig(text: string, configPath: string): ClientConfi
     // The cause would quote the text, which holds credentials.
     throw invalidConfig(configPath, "it is not JSON");
   }
-  const parsed = clientConfigSchema.safeParse(value);
+  const parsed = clientConfigSchema.safeParse(value, once);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalidConfig(configPath, `${issue.path.join(".") || "root"}: ${issue.message}`);

@@ -9,7 +9,16 @@
  * @module
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { closeSync, fstatSync, futimesSync, openSync, read, readSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  futimesSync,
+  openSync,
+  read,
+  readSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Logger, mapConcurrent, silentLogger, systemClock } from "@dm/core";
@@ -41,7 +50,7 @@ const patienceFiles = 2000;
 /** Age at which a use is noted in the file's time; saves a write for every read. */
 const touchAfterMs = 60_000;
 const abandonedAfterMs = 3_600_000;
-const scanConcurrency = 8;
+const removeConcurrency = 8;
 /** A file up to this is read at once: that takes 20 µs, where five promises take 150 and four threads. */
 const syncReadBytes = 1 << 18;
 
@@ -214,7 +223,7 @@ class DiskCache implements ContentCache {
           usedBytes -= file.size;
         }
         await mapConcurrent(doomed, ({ path }) => rm(path, { force: true }), {
-          concurrency: scanConcurrency,
+          concurrency: removeConcurrency,
         });
       }
       this.#usedBytes = usedBytes;
@@ -241,19 +250,18 @@ class DiskCache implements ContentCache {
     const shards = (await readdir(this.#directory)).filter((name) => /^[0-9a-f]{2}$/.test(name));
     for (const shard of shards) {
       const names = await readdir(join(this.#directory, shard));
-      await mapConcurrent(names, (name) => this.#visit(join(this.#directory, shard, name), files), {
-        concurrency: scanConcurrency,
-      });
+      for (const name of names) this.#visit(join(this.#directory, shard, name), files);
       if (files.length > patienceFiles) losePatience();
     }
     return files;
   }
 
-  async #visit(path: string, files: CachedFile[]): Promise<void> {
+  /** At once: a shard has a 256th of the files, and a promise for each costs thirty times the call. */
+  #visit(path: string, files: CachedFile[]): void {
     try {
-      const { mtimeMs, size } = await stat(path);
+      const { mtimeMs, size } = statSync(path);
       const isAbandoned = path.includes(".tmp.") && this.#nowMs() - mtimeMs > abandonedAfterMs;
-      if (isAbandoned) await rm(path, { force: true });
+      if (isAbandoned) rmSync(path, { force: true });
       else files.push({ path, size, usedAtMs: mtimeMs });
     } catch (error) {
       // Another process has removed it.

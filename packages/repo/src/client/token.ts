@@ -14,6 +14,7 @@ import {
   utf8Encode,
 } from "@dm/core";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { type StorageConnection, storageConnectionSchema } from "./client-config.ts";
@@ -43,7 +44,7 @@ export function encodeToken({ password, storage }: ConnectionToken): string {
  * @throws {UnsupportedError} `DM_TOKEN_UNSUPPORTED`
  */
 export function decodeToken(token: string): ConnectionToken {
-  const parsed = storedToken.safeParse(jsonOf(token));
+  const parsed = storedToken.safeParse(jsonOf(token), once);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalidToken(`${issue.path.join(".") || "root"}: ${issue.message}`);

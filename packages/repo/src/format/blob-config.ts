@@ -6,6 +6,7 @@
 import { FormatError, UnsupportedError, utf8DecodeStrict, utf8Encode } from "@dm/core";
 import type { Retention } from "@dm/storage";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { jsonObject, type RawMembers, unknownMembersOf } from "./raw-members.ts";
@@ -64,7 +65,7 @@ function invalid(reason: string, cause?: unknown): FormatError {
 }
 
 function decode(json: string): BlobConfig {
-  const parsed = storedBlobConfig.safeParse(parseJson(json));
+  const parsed = storedBlobConfig.safeParse(parseJson(json), once);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalid(`${issue.path.join(".") || "root"}: ${issue.message}`);

@@ -17,6 +17,7 @@ import {
 } from "@dm/core";
 import { aes256GcmOpen, aes256GcmSeal, hkdfSha256 } from "@dm/encryption";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { goJsonString } from "../json/go-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { decodeFormatJson, encodeFormatJson } from "./format-json.ts";
@@ -85,7 +86,7 @@ export function parseFormatBlob(bytes: Uint8Array, blobId: string = formatBlobId
 }
 
 function parse(json: string, blobId: string): FormatEnvelope {
-  const parsed = storedEnvelope.safeParse(parseJson(json));
+  const parsed = storedEnvelope.safeParse(parseJson(json), once);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalid(blobId, `${issue.path.join(".") || "root"}: ${issue.message}`);

@@ -13,6 +13,7 @@ import {
   utf8Encode,
 } from "@dm/core";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { formatTime, goJsonString, parseTime } from "../json/go-json.ts";
 import { parseJson, rawElements } from "../json/raw-json.ts";
 import { jsonObject, memberOf, unknownMembersOf } from "./raw-members.ts";
@@ -123,7 +124,7 @@ function invalid(blobId: string, reason: string, cause?: unknown): FormatError {
 }
 
 function decode(json: string, blobId: string): RepositoryFormat {
-  const parsed = storedPlaintext.safeParse(parseJson(json));
+  const parsed = storedPlaintext.safeParse(parseJson(json), once);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw invalid(blobId, `${issue.path.join(".") || "root"}: ${issue.message}`);
@@ -160,7 +161,7 @@ function decode(json: string, blobId: string): RepositoryFormat {
 }
 
 function decodeEpochParameters(json: string): EpochParameters {
-  const stored = storedEpochParameters.parse(parseJson(json));
+  const stored = storedEpochParameters.parse(parseJson(json), once);
   return {
     enabled: stored.Enabled ?? false,
     epochRefreshFrequencyMs: toMs(stored.EpochRefreshFrequency),
@@ -175,7 +176,7 @@ function decodeEpochParameters(json: string): EpochParameters {
 }
 
 function decodeUpgradeLock(json: string): UpgradeLock {
-  const stored = storedUpgradeLock.parse(parseJson(json));
+  const stored = storedUpgradeLock.parse(parseJson(json), once);
   return {
     ownerId: stored.ownerID ?? "",
     creationTimeNs: stored.creationTime ? parseTime(stored.creationTime) : 0n,
@@ -189,7 +190,7 @@ function decodeUpgradeLock(json: string): UpgradeLock {
 }
 
 function decodeFeature(json: string): RequiredFeature {
-  const stored = storedRequiredFeature.parse(parseJson(json));
+  const stored = storedRequiredFeature.parse(parseJson(json), once);
   const hints = stored.ifNotUnderstood;
   return {
     feature: stored.feature,

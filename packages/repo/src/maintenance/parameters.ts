@@ -6,6 +6,7 @@
 import { FormatError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import * as z from "zod";
+import { once } from "../json/checked-json.ts";
 import { parseJson } from "../json/raw-json.ts";
 import { pickManifest } from "../manifest/manifest-set.ts";
 import type { Repository } from "../repository.ts";
@@ -77,7 +78,7 @@ export async function readMaintenanceParameters(
 ): Promise<MaintenanceParameters> {
   const manifest = pickManifest(await repository.findManifests(maintenanceLabels, options));
   if (!manifest) return defaultMaintenanceParameters("");
-  const result = storedParameters.safeParse(parseJson(manifest.data));
+  const result = storedParameters.safeParse(parseJson(manifest.data), once);
   if (result.success)
     return { ...result.data, logRetention: result.data.logRetention ?? defaultLogRetention };
   throw new FormatError(
