@@ -13,6 +13,7 @@ import { secret } from "../options.ts";
 import type { Session } from "../session.ts";
 import { connectCommand } from "./repository-connect.ts";
 import { createCommand } from "./repository-create.ts";
+import { doctorCommand } from "./repository-doctor.ts";
 import { setParametersCommand } from "./repository-parameters.ts";
 import { statusCommand } from "./repository-status.ts";
 import { syncToCommand } from "./repository-sync-to.ts";
@@ -28,6 +29,7 @@ export function repositoryCommands(parent: Command, session: Session): void {
   disconnectCommand(repository, session);
   statusCommand(repository, session);
   changePasswordCommand(repository, session);
+  doctorCommand(repository, session);
   setParametersCommand(repository, session);
   syncToCommand(repository, session);
   upgradeCommand(repository, session);
