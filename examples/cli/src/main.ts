@@ -238,6 +238,7 @@ const hints: Readonly<Record<string, string>> = {
     "connect first: dm repository connect filesystem --path <path>; or make one: dm repository create filesystem --path <path>",
   DM_REPOSITORY_EXISTS: "to use it: dm repository connect filesystem --path <path>",
   DM_SNAPSHOT_NOT_FOUND: "ids are listed by: dm snapshot list --all --manifest-id",
+  DM_OBJECT_ID_INVALID: "ids are listed by: dm snapshot list --all --manifest-id",
   DM_POLICY_NOT_FOUND: "policies are listed by: dm policy list",
   DM_REPOSITORY_NOT_FOUND:
     "is this the right place? A new one is made by: dm repository create filesystem --path <path>",

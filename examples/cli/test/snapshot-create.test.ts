@@ -236,6 +236,11 @@ it("a source without a user is refused, not taken for a path", async () => {
     });
 });
 
+it("a verification of a source without snapshots is no proof", async () => {
+  const { code, err } = await home.run("snapshot verify --sources /nowhere");
+  expect([code, err]).toEqual([2, "error: no snapshots of /nowhere\n"]);
+});
+
 it("a dry run of maintenance tells what is garbage, and changes nothing", async () => {
   const quiet = "--no-auto-maintenance";
   await home.ok(`${quiet} snapshot create ${tree}`);

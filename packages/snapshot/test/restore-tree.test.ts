@@ -216,6 +216,19 @@ describe("a tree", () => {
     expect(readlinkSync(join(folder, "l"))).toBe("to");
   });
 
+  it("refuses to put a file in the place of a device or a pipe, also of a link to one", async () => {
+    const { entry, repository } = await sampleOf((session) => file(session, "name", "data"));
+    symlinkSync("/dev/null", target);
+    for (const path of [target, "/dev/null"]) {
+      const error = await restoreTree(repository, entry, path).catch((thrown: unknown) => thrown);
+      expect(isDmError(error, "DM_RESTORE_TARGET_CONFLICT")).toBe(true);
+    }
+    expect(readlinkSync(target)).toBe("/dev/null");
+    rmSync(target);
+    symlinkSync("gone", target);
+    expect(await restoreTree(repository, entry, target)).toMatchObject({ ok: true });
+  });
+
   it("refuses a target that is a file, or cannot be made", async () => {
     const { entry, repository } = await small();
     writeFileSync(target, "");

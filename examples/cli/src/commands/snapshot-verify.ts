@@ -15,6 +15,7 @@ import {
   verifySnapshots,
 } from "@dm/snapshot";
 import type { Command } from "commander";
+import { UsageError } from "../io.ts";
 import { hidden, repeatable } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { ProofFile } from "../proof-file.ts";
@@ -122,7 +123,11 @@ async function chosen(
   };
   for (const text of sources) {
     const source = await parseSourceFilter(session, text);
-    snapshots.push(...(await listSnapshots(repository, { source, signal, onInvalid })));
+    const found = await listSnapshots(repository, { source, signal, onInvalid });
+    // To verify nothing must not look like proof.
+    if (found.length === 0 && unreadable.size === 0)
+      throw new UsageError(`no snapshots of ${text}`);
+    snapshots.push(...found);
   }
   for (const id of ids) snapshots.push(await openSnapshot(repository, id, { signal }));
   const trees: VerifiedTree[] = [];

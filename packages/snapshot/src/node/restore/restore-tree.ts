@@ -8,9 +8,10 @@
  * Proof: test/restore-golden.test.ts, test/restore-tree.test.ts, test/restore-hostile.test.ts.
  * @module
  */
+import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, resolve } from "node:path";
-import { isDmError, mapConcurrent } from "@dm/core";
+import { ConflictError, isDmError, mapConcurrent } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { refusedName } from "../../restore/entry-name.ts";
@@ -42,7 +43,8 @@ const indexesAtOnce = 8;
 /**
  * Restores `entry` as `target`: a directory's entries into that directory, a file or link under that path.
  * What concerns one entry is a loss in the report, and the rest goes on.
- * @throws {ConflictError} `DM_RESTORE_TARGET_CONFLICT` when something else than a directory is at the target
+ * @throws {ConflictError} `DM_RESTORE_TARGET_CONFLICT` when something else than a directory is at the target, or a device or a
+ * pipe where a file is to be
  * @throws {StorageError} `DM_RESTORE_FAILED` when the target cannot be made or opened; and what reading throws when the
  * repository fails as a whole. What was restored by then stays, each file whole.
  * @example
@@ -55,6 +57,7 @@ export async function restoreTree(
   target: string,
   options: RestoreOptions = {},
 ): Promise<RestoreReport> {
+  if (entry.type !== "d") refuseSpecial(resolve(target));
   const posix = await loadPosix();
   const settings = settingsOf(options);
   const known = await withSummary(repository, entry, options);
@@ -62,6 +65,17 @@ export async function restoreTree(
   const restore = new TreeRestore({ repository, options, settings, executor, posix, entry: known });
   await restore.run(resolve(target));
   return restore.ledger.report();
+}
+
+/** A link to a device or a pipe, as `/dev/stdout` is one, must not be replaced by a file. */
+function refuseSpecial(path: string): void {
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there === undefined || there.isFile() || there.isDirectory()) return;
+  throw new ConflictError(
+    "DM_RESTORE_TARGET_CONFLICT",
+    `cannot restore to ${path}: it is a device or a pipe, no file`,
+    { path },
+  );
 }
 
 /** What is to come is told by a directory's own stream, where its entry does not. */
