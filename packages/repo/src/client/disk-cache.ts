@@ -15,12 +15,14 @@ import {
   futimesSync,
   openSync,
   read,
+  readdirSync,
   readSync,
   rmSync,
   statSync,
 } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Clock, type Logger, mapConcurrent, silentLogger, systemClock } from "@dm/core";
 import type { ContentCache } from "../cache/content-cache.ts";
 
@@ -247,9 +249,10 @@ class DiskCache implements ContentCache {
 
   async #scan(losePatience: () => void): Promise<CachedFile[]> {
     const files: CachedFile[] = [];
-    const shards = (await readdir(this.#directory)).filter((name) => /^[0-9a-f]{2}$/.test(name));
+    const shards = readdirSync(this.#directory).filter((name) => /^[0-9a-f]{2}$/.test(name));
     for (const shard of shards) {
-      const names = await readdir(join(this.#directory, shard));
+      await nextTurn();
+      const names = readdirSync(join(this.#directory, shard));
       for (const name of names) this.#visit(join(this.#directory, shard, name), files);
       if (files.length > patienceFiles) losePatience();
     }
