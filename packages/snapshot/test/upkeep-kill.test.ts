@@ -1,4 +1,4 @@
-// A process that is killed (SIGKILL) at any call of the store, or at any other moment, while it expires snapshots or collects
+// A process that is killed (SIGKILL) at any call of the store that changes it, or at any other moment, while it expires snapshots or collects
 // garbage and maintains: no snapshot that retention keeps or that nobody deleted is lost, all that are left verify whole, the
 // next run finishes, and the space of what was deleted comes back. A seeded sample here, every moment with DM_FULL=1.
 import { afterAll, describe, it } from "vitest";
