@@ -2,7 +2,7 @@
 // by what has changed, not by what its time says; going on after a kill; damage of the source listed, and no reason to stop.
 import { splitmix64 } from "@dm/fixtures";
 import { openRepository, parseContentId, type Repository } from "@dm/repo";
-import { type BlobStore, type MemoryStore, memoryStore } from "@dm/storage";
+import { type BlobStore, forward, type MemoryStore, memoryStore } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import {
   emptyPolicy,
@@ -243,6 +243,36 @@ describe("a copy that was cut off", () => {
     await to.refresh();
     expect(await listSnapshots(to)).toHaveLength(1);
     expect((await run(from, to)).report).toMatchObject({ snapshotsMigrated: 2, snapshotsKept: 1 });
+  });
+
+  it("by an abort leaves a checkpoint, from which the next one goes on", async () => {
+    const [{ repository, store }, { repository: to }] = [
+      await newRepository(),
+      await newRepository(),
+    ];
+    const files = Array.from({ length: 40 }, (_, index) => file(`f${index}`, bytes(index + 1)));
+    const original = await back(repository, directory("root", files));
+    const controller = new AbortController();
+    const { signal } = controller;
+    let gets = 0;
+    const counting = {
+      ...forward(store),
+      get: (...args: Parameters<BlobStore["get"]>) => {
+        if (gets++ === 30) controller.abort(new Error("enough"));
+        return store.get(...args);
+      },
+    };
+    const from = await openRepository(counting, { password: "p", deriveKey });
+    await expect(run(from, to, { signal })).rejects.toThrow("enough");
+    await to.refresh();
+    expect(await listSnapshots(to)).toMatchObject([
+      { incompleteReason: "canceled", tags: { "migrated-root": original.rootEntry!.objectId } },
+    ]);
+    const { report, snapshots } = await run(from, to);
+    expect(report).toMatchObject({ snapshotsMigrated: 1, entriesFailed: 0 });
+    expect(snapshots).toHaveLength(1);
+    expect(snapshots[0]!.stats.cachedFiles).toBeGreaterThan(3);
+    expect(await contentsOf(to, snapshots[0]!)).toEqual(await contentsOf(from, original));
   });
 
   it("at every put: the next one completes it, and nothing is there twice", async () => {

@@ -8,7 +8,7 @@
 import { type DmError, isDmError, mapConcurrent } from "@dm/core";
 import type { Repository, WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
-import { deleteSnapshots } from "../edit.ts";
+import { deleteSnapshots, updateSnapshot } from "../edit.ts";
 import type { PolicyTarget } from "../policy/policy-target.ts";
 import type { Snapshot, SnapshotSource } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
@@ -71,8 +71,8 @@ const checkpointTag = "migrated-root";
 /**
  * Copies complete snapshots, oldest first, each on top of the one before: what did not change between them, by its objects and
  * not only by size and time, is not read again. Start, end, description, tags and pins stay; ids do not. A second call
- * copies what is new; after a kill it goes on with the snapshot, and inside a first one with its last checkpoint.
- * What cannot be read is counted and told by `onEvent`, not thrown.
+ * copies what is new; after a kill it goes on with the snapshot, and inside a first one with its last checkpoint, which an
+ * abort leaves, too. What cannot be read is counted and told by `onEvent`, not thrown.
  * @throws what makes copying impossible as a whole: storage that fails, a target that cannot be written to
  * @example
  * const { snapshotsMigrated, entriesFailed } = await migrateSnapshots(oldRepository, newRepository);
@@ -178,6 +178,7 @@ class Migration {
         ignoreIdentical: false,
         expire: false,
         checkpointTags,
+        saveOnAbort: true,
         clock: this.#to.clock,
         dataPlane,
         checkpointIntervalMs,
@@ -190,6 +191,12 @@ class Migration {
         signal,
       },
     );
+    if (copy.incompleteReason) {
+      // Cut off by an abort: one checkpoint more, so that what is stored is found again.
+      await updateSnapshot(session, { ...copy, tags: checkpointTags });
+      await session.flush();
+      signal?.throwIfAborted();
+    }
     const done = await listSnapshots(session, { source, tags: checkpointTags, signal });
     const obsolete = done.filter(({ incompleteReason }) => incompleteReason);
     await deleteSnapshots(session, obsolete, { signal });
