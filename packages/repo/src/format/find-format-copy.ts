@@ -7,12 +7,14 @@ import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
 import { listPacks } from "../pack/pack-name.ts";
 import { formatCopySearchBytes, recoverFormatCopy } from "./format-copy.ts";
 
+/** A format blob that was found in a pack. */
 export interface FormatCopy {
   readonly packBlobId: string;
   /** Exact bytes of `kopia.repository` as they were when the pack was written. */
   readonly formatBlob: Uint8Array;
 }
 
+/** Where to look. */
 export interface FindFormatCopiesOptions extends CallOptions {
   /** Packs to look at, the newest first; 100 by default. Where packs have copies at all, every one has. */
   readonly maxPacks?: number | undefined;

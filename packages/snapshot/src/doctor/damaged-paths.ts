@@ -9,6 +9,7 @@ import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { isDamage, readDirectory } from "../tree.ts";
 
+/** A damaged file or directory. */
 export interface DamagedPath {
   /** From the entry that was asked for, which has the empty path. */
   readonly path: string;

@@ -18,6 +18,7 @@ import {
 /** Which part of the repository a finding is about, from the bottom up. */
 export type ExaminedPart = "format" | "index" | "schedule" | "packs" | "manifests" | "snapshots";
 
+/** One thing that was found. */
 export interface DoctorFinding {
   readonly part: ExaminedPart;
   /**
@@ -45,6 +46,7 @@ export interface RepairStep {
   readonly writes: readonly PlannedWrite[];
 }
 
+/** What was found in a repository, and what can be done about it. */
 export interface Diagnosis {
   readonly findings: readonly DoctorFinding[];
   /** Everything that a repair writes, in this order; empty when nothing can or need be done. */
@@ -57,12 +59,14 @@ export interface Diagnosis {
   readonly ok: boolean;
 }
 
+/** Where an examination is. */
 export interface DoctorProgress {
   readonly part: ExaminedPart;
   readonly done: number;
   readonly total: number | undefined;
 }
 
+/** How to open the repository, and how much to read. */
 export interface DiagnoseOptions extends CallOptions {
   readonly password: string;
   readonly deriveKey?: DeriveKey | undefined;
@@ -156,6 +160,7 @@ export class Examination {
   }
 }
 
+/** A detail of an error, if it is a text. */
 export const textOf = (value: unknown): string | undefined =>
   typeof value === "string" ? value : undefined;
 

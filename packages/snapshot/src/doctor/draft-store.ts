@@ -7,6 +7,7 @@
 import { type Clock, equalBytes, isDmError } from "@dm/core";
 import {
   type BlobStore,
+  blobExists,
   blobNotFound,
   type CallOptions,
   forward,
@@ -31,11 +32,13 @@ export type PlannedWrite =
       readonly replaces: Uint8Array;
     };
 
+/** A store over another one, which it leaves alone. */
 export interface DraftStore extends BlobStore {
-  /** What has changed since the last call, in the order in which it did. What came and went in between is left out. */
+  /** What has changed since the last call, in the order of the last changes; what is again as it was is left out. */
   takeWrites(): PlannedWrite[];
 }
 
+/** A draft over `base`; `clock` gives the times of what is put. */
 export function draftStore(base: BlobStore, clock: Clock): DraftStore {
   const changed = memoryStore({ clock });
   const deleted = new Set<string>();
@@ -55,6 +58,7 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
     stat: async (id, options) => storeOf(id).stat(id, options),
     async put(id, data, options = {}) {
       const replaces = await present(id, options);
+      if (options.ifAbsent && replaces) throw blobExists(id);
       const kept = data.slice();
       await changed.put(id, kept, options);
       deleted.delete(id);
@@ -73,13 +77,13 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
         if (!deleted.has(blob.id) && !changed.blobs.has(blob.id)) yield blob;
       yield* changed.list(prefix, options);
     },
-    // Nothing that a repair does prolongs a lock.
-    extendRetention: async () => {},
+    extendRetention: async (id, _retention, options) => {
+      // Nothing that a repair does prolongs a lock.
+      await storeOf(id).stat(id, options);
+    },
     close: async () => {},
     takeWrites() {
-      const taken = writes.filter(
-        (write, at) => !isUndone(writes, at) && !undoes(writes, at, write),
-      );
+      const taken = netWrites(writes);
       writes = [];
       return taken;
     },
@@ -87,25 +91,27 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
   return draft;
 }
 
-/** A new blob that is deleted later on. */
-const isUndone = (writes: readonly PlannedWrite[], at: number): boolean => {
-  const write = writes[at]!;
-  if (write.do !== "put" || write.replaces) return false;
-  return writes.some(
-    ({ blobId, do: what }, later) => later > at && what === "delete" && blobId === write.blobId,
-  );
-};
+/** One write for each blob that is not what it was, in the order of the last changes. */
+function netWrites(writes: readonly PlannedWrite[]): PlannedWrite[] {
+  const before = new Map<string, Uint8Array | undefined>();
+  const last = new Map<string, PlannedWrite>();
+  for (const write of writes) {
+    const { blobId, replaces } = write;
+    if (!before.has(blobId)) before.set(blobId, replaces);
+    last.delete(blobId);
+    last.set(blobId, write);
+  }
+  const net: PlannedWrite[] = [];
+  for (const write of last.values()) {
+    const replaces = before.get(write.blobId);
+    if (sameBytes(replaces, write.do === "put" ? write.data : undefined)) continue;
+    if (write.do === "put") net.push({ ...write, replaces });
+    else if (replaces) net.push({ ...write, replaces });
+  }
+  return net;
+}
 
-const undoes = (
-  writes: readonly PlannedWrite[],
-  at: number,
-  { blobId, do: what }: PlannedWrite,
-): boolean =>
-  what === "delete" &&
-  writes.some(
-    (earlier, before) => before < at && earlier.blobId === blobId && isUndone(writes, before),
-  );
-
+/** A blob, or undefined when there is none. */
 export async function getIfPresent(
   store: BlobStore,
   id: string,
@@ -119,5 +125,6 @@ export async function getIfPresent(
   }
 }
 
+/** Also when both are missing. */
 export const sameBytes = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && equalBytes(a, b));

@@ -7,6 +7,7 @@ import type { BlobStore, CallOptions } from "@dm/storage";
 import type { RepairStep } from "./diagnosis.ts";
 import { getIfPresent, type PlannedWrite, sameBytes } from "./draft-store.ts";
 
+/** How to carry a plan out. */
 export interface RepairOptions extends CallOptions {
   /** Told after each step. */
   readonly onStep?: ((step: RepairStep) => void) | undefined;
