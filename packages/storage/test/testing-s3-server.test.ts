@@ -146,6 +146,31 @@ describe("a directory", () => {
   });
 });
 
+describe("a race in a directory", () => {
+  it("has one winner, and the bytes of the others are gone", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "dm-s3-"));
+    try {
+      await using server = await startS3Server({ directory, buckets: ["race"] });
+      const headers = { "if-none-match": "*" };
+      for (let round = 0; round < 3; round++) {
+        const racers = Array.from({ length: 8 }, (_unused, index) =>
+          send(server, "PUT", target("race", `${round}`), {
+            body: `${index}`.repeat(50_000),
+            headers,
+          }),
+        );
+        const statuses = (await Promise.all(racers)).map(({ status }) => status);
+        expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+        const winner = statuses.indexOf(200);
+        expect((await get(server, "race", `${round}`)).text).toBe(`${winner}`.repeat(50_000));
+      }
+      expect(await readdir(join(directory, "payloads"))).toHaveLength(3);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
+
 describe("counts and log", () => {
   it("every request is counted by its operation, with bytes, and can be looked up", async () => {
     await using server = await startS3Server({ buckets: ["counted"] });
