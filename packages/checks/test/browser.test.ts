@@ -1,12 +1,13 @@
 // The primitives and the read path of the repository work in a browser: each subject is bundled from the *built* packages
 // with nothing of Node in it, and headless Chromium runs it against every recorded vector, or reads a repository that
-// kopia wrote, served over HTTP on loopback.
+// kopia wrote, served over HTTP on loopback; the S3 store passes the store contract against a bucket of another origin.
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadGolden, loadVectors, requirePeer, type VectorName } from "@dm/fixtures";
+import { openCors, type S3Server, startS3Server, testAccessKey } from "@dm/storage/testing/s3";
 import { build, type Metafile } from "esbuild";
 import { type Browser, chromium as launcher, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -16,7 +17,14 @@ import { root } from "../src/workspace.ts";
 const chromium = requirePeer("chromium");
 
 /** The least number of comparisons that counts as "all vectors". */
-const subjects = { hashing: 1500, encryption: 600, splitter: 500, compression: 700, golden: 200 };
+const subjects = {
+  hashing: 1500,
+  encryption: 600,
+  splitter: 500,
+  compression: 700,
+  golden: 200,
+  s3: 25,
+};
 type Subject = keyof typeof subjects;
 const names = Object.keys(subjects) as Subject[];
 const goldenName = "v3-all-compressors";
@@ -61,6 +69,7 @@ describe.skipIf(!chromium.available)(chromium.title("in headless Chromium"), () 
   const profile = mkdtempSync(join(tmpdir(), "dm-browser-"));
   const golden = loadGolden(goldenName);
   let server: Server;
+  let bucket: S3Server;
   let browser: Browser;
   let page: Page;
 
@@ -73,6 +82,7 @@ describe.skipIf(!chromium.available)(chromium.title("in headless Chromium"), () 
     if (path === "/")
       return ["text/html", '<!doctype html><link rel="icon" href="data:,"><title>dm</title>'];
     if (folder === "bundles") return ["text/javascript", (await bundle(name as Subject)).code];
+    if (path === "/s3/connection") return json({ endpoint: bucket.url, ...testAccessKey });
     if (folder === "vectors") return json(loadVectors(name as VectorName));
     if (path === "/golden/expected") return json(golden.expected);
     if (path === "/golden/blobs") {
@@ -85,6 +95,7 @@ describe.skipIf(!chromium.available)(chromium.title("in headless Chromium"), () 
   }
 
   beforeAll(async () => {
+    bucket = await startS3Server({ buckets: ["page"], cors: [openCors] });
     server = createServer((request, response) => {
       answer(decodeURIComponent(request.url ?? "/")).then(
         (found) => {
@@ -110,11 +121,12 @@ describe.skipIf(!chromium.available)(chromium.title("in headless Chromium"), () 
 
   afterAll(async () => {
     await browser?.close();
+    await bucket?.close();
     await new Promise((resolve) => server.close(resolve));
     rmSync(profile, { recursive: true, force: true });
   });
 
-  it.each(names)("%s agrees with kopia", { timeout: 120_000 }, async (subject) => {
+  it.each(names)("%s does what it does in Node", { timeout: 120_000 }, async (subject) => {
     // As text, because the test runner rewrites the imports of functions.
     const script = `import("/bundles/${subject}").then(({ run }) => run())`;
     const outcome = (await page.evaluate(script)) as Outcome;
