@@ -14,6 +14,7 @@
  *
  * Where a password has changed, two blobs of the format change one after the other, as in the source; a copy that is cut off
  * between them opens again when it has been repeated. Kopia copies the format first and the rest in no order.
+ * Memory: id, length and time of every blob of both stores, and the blobs under way.
  *
  * Proof: test/sync.test.ts, test/sync.kopia.test.ts.
  * @module

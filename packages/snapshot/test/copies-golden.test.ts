@@ -59,7 +59,7 @@ describe(`damaged repositories (DM_SEED=${seed})`, () => {
   const damaged = corruptCases().filter(({ detectedByKopia }) => detectedByKopia);
   const counts = { fixed: 0, beyond: 0 };
 
-  it.each(some(damaged, 6))("$name", async (one) => {
+  it.each(some(damaged, 4))("$name", async (one) => {
     const opened = await openDamaged(one);
     if (!opened) {
       counts.beyond += 1;
@@ -86,7 +86,7 @@ describe(`damaged repositories (DM_SEED=${seed})`, () => {
   });
 });
 
-it.each(some(goldenRepositories(), 2))(
+it.each(some(goldenRepositories(), 1))(
   "%s, copied to other keys",
   { timeout: 60_000 },
   async (name) => {
