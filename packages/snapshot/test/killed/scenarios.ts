@@ -174,7 +174,7 @@ const policies: readonly (readonly [Parameters<typeof setPolicy>[1], Policy["ret
 ];
 
 const expiringPlans: ReadonlyMap<string, Plan> = new Map(
-  Array.from({ length: 20 }, (_, index) => [
+  Array.from({ length: 14 }, (_, index) => [
     `${index}`,
     {
       seed: 1 + (index % 7),
@@ -201,7 +201,7 @@ function expiry(version: 1 | 3): Scenario {
           await setPolicy(session, target, { ...emptyPolicy, retention });
         await session.commit();
       }
-      // More flushes of manifests than one is left with: a later one merges them.
+      // With the policies one content of manifests less than makes a later flush merge them all.
       for (const [name, plan] of expiringPlans) {
         await backUp(run, name, plan);
         run.clock.advance(hourMs);
