@@ -76,6 +76,14 @@ async function expectSound(store: BlobStore, ids: readonly string[]): Promise<vo
   expect((await verifySnapshots(repository, snapshots)).findings).toEqual([]);
 }
 
+async function expectNoErrors(store: BlobStore, ids: readonly string[]): Promise<void> {
+  const repository = await open(store);
+  expect((await verifyRepository(repository)).ok).toBe(true);
+  const snapshots = await listSnapshots(repository);
+  expect(snapshots.map(({ id }) => id)).toEqual(ids);
+  expect((await verifySnapshots(repository, snapshots)).findings).toEqual([]);
+}
+
 const lostPaths = ({ findings }: Diagnosis): string[] =>
   findings
     .filter(({ part, severity }) => part === "snapshots" && severity === "lost")
@@ -211,6 +219,48 @@ describe("packs", () => {
     ]);
     expect(findings[0]).toMatchObject({ part: "packs", severity: "lost", blobId: pack });
   });
+
+  it.each(["gone", "altered"])(
+    "%s, whose contents another one has too, costs nothing",
+    async (how) => {
+      const { store } = await newRepository();
+      const ids: string[] = [];
+      // Two clients that do not know of each other's contents.
+      const sessions = [];
+      for (const repository of [await open(store), await open(store)])
+        sessions.push(await repository.openWriteSession());
+      for (const session of sessions) {
+        const file = await fileIn(session, "both.txt", bytes("in both"));
+        const root = await directoryIn(session, "", [file]);
+        const startedAtNs = 1_700_000_000_000_000_000n + BigInt(ids.length);
+        ids.push((await snapshotIn(session, root, { startedAtNs })).id);
+      }
+      for (const session of sessions) {
+        await session.commit();
+        await session[Symbol.asyncDispose]();
+      }
+      const [first, second] = idsOf(store, /^p/);
+      expect(second).toBeDefined();
+      const isUsed: boolean[] = [];
+      for (const pack of [first!, second!]) {
+        const damaged = copyOf(store);
+        if (how === "gone") damaged.blobs.delete(pack);
+        else damaged.blobs.set(pack, new Uint8Array(store.blobs.get(pack)!.length));
+        const { findings, plan } = await diagnose(damaged);
+        // The pack of which nothing is used is not missed.
+        const used = plan.length > 0;
+        const lost = findings.filter(({ severity }) => severity === "lost");
+        expect(lost).toEqual([]);
+        const repairable = findings.filter(({ severity }) => severity === "repairable");
+        expect(repairable.map(({ blobId }) => blobId)).toEqual(used ? [pack] : []);
+        await repairRepository(damaged, plan);
+        await expectNoErrors(damaged, ids);
+        expect(await diagnose(damaged)).toMatchObject({ ok: true, plan: [] });
+        isUsed.push(used);
+      }
+      expect(isUsed).toContain(true);
+    },
+  );
 
   it("a manifest content that cannot be read is left out, so that the other snapshots can be used", async () => {
     const { ids, store } = await twoSnapshots();

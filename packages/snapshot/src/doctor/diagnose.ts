@@ -11,7 +11,12 @@ import { isDamage } from "../tree.ts";
 import { type DiagnoseOptions, type Diagnosis, Examination } from "./diagnosis.ts";
 import { examineFormat } from "./examine-format.ts";
 import { examineIndex, examineUnnamedPacks } from "./examine-index.ts";
-import { examineManifests, examinePacks, examineSnapshots } from "./examine-snapshots.ts";
+import {
+  examineManifests,
+  examinePacks,
+  examineSnapshots,
+  tellPacks,
+} from "./examine-snapshots.ts";
 
 const scheduleBlobId = "kopia.maintenance";
 
@@ -32,8 +37,9 @@ export async function diagnoseRepository(
   const indexed = await examineIndex(examination);
   const schedule = await examineSchedule(examination, indexed);
   const reader = await examineUnnamedPacks(examination, indexed, schedule);
+  const damage = await examinePacks(examination, reader);
   const leftOut = await examineManifests(examination, reader);
-  const damagedContents = await examinePacks(examination, reader, leftOut);
+  const damagedContents = await tellPacks(examination, reader, damage, leftOut);
   await examineSnapshots(examination, reader, damagedContents);
   return examination.diagnosis(true);
 }

@@ -12,6 +12,7 @@ import { isDamage } from "../tree.ts";
 import { verifySnapshots } from "../verify/verify-snapshots.ts";
 import { damagedPaths } from "./damaged-paths.ts";
 import { countOf, type Examination, textOf } from "./diagnosis.ts";
+import { useOtherCopies } from "./other-copies.ts";
 
 /** Contents that snapshots refer to and no index names. */
 export async function missingContents(
@@ -73,19 +74,34 @@ export async function examineManifests(
   }
 }
 
-/** Reads all packs; answers the damage by content. Of contents in `told` nothing is said again. */
+/** Reads all packs; contents that have a sound copy elsewhere are led there. Answers the damage that is left. */
 export async function examinePacks(
   examination: Examination,
   reader: Repository,
-  told: ReadonlySet<string>,
-): Promise<ReadonlyMap<ContentId, DmError>> {
+): Promise<readonly VerifyFinding[]> {
   examination.progress("packs");
   const { readData = true, signal } = examination.options;
-  const { findings } = await verifyRepository(reader, {
-    depth: readData ? "full" : "structure",
-    signal,
-    onProgress: ({ packsDone, totalPacks }) => examination.progress("packs", packsDone, totalPacks),
-  });
+  const verify = async (): Promise<readonly VerifyFinding[]> =>
+    (
+      await verifyRepository(reader, {
+        depth: readData ? "full" : "structure",
+        signal,
+        onProgress: ({ packsDone, totalPacks }) =>
+          examination.progress("packs", packsDone, totalPacks),
+      })
+    ).findings;
+  const findings = await verify();
+  return (await useOtherCopies(examination, reader, findings)) ? verify() : findings;
+}
+
+/** Tells the damage of packs, and answers it by content. Of contents in `told` nothing is said again. */
+export async function tellPacks(
+  examination: Examination,
+  reader: Repository,
+  findings: readonly VerifyFinding[],
+  told: ReadonlySet<string>,
+): Promise<ReadonlyMap<ContentId, DmError>> {
+  const { signal } = examination.options;
   const damaged = new Map<ContentId, DmError>();
   const index = await reader.contentReader.index.get({ signal });
   const byPack = new Map<string, VerifyFinding[]>();
