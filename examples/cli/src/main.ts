@@ -17,6 +17,8 @@ type Register = (parent: Command, session: Session) => void;
 interface Group {
   readonly description: string;
   readonly aliases?: readonly string[];
+  /** Whether each of its commands opens the repository. */
+  readonly opens?: boolean;
   /** Loaded only when the command line names the group: libraries take most of the time until a command begins. */
   readonly load: () => Promise<Register>;
 }
@@ -47,29 +49,35 @@ const groups: Readonly<Record<string, Group>> = {
   snapshot: {
     description: "Commands to make, list, verify and change snapshots",
     aliases: ["snap"],
+    opens: true,
     load: async () => (await import("./commands/snapshot.ts")).snapshotCommands,
   },
   list: {
     description: "List a directory of a snapshot",
     aliases: ["ls"],
+    opens: true,
     load: async () => (await import("./commands/list.ts")).listCommand,
   },
   show: {
     description: "Show the bytes of an object",
     aliases: ["cat"],
+    opens: true,
     load: async () => (await import("./commands/show.ts")).showCommand,
   },
   diff: {
     description: "Show what differs between two directories of snapshots",
     aliases: ["compare"],
+    opens: true,
     load: async () => (await import("./commands/diff.ts")).diffCommand,
   },
   history: {
     description: "Show all versions of a file or directory over all snapshots of it",
+    opens: true,
     load: async () => (await import("./commands/history.ts")).historyCommand,
   },
   restore: {
     description: "Restore a directory or a file",
+    opens: true,
     load: async () => (await import("./commands/restore.ts")).restoreCommand,
   },
   policy: {
@@ -127,6 +135,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     const chosen = chosenGroup(program, argv);
     session = new Session(io, messages, () => program.opts<GlobalOptions>());
+    if (chosen !== undefined && groups[chosen]?.opens && !asksForHelp(program, argv))
+      session.openEarly();
     for (const [name, group] of Object.entries(groups)) {
       if (name === chosen) (await group.load())(program, session);
       else program.command(name).description(group.description).aliases(aliasesOf(group));
@@ -192,6 +202,11 @@ function chosenGroup(program: Command, argv: readonly string[]): string | undefi
   const word = operands[0] === "help" ? operands[1] : operands[0];
   if (word === undefined) return undefined;
   return Object.keys(groups).find((name) => name === word || groups[name]?.aliases?.includes(word));
+}
+
+function asksForHelp(program: Command, argv: readonly string[]): boolean {
+  const { operands } = program.parseOptions([...argv]);
+  return operands[0] === "help" || argv.includes("--help") || argv.includes("-h");
 }
 
 /** `help content verify` as `content verify --help`: the parser's own `help` looks one level deep. */

@@ -169,6 +169,20 @@ export class Session implements AsyncDisposable {
     return this.#repository;
   }
 
+  /**
+   * Begins to open the repository for a command that will ask for it: the key takes longer than all of the command's code to
+   * load. Nobody is asked for a password yet, and what goes wrong is for whoever asks for the repository.
+   */
+  openEarly(): void {
+    const begin = async (): Promise<void> => {
+      const { readPasswordFile } = await import("@dm/repo/client");
+      const given = (this.globals.password ?? this.io.env["KOPIA_PASSWORD"] ?? "").trim();
+      if (given || (await readPasswordFile(await this.configPath())) !== undefined)
+        await this.repository();
+    };
+    begin().catch(() => {});
+  }
+
   async #open(): Promise<Repository> {
     const config = await this.config();
     const store = await this.openStore(config);

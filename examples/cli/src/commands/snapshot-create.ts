@@ -272,7 +272,7 @@ async function entryOf(
   const isLink = (await lstat(absolute)).isSymbolicLink();
   const real = isLink ? await realpath(absolute) : absolute;
   if (isLink) session.say(`${absolute} resolved to ${real}`);
-  return openLocalSource(real, { keepExtendedMetadata });
+  return openLocalSource(real, { keepExtendedMetadata, readAhead: true });
 }
 
 async function printSnapshot(

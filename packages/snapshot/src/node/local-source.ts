@@ -22,11 +22,18 @@ import {
 } from "./local-directory.ts";
 import { loadPosix } from "./posix/load-posix.ts";
 import type { Posix } from "./posix/posix.ts";
+import { ReadAhead } from "./read-ahead.ts";
 
 /** How a local path is listed, and what is kept of its entries. */
 export interface LocalSourceOptions extends CallOptions {
   /** Lists directories elsewhere, in a worker thread for instance. Default: here, in short turns. */
   readonly list?: ((path: LocalPath) => Promise<LocalListing>) | undefined;
+  /**
+   * Lists directories before they are asked for, until the first one is: for a source that is opened beside something that
+   * takes a while. At most 65,536 entries, of this file system; what was found more than two seconds ago is looked at again.
+   * Default: false.
+   */
+  readonly readAhead?: boolean | undefined;
   /** Extended attributes, ACLs and hard links, too. Default: false. */
   readonly keepExtendedMetadata?: boolean | undefined;
   /** Default: what {@link loadPosix} finds. */
@@ -36,6 +43,7 @@ export interface LocalSourceOptions extends CallOptions {
 /** What all entries of a source share. */
 interface SourceContext {
   readonly list: LocalSourceOptions["list"];
+  readonly ahead: ReadAhead | undefined;
   /** Present when extended metadata is to be kept. */
   readonly posix: Posix | undefined;
   readonly rootDeviceId: bigint;
@@ -62,7 +70,11 @@ export async function openLocalSource(
   addStatus(listing, baseName(clean), status);
   const { keepExtendedMetadata = false, list } = options;
   const posix = keepExtendedMetadata ? (options.posix ?? (await loadPosix())) : undefined;
-  return entryOf(listing, 0, clean, { list, posix, rootDeviceId: status.dev });
+  const ahead =
+    options.readAhead && !list && status.isDirectory() && typeof clean === "string"
+      ? new ReadAhead(clean, status.dev)
+      : undefined;
+  return entryOf(listing, 0, clean, { list, ahead, posix, rootDeviceId: status.dev });
 }
 
 /** Entries looked at before others get their turn: about 10 ms. */
@@ -112,9 +124,10 @@ class LocalEntry {
   async list({ signal }: CallOptions = {}): Promise<readonly SourceEntry[]> {
     signal?.throwIfAborted();
     const path = this.localPath;
-    const listing = this.#context.list
-      ? await this.#context.list(path)
-      : await listInTurns(path, signal);
+    const { ahead, list } = this.#context;
+    const listing = list
+      ? await list(path)
+      : (ahead?.take(path) ?? (await listInTurns(path, signal)));
     const entries: SourceEntry[] = [];
     for (let at = 0; at < listing.count; at++) {
       const name = listing.rawNames.get(at) ?? (listing.names[at] as string);
