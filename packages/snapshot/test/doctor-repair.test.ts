@@ -319,6 +319,24 @@ describe("the format blob", () => {
     expect((await diagnoseRepository(store, options)).ok).toBe(true);
   });
 
+  it("comes from the pack with the latest versions, whatever times the store gives", async () => {
+    const { blobs, expected } = loadGolden("v1-index-v2");
+    const whole = blobs.get("kopia.repository")!;
+    const packs = [...blobs.keys()].filter((id) => /^[pq]/.test(id)).sort();
+    const chosen = new Set<string>();
+    for (const newest of packs) {
+      const store = memoryStore({ blobs });
+      store.blobs.delete("kopia.repository");
+      for (const id of packs) store.setTimestamp(id, id === newest ? 2n : 1n);
+      const options = { password: expected.password, deriveKey: memoisedDeriveKey };
+      const { plan } = await diagnoseRepository(store, { ...options, readData: false });
+      await repairRepository(store, plan);
+      expect(store.blobs.get("kopia.repository")).toEqual(whole);
+      for (const { text } of plan) chosen.add(text);
+    }
+    expect(chosen.size).toBeGreaterThan(1);
+  });
+
   it("is not replaced by a copy that the password does not open", async () => {
     const { blobs } = loadGolden(golden);
     const store = memoryStore({ blobs });

@@ -5,7 +5,12 @@
  * @module
  */
 import { type DmError, isDmError, systemClock } from "@dm/core";
-import { findFormatCopies, openRepositoryFormat } from "@dm/repo";
+import {
+  type FormatCopy,
+  findFormatCopies,
+  openRepositoryFormat,
+  type RepositoryFormat,
+} from "@dm/repo";
 import { type Examination, looksDamaged, textOf } from "./diagnosis.ts";
 import { draftStore, getIfPresent, sameBytes } from "./draft-store.ts";
 
@@ -60,50 +65,58 @@ async function restoreFormat(examination: Examination, error: DmError): Promise<
   let why =
     "no pack has a copy of it, as always where the password can be changed: only another copy of the repository, or of " +
     "this one blob, can replace it";
-  for await (const { formatBlob, packBlobId } of findFormatCopies(draft, options)) {
+  let best: (FormatCopy & { readonly format: RepositoryFormat }) | undefined;
+  for await (const copy of findFormatCopies(draft, options)) {
+    const { formatBlob, packBlobId } = copy;
     if (sameBytes(present, formatBlob))
       return cannot(
         `pack ${packBlobId} has the same format blob, so it is whole: check the password`,
       );
-    const problem = await problemOf(examination, formatBlob);
-    if (problem) {
-      why = `pack ${packBlobId} has a copy of it, which cannot be used: ${problem}`;
-      continue;
-    }
-    examination.found(
-      "format",
-      "repairable",
-      `${error.message}; pack ${packBlobId} has a copy that the password opens`,
-      error,
-      { blobId: formatBlobId },
-    );
-    await examination.keepAside(formatBlobId);
-    await draft.put(formatBlobId, formatBlob, { signal: options.signal });
-    examination.planned(
-      "restoreFormat",
-      `write ${formatBlobId} as pack ${packBlobId} has it; parameters that were changed later are as they were then`,
-    );
-    return true;
+    const format = await openedCopy(examination, formatBlob);
+    if (typeof format === "string")
+      why = `pack ${packBlobId} has a copy of it, which cannot be used: ${format}`;
+    // Versions only rise, and a store that was copied gives its packs any times.
+    else if (!best || isLater(format, best.format)) best = { ...copy, format };
   }
-  return cannot(why);
+  if (!best) return cannot(why);
+  const { formatBlob, packBlobId } = best;
+  examination.found(
+    "format",
+    "repairable",
+    `${error.message}; pack ${packBlobId} has a copy that the password opens`,
+    error,
+    { blobId: formatBlobId },
+  );
+  await examination.keepAside(formatBlobId);
+  await draft.put(formatBlobId, formatBlob, { signal: options.signal });
+  examination.planned(
+    "restoreFormat",
+    `write ${formatBlobId} as pack ${packBlobId} has it; parameters that were changed later are as they were then`,
+  );
+  return true;
 }
 
-/** Why a copy of the format blob cannot stand in the place of the present one. */
-async function problemOf(
+const isLater = (a: RepositoryFormat, b: RepositoryFormat): boolean =>
+  a.version !== b.version ? a.version > b.version : a.indexVersion > b.indexVersion;
+
+/** The format in a copy of the format blob, or why it cannot stand in the place of the present one. */
+async function openedCopy(
   { draft, options }: Examination,
   formatBlob: Uint8Array,
-): Promise<string | undefined> {
+): Promise<RepositoryFormat | string> {
   const { clock, deriveKey, password, signal } = options;
   const trial = draftStore(draft, clock ?? systemClock);
   await trial.put(formatBlobId, formatBlob, { signal });
+  // That one is looked at once the format opens.
+  await trial.delete(blobConfigId, { signal });
   try {
     const { format } = await openRepositoryFormat(trial, { password, clock, deriveKey, signal });
     if (!format.epochParameters.enabled && (await hasEpochs(draft, signal)))
       return "it is from before the upgrade of the repository";
-    return undefined;
+    return format;
   } catch (error) {
     if (!isDmError(error) || !looksDamaged(error)) throw error;
-    return isOfBlobConfig(error) ? undefined : error.message;
+    return error.message;
   }
 }
 
