@@ -1,6 +1,8 @@
-// A process that is killed (SIGKILL) at any call of the store that changes it, or at any other moment, while it expires snapshots or collects
-// garbage and maintains: no snapshot that retention keeps or that nobody deleted is lost, all that are left verify whole, the
-// next run finishes, and the space of what was deleted comes back. A seeded sample here, every moment with DM_FULL=1.
+// A process that is killed (SIGKILL) before any call that changes the store, or at any other moment, while it expires snapshots
+// or collects garbage and maintains: no snapshot that retention keeps or that nobody deleted is lost, all that are left verify
+// whole, the next run finishes, and the space of what was deleted comes back. A seeded sample here, every moment with
+// DM_FULL=1. Found by it when made on purpose: manifests that are merged deleted before the merged ones are stored; short packs
+// deleted before the index of what was written again.
 import { afterAll, describe, it } from "vitest";
 import { isFull, killEverywhere, runsSources, seed, skipped, totals } from "./killed/everywhere.ts";
 import { expiries, maintenances } from "./killed/scenarios.ts";

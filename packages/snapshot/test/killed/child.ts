@@ -1,6 +1,7 @@
 /**
  * Does the work of one scenario on a directory and kills itself at the given moment: before each call of the store that changes
- * something, and after each step. A death at a read leaves what one at the next change leaves. Standard output: `begun`, `a` after each step, `moments N` when it lived to the end.
+ * something, and after each step. A death at a read leaves what one at the next change leaves. Standard output: `begun`, `a`
+ * after each step, `moments N` when it lived to the end.
  *
  * node --conditions=@dm/source child.ts <scenario> <directory> <clock ns> <moment, 0 for none>
  * @module
