@@ -41,6 +41,7 @@ export {
   createRepositoryFormat,
   type NewFormatSettings,
 } from "./format/create-format.ts";
+export { type EnvironmentFormat, formatFromEnvironment } from "./format/environment-format.ts";
 export {
   type FindFormatCopiesOptions,
   type FormatCopy,
