@@ -1,52 +1,59 @@
 /**
- * From a connection in a configuration file to a blob store.
+ * From a connection in a configuration file to a blob store. The one list of storage types: each is loaded when a connection
+ * names it, its client when a store is opened.
  * @module
  */
-import { FormatError, type Logger, UnsupportedError } from "@dm/core";
+import { UnsupportedError } from "@dm/core";
 import type { StorageConnection } from "@dm/repo/client";
 import type { BlobStore, ThrottlingLimits } from "@dm/storage";
-import type { FilesystemConfig } from "@dm/storage/filesystem";
+import type { OpenContext, StorageProvider } from "./storage/provider.ts";
 
-const supportedTypes = ["filesystem"];
+const providers: Readonly<Record<string, () => Promise<StorageProvider>>> = {
+  filesystem: async () => (await import("./storage/filesystem.ts")).filesystemProvider,
+  s3: async () => (await import("./storage/s3.ts")).s3Provider,
+};
 
-export interface OpenStoreOptions {
-  readonly create?: boolean | undefined;
+/** All of them, for commands that have a sub-command for each. */
+export const storageProviders = (): Promise<StorageProvider[]> =>
+  Promise.all(Object.values(providers).map((load) => load()));
+
+/** @throws {UnsupportedError} `DM_CLI_STORAGE_UNSUPPORTED` */
+export async function storageProvider(type: string): Promise<StorageProvider> {
+  const load = Object.hasOwn(providers, type) ? providers[type] : undefined;
+  if (load) return load();
+  const known = Object.keys(providers);
+  throw new UnsupportedError(
+    "DM_CLI_STORAGE_UNSUPPORTED",
+    `storage type ${JSON.stringify(type)} cannot be opened here; known: ${known.join(", ")}`,
+    { type, known },
+  );
+}
+
+export interface OpenStoreOptions extends OpenContext {
   readonly readOnly?: boolean | undefined;
   /** Limits of the connection, over those that the storage configuration states. */
   readonly limits?: ThrottlingLimits | undefined;
-  readonly logger: Logger;
   /** Log every call at `debug`. */
   readonly trace?: boolean | undefined;
 }
 
 /**
+ * Opens the store of a connection. Each tries again by itself: no `retrying` around it.
  * @throws {UnsupportedError} `DM_CLI_STORAGE_UNSUPPORTED`
- * @throws {FormatError} `DM_CLI_STORAGE_INVALID`
+ * @throws {FormatError} `DM_CLI_STORAGE_INVALID`, or of the type
  */
 export async function openStore(
-  connection: StorageConnection,
+  { config, type }: StorageConnection,
   options: OpenStoreOptions,
 ): Promise<BlobStore> {
-  const { config, type } = connection;
-  if (!supportedTypes.includes(type)) {
-    throw new UnsupportedError(
-      "DM_CLI_STORAGE_UNSUPPORTED",
-      `storage type ${JSON.stringify(type)} cannot be opened here; known: ${supportedTypes.join(", ")}`,
-      { type, known: supportedTypes },
-    );
-  }
-  const [{ filesystemStore }, { logging, readOnly, throttled }] = await Promise.all([
-    import("@dm/storage/filesystem"),
+  const [provider, { logging, readOnly, throttled }] = await Promise.all([
+    storageProvider(type),
     import("@dm/storage"),
   ]);
-  const { create, logger } = options;
-  // It tries again by itself: no `retrying` around it.
-  let store = filesystemStore({ ...filesystemConfig(config), create, logger });
-  if (options.trace) store = logging(store, logger);
-  const limits = { ...(config as ThrottlingLimits), ...options.limits };
-  if (Object.values(limitsOf(limits)).some((limit) => limit)) {
-    store = throttled(store, limitsOf(limits));
-  }
+  let store = await provider.open(config, options);
+  if (options.trace) store = logging(store, options.logger);
+  const limits = limitsOf({ ...(config as ThrottlingLimits), ...options.limits });
+  if (Object.values(limits).some((limit) => limit)) store = throttled(store, limits);
   return options.readOnly ? readOnly(store) : store;
 }
 
@@ -64,27 +71,8 @@ function limitsOf(from: ThrottlingLimits): ThrottlingLimits {
   return Object.fromEntries(limitNames.map((name) => [name, from[name]]));
 }
 
-function filesystemConfig(config: Readonly<Record<string, unknown>>): FilesystemConfig {
-  const invalid = (what: string): never => {
-    throw new FormatError("DM_CLI_STORAGE_INVALID", `filesystem connection: ${what}`);
-  };
-  const { dirShards, path } = config;
-  if (typeof path !== "string" || path === "") invalid("it has no path");
-  const numberOf = (name: string): number | undefined => {
-    const value = config[name];
-    if (value === undefined || value === null) return undefined;
-    return typeof value === "number" ? value : invalid(`${name} is not a number`);
-  };
-  const isList = Array.isArray(dirShards) && dirShards.every((item) => typeof item === "number");
-  if (dirShards !== undefined && dirShards !== null && !isList) {
-    invalid("dirShards is not a list of numbers");
-  }
-  return {
-    path: path as string,
-    fileMode: numberOf("fileMode"),
-    dirMode: numberOf("dirMode"),
-    uid: numberOf("uid"),
-    gid: numberOf("gid"),
-    dirShards: dirShards as readonly number[] | null | undefined,
-  };
+/** Kopia's description of a connection that was given none. */
+export async function describeStorage({ config, type }: StorageConnection): Promise<string> {
+  const provider = Object.hasOwn(providers, type) ? await storageProvider(type) : undefined;
+  return `Repository in ${provider?.displayName(config) ?? type}`;
 }

@@ -12,7 +12,7 @@ import { type GlobalOptions, Session } from "./session.ts";
 
 export const exitCodes = { done: 0, failed: 1, usage: 2, losses: 3 } as const;
 
-type Register = (parent: Command, session: Session) => void;
+type Register = (parent: Command, session: Session) => void | Promise<void>;
 
 interface Group {
   readonly description: string;
@@ -138,7 +138,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     if (chosen !== undefined && groups[chosen]?.opens && !asksForHelp(program, argv))
       session.openEarly();
     for (const [name, group] of Object.entries(groups)) {
-      if (name === chosen) (await group.load())(program, session);
+      if (name === chosen) await (await group.load())(program, session);
       else program.command(name).description(group.description).aliases(aliasesOf(group));
     }
     await program.parseAsync(withHelpLast(program, argv), { from: "user" });
@@ -250,15 +250,16 @@ function outcomeOf(error: unknown, messages: Messages, io: Io): number {
 /** What can be done about it, where the message of the library does not know about commands. */
 const hints: Readonly<Record<string, string>> = {
   DM_CONFIG_NOT_FOUND:
-    "connect first: dm repository connect filesystem --path <path>; or make one: dm repository create filesystem --path <path>",
-  DM_REPOSITORY_EXISTS: "to use it: dm repository connect filesystem --path <path>",
+    "connect first: dm repository connect filesystem --path <path>; or make one: dm repository create filesystem --path <path>; " +
+    "other storages are shown by --help",
+  DM_REPOSITORY_EXISTS: "to use it: dm repository connect, with the same flags",
   DM_SNAPSHOT_NOT_FOUND: "ids are listed by: dm snapshot list --all --manifest-id",
   DM_OBJECT_ID_INVALID: "ids are listed by: dm snapshot list --all --manifest-id",
   DM_POLICY_NOT_FOUND: "policies are listed by: dm policy list",
   DM_REPOSITORY_NOT_FOUND:
-    "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
+    "is this the right place? A new one is made by: dm repository create, with the same flags",
   DM_STORE_NOT_FOUND:
-    "is this the right place? A new one is made by: dm repository create filesystem --path <path>",
+    "is this the right place? A directory is made by: dm repository create filesystem --path <path>; a bucket must be there",
 };
 
 const indexHint =

@@ -8,7 +8,12 @@ import { type Clock, type Logger, systemClock } from "@dm/core";
 import type { OpenedFormat, Repository } from "@dm/repo";
 import type { ClientConfig, Connection, MaintenanceLock } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
-import { openStore } from "./connection.ts";
+import {
+  describeStorage,
+  type OpenStoreOptions,
+  openStore,
+  storageProvider,
+} from "./connection.ts";
 import { type Io, LossError, UsageError } from "./io.ts";
 import type { LogLevel, Messages } from "./log.ts";
 
@@ -93,7 +98,7 @@ export class Session implements AsyncDisposable {
       storage,
       hostname: config.hostname || defaultHostname(),
       username: config.username || defaultUsername(),
-      description: config.description || describeStorage(storage),
+      description: config.description || (await describeStorage(storage)),
       formatBlobCacheDuration: config.formatBlobCacheDuration || defaultFormatCacheNs,
     };
   }
@@ -132,12 +137,25 @@ export class Session implements AsyncDisposable {
 
   /** Opens the store of the connection. The caller closes it. */
   async openStore(config: ConnectedConfig): Promise<BlobStore> {
-    return openStore(config.storage, {
+    return this.openStorage(config.storage, {
       readOnly: config.readonly,
       limits: config.throttlingLimits,
-      logger: this.logger,
-      trace: this.messages.level === "debug",
     });
+  }
+
+  /** Opens a store by its storage configuration alone. The caller closes it. */
+  async openStorage(
+    storage: ConnectedConfig["storage"],
+    options: Pick<OpenStoreOptions, "create" | "limits" | "readOnly"> = {},
+  ): Promise<BlobStore> {
+    const { logger } = this;
+    const { secrets } = await storageProvider(storage.type);
+    for (const name of secrets) {
+      const secret = storage.config[name];
+      if (typeof secret === "string") this.messages.keepSecret(secret);
+    }
+    const trace = this.messages.level === "debug";
+    return openStore(storage, { ...options, env: this.io.env, logger, trace });
   }
 
   /** The format of the connected repository, without opening the repository around it. */
@@ -248,11 +266,4 @@ export class Session implements AsyncDisposable {
     const repository = await this.#repository?.catch(() => undefined);
     await repository?.close();
   }
-}
-
-/** Kopia's description of a connection that was given none. */
-export function describeStorage({ config, type }: ConnectedConfig["storage"]): string {
-  return type === "filesystem"
-    ? `Repository in Filesystem: ${String(config["path"])}`
-    : `Repository in ${type}`;
 }

@@ -3,7 +3,6 @@
  * @module
  */
 import type { Repository } from "@dm/repo";
-import { openStore } from "./connection.ts";
 import { UsageError } from "./io.ts";
 import type { Session } from "./session.ts";
 
@@ -30,7 +29,7 @@ export async function openSourceRepository(
   if (stored !== undefined) session.messages.keepSecret(stored);
   const password = stored ?? (await session.password());
   const { clock, logger, signal } = session;
-  const store = await openStore(storage, { readOnly: true, limits: throttlingLimits, logger });
+  const store = await session.openStorage(storage, { readOnly: true, limits: throttlingLimits });
   const hostname = config.hostname || client.defaultHostname();
   const username = config.username || client.defaultUsername();
   const { deriveKey } = session.io;

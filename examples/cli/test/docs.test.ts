@@ -8,15 +8,15 @@ const folder = join(import.meta.dirname, "..");
 const page = readFileSync(join(folder, "../../docs/cli.md"), "utf8");
 
 const flagsIn = (text: string): string[] =>
-  [...text.matchAll(/`(--[a-z-]+)`/g)].map((match) => match[1]!).sort();
+  [...text.matchAll(/`(--[a-z0-9-]+)`/g)].map((match) => match[1]!).sort();
 
 /** Commands and flags of the page's table; a row may refer to another one. */
 function documented(): Map<string, string[]> {
   const table = page.slice(page.indexOf("## Commands"), page.indexOf("## Where it differs"));
-  const rows = [...table.matchAll(/^\| `([a-z -]+)` \| (.*)\|$/gm)];
+  const rows = [...table.matchAll(/^\| `([a-z0-9 -]+)` \| (.*)\|$/gm)];
   const own = new Map(rows.map(([, command, text]) => [command!, flagsIn(text!)]));
   for (const [, command, text] of rows) {
-    const other = /(?:those of|as) `([a-z -]+)`/.exec(text!)?.[1];
+    const other = /(?:those of|as) `([a-z0-9 -]+)`/.exec(text!)?.[1];
     if (other) own.set(command!, [...own.get(command!)!, ...own.get(other)!].sort());
   }
   return own;
@@ -29,11 +29,11 @@ const section = (help: string, title: string): string[] =>
 async function shown(home: Home, args: readonly string[]): Promise<[string, string[]][]> {
   const { out } = await home.ok([...args, "--help"]);
   const flags = section(out, "Options").flatMap(
-    (line) => /^ {2}(?:-\w, )?(--[a-z-]+)/.exec(line)?.[1] ?? [],
+    (line) => /^ {2}(?:-\w, )?(--[a-z0-9-]+)/.exec(line)?.[1] ?? [],
   );
   const own = flags.filter((flag) => flag !== "--help" && flag !== "--version").sort();
   const children = section(out, "Commands")
-    .flatMap((line) => /^ {2}([a-z-]+)/.exec(line)?.[1] ?? [])
+    .flatMap((line) => /^ {2}([a-z0-9-]+)/.exec(line)?.[1] ?? [])
     .filter((name) => name !== "help");
   const rows: [string, string[]][] = [];
   if (children.length === 0 || (own.length > 0 && args.length > 0))
@@ -48,7 +48,7 @@ it("docs/cli.md names every command and flag", async () => {
   expect(rows.length).toBeGreaterThan(30);
   expect(Object.fromEntries(documented())).toEqual(Object.fromEntries(rows));
   const { out } = await home.ok("--help");
-  const global = section(out, "Options").flatMap((line) => /(--[a-z-]+)/.exec(line)?.[1] ?? []);
+  const global = section(out, "Options").flatMap((line) => /(--[a-z0-9-]+)/.exec(line)?.[1] ?? []);
   const head = page.slice(0, page.indexOf("Accepted and left out"));
   expect(flagsIn(head).filter((flag) => flag !== "--no-persist-credentials")).toEqual(
     global

@@ -1,7 +1,7 @@
 /** `dm repository connect`: a configuration file that leads to a repository. */
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { resolve } from "node:path";
+import { isDmError } from "@dm/core";
 import type { OpenedFormat } from "@dm/repo";
 import {
   type CachingSettings,
@@ -17,22 +17,33 @@ import {
   writePasswordFile,
 } from "@dm/repo/client";
 import type { Command } from "commander";
-import { openStore } from "../connection.ts";
+import { describeStorage } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { hidden, secret } from "../options.ts";
-import { describeStorage, type Session } from "../session.ts";
+import type { Session } from "../session.ts";
+import type { StorageProvider } from "../storage/provider.ts";
 import { parseCount, parseDuration } from "../text.ts";
 
-export function connectCommand(repository: Command, session: Session): void {
+export function connectCommand(
+  repository: Command,
+  session: Session,
+  providers: readonly StorageProvider[],
+): void {
   const connect = withConnection(
     repository.command("connect").description("Connect to a repository"),
   );
-  withFilesystem(connect.command("filesystem").description("A repository in a directory")).action(
-    async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<ConnectOptions & FilesystemOptions>();
-      await connectTo(session, filesystemConnection(options, false), options);
-    },
-  );
+  for (const provider of providers) {
+    const to = connect
+      .command(provider.type)
+      .description(`A repository in ${provider.place}`)
+      .action(async (_options: unknown, command: Command) => {
+        const options = command.optsWithGlobals<ConnectOptions>();
+        const { env } = session.io;
+        const storage = await provider.connection(options, { env, isCreation: false });
+        await connectTo(session, storage, options);
+      });
+    provider.withFlags(to, session);
+  }
   connect
     .command("from-config")
     .description(
@@ -96,78 +107,63 @@ export function withConnection(command: Command): Command {
     .addOption(hidden("--max-list-cache-duration <duration>").argParser(parseDuration));
 }
 
-export interface FilesystemOptions {
-  readonly path: string;
-  readonly ownerUid?: number;
-  readonly ownerGid?: number;
-  readonly fileMode?: number;
-  readonly dirMode?: number;
-  readonly flat?: boolean;
-  readonly formatVersion?: string;
-  readonly maxDownloadSpeed?: number;
-  readonly maxUploadSpeed?: number;
-}
-
-export function withFilesystem(command: Command): Command {
-  return command
-    .requiredOption("--path <path>", "directory of the repository")
-    .option("--owner-uid <user>", "user id of new files", parseCount)
-    .option("--owner-gid <group>", "group id of new files", parseCount)
-    .option("--file-mode <mode>", "mode of new files, octal (0600)", parseMode)
-    .option("--dir-mode <mode>", "mode of new directories, octal (0700)", parseMode)
-    .option("--flat", "no sub-directories")
-    .option("--max-download-speed <bytes>", "limit per second", parseCount)
-    .option("--max-upload-speed <bytes>", "limit per second", parseCount)
-    .addOption(hidden("--list-parallelism <count>").argParser(parseCount));
-}
-
-function parseMode(text: string): number {
-  if (!/^[0-7]{1,4}$/.test(text)) throw new UsageError(`not an octal mode: ${text}`);
-  return Number.parseInt(text, 8);
-}
-
-export function filesystemConnection(
-  options: FilesystemOptions,
-  isCreation: boolean,
-): StorageConnection {
-  const { fileMode = 0o600, dirMode = 0o700, ownerGid, ownerUid } = options;
-  const path = options.path.replace(/^~(?=\/|$)/, homedir());
-  let dirShards: number[] | null = null;
-  if (options.flat) dirShards = [];
-  // Clients of version 1 know no other sharding.
-  else if (isCreation && options.formatVersion === "1") dirShards = [3, 3];
-  return {
-    type: "filesystem",
-    config: {
-      path: resolve(path),
-      fileMode,
-      dirMode,
-      ...(ownerUid === undefined ? {} : { uid: ownerUid }),
-      ...(ownerGid === undefined ? {} : { gid: ownerGid }),
-      dirShards,
-      ...(options.maxUploadSpeed ? { maxUploadSpeedBytesPerSecond: options.maxUploadSpeed } : {}),
-      ...(options.maxDownloadSpeed
-        ? { maxDownloadSpeedBytesPerSecond: options.maxDownloadSpeed }
-        : {}),
-    },
-  };
-}
-
 async function connectTo(
   session: Session,
   connection: StorageConnection,
   options: ConnectOptions,
   tokenPassword?: string,
 ): Promise<void> {
-  const { logger } = session;
   const password = tokenPassword ?? (await session.password({ stored: false }));
-  const store = await openStore(connection, { logger });
+  const { opened, storage } = await findRepository(session, connection, password);
+  await writeConnection(session, storage, opened, { ...options, password });
+}
+
+interface FoundRepository {
+  readonly storage: StorageConnection;
+  readonly opened: OpenedFormat;
+}
+
+/** Prefixes are often told without the slash in which they end; then the repository lies one character further. */
+async function findRepository(
+  session: Session,
+  storage: StorageConnection,
+  password: string,
+): Promise<FoundRepository> {
+  const notFound = (error: unknown): boolean => isDmError(error, "DM_REPOSITORY_NOT_FOUND");
   try {
-    const opened = await session.openFormat(store, { password });
-    await writeConnection(session, connection, opened, { ...options, password });
+    return { storage, opened: await formatAt(session, storage, password) };
+  } catch (error) {
+    const folder = withSlash(storage);
+    if (!folder || !notFound(error)) throw error;
+    const opened = await formatAt(session, folder, password).catch((second: unknown) => {
+      throw notFound(second) ? error : second;
+    });
+    session.say(
+      `NOTE: there is no repository at the prefix ${JSON.stringify(storage.config["prefix"])}, but one at ` +
+        `${JSON.stringify(folder.config["prefix"])}: connecting to that one.`,
+    );
+    return { storage: folder, opened };
+  }
+}
+
+async function formatAt(
+  session: Session,
+  storage: StorageConnection,
+  password: string,
+): Promise<OpenedFormat> {
+  const store = await session.openStorage(storage);
+  try {
+    return await session.openFormat(store, { password });
   } finally {
     await store.close();
   }
+}
+
+/** Undefined where the prefix, if any, ends in a slash already. */
+export function withSlash({ config, type }: StorageConnection): StorageConnection | undefined {
+  const { prefix } = config;
+  if (typeof prefix !== "string" || prefix === "" || prefix.endsWith("/")) return undefined;
+  return { type, config: { ...config, prefix: `${prefix}/` } };
 }
 
 export type WrittenConfig = ClientConfig & { readonly hostname: string; readonly username: string };
@@ -189,7 +185,7 @@ export async function writeConnection(
     username: options.overrideUsername || defaultUsername(),
     ...(options.readonly ? { readonly: true } : {}),
     ...(options.permissiveCacheLoading ? { permissiveCacheLoading: true } : {}),
-    description: options.description || describeStorage(storage),
+    description: options.description || (await describeStorage(storage)),
     enableActions: options.enableActions === true,
     formatBlobCacheDuration: Math.round(cacheMs * 1e6),
   };

@@ -9,6 +9,7 @@ import { defaultHashAlgorithm, hashAlgorithms } from "@dm/hashing";
 import {
   createRepositoryFormat,
   defaultMaintenanceParameters,
+  formatFromEnvironment,
   type OpenedFormat,
   writeMaintenanceParameters,
 } from "@dm/repo";
@@ -17,22 +18,24 @@ import { defaultPolicy, globalPolicyTarget, setPolicy } from "@dm/snapshot";
 import { defaultSplitterAlgorithm, splitterAlgorithms } from "@dm/splitter";
 import type { BlobStore, Retention } from "@dm/storage";
 import type { Command } from "commander";
-import { openStore } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { choice } from "../options.ts";
 import type { Session } from "../session.ts";
+import type { StorageProvider } from "../storage/provider.ts";
 import { parseDuration, parsePercent } from "../text.ts";
 import {
   type ConnectOptions,
-  type FilesystemOptions,
-  filesystemConnection,
   type WrittenConfig,
   withConnection,
-  withFilesystem,
+  withSlash,
   writeConnection,
 } from "./repository-connect.ts";
 
-export function createCommand(repository: Command, session: Session): void {
+export function createCommand(
+  repository: Command,
+  session: Session,
+  providers: readonly StorageProvider[],
+): void {
   const create = withConnection(
     repository.command("create").description("Make a new repository and connect to it"),
   );
@@ -77,12 +80,23 @@ export function createCommand(repository: Command, session: Session): void {
     .addOption(choice("--retention-mode <mode>", "object lock", ["GOVERNANCE", "COMPLIANCE"]))
     .option("--retention-period <duration>", "time for which new blobs are locked", parseDuration)
     .option("-c, --create-only", "do not connect");
-  withFilesystem(
-    create.command("filesystem").description("Make a repository in a directory"),
-  ).action(async (_options: unknown, command: Command) => {
-    const options = command.optsWithGlobals<CreateOptions & FilesystemOptions>();
-    await createIn(session, filesystemConnection(options, true), options);
-  });
+  create.addHelpText(
+    "after",
+    "\nKOPIA_HASHING_ALGORITHM, KOPIA_ENCRYPTION_ALGORITHM and KOPIA_SPLITTER_ALGORITHM stand for the flags where these are not given.",
+  );
+  for (const provider of providers) {
+    const inProvider = create
+      .command(provider.type)
+      .description(`Make a repository in ${provider.place}`)
+      .action(async (_options: unknown, command: Command) => {
+        const options = command.optsWithGlobals<CreateOptions>();
+        const { formatVersion } = options;
+        const { env } = session.io;
+        const context = { env, isCreation: true, formatVersion };
+        await createIn(session, await provider.connection(options, context), options);
+      });
+    provider.withFlags(inProvider, session);
+  }
 }
 
 interface CreateOptions extends ConnectOptions {
@@ -107,8 +121,20 @@ async function createIn(
   const given = session.globals.password ?? session.io.env["KOPIA_PASSWORD"];
   const prompt = "Enter password to create new repository: ";
   const password = await session.newPassword(given, prompt, "set KOPIA_PASSWORD");
-  const { clock, logger, signal } = session;
-  const store = await openStore(connection, { create: true, logger });
+  const { clock, signal } = session;
+  const fromEnvironment = formatFromEnvironment(session.io.env);
+  for (const { value, variable } of fromEnvironment.ignored) {
+    session.messages.say(
+      `${variable}: ${JSON.stringify(value)} is unknown, and ignored`,
+      "warning",
+    );
+  }
+  if (withSlash(connection)) {
+    session.say(
+      `NOTE: the prefix does not end in a slash; blobs will be named ${String(connection.config["prefix"])}kopia.repository and so on.`,
+    );
+  }
+  const store = await session.openStorage(connection, { create: true });
   try {
     const opened = await createRepositoryFormat(store, {
       password,
@@ -118,9 +144,9 @@ async function createIn(
       retention,
       keyAlgorithm: options.formatBlockKeyDerivationAlgorithm,
       format: {
-        hash: options.blockHash,
-        encryption: options.encryption,
-        splitter: options.objectSplitter,
+        hash: options.blockHash ?? fromEnvironment.format.hash,
+        encryption: options.encryption ?? fromEnvironment.format.encryption,
+        splitter: options.objectSplitter ?? fromEnvironment.format.splitter,
         ecc: options.ecc,
         eccOverheadPercent: options.eccOverheadPercent,
         version: options.formatVersion ? (Number(options.formatVersion) as 1 | 2 | 3) : undefined,

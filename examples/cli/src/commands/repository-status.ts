@@ -3,8 +3,10 @@ import { toHex } from "@dm/core";
 import { EpochManager, formatDuration, formatTime, type Repository } from "@dm/repo";
 import { encodeToken } from "@dm/repo/client";
 import type { Command } from "commander";
+import { storageProvider } from "../connection.ts";
 import type { ConnectedConfig, Session } from "../session.ts";
-import { formatBytes, goJson } from "../text.ts";
+import { type StorageConfig, shownConfig } from "../storage/provider.ts";
+import { formatBytes, goJson, indented } from "../text.ts";
 
 interface StatusOptions {
   readonly reconnectToken?: boolean;
@@ -57,7 +59,7 @@ async function statusJson(
       enableActions: config.enableActions === true,
       formatBlobCacheDuration: config.formatBlobCacheDuration,
     },
-    storage: { type: config.storage.type, config: config.storage.config },
+    storage: { type: config.storage.type, config: await shownStorage(config) },
     ...(volume && {
       volume: { capacity: volume.capacityBytes, available: volume.availableBytes },
     }),
@@ -87,6 +89,10 @@ async function statusJson(
   };
 }
 
+async function shownStorage({ storage }: ConnectedConfig): Promise<StorageConfig> {
+  return shownConfig(await storageProvider(storage.type), storage.config);
+}
+
 const line = (label: string, value: unknown): string => `${`${label}:`.padEnd(20)} ${value}`;
 
 const duration = (ms: number): string => formatDuration(BigInt(nsOf(ms)));
@@ -105,10 +111,7 @@ async function statusLines(
         line("Storage available", size(volume.availableBytes)),
       ]
     : [line("Storage capacity", "unbounded")];
-  const json = JSON.stringify(config.storage.config, null, 2).replaceAll(
-    "\n",
-    `\n${" ".repeat(21)}`,
-  );
+  const json = indented(goJson(await shownStorage(config))).replaceAll("\n", `\n${" ".repeat(21)}`);
   const { format } = repository;
   const features = format.requiredFeatures.map(({ feature }) => feature);
   return [

@@ -3,17 +3,12 @@ import { isDmError } from "@dm/core";
 import { type BlobAmount, type SyncReport, syncRepository } from "@dm/repo";
 import type { BlobStore } from "@dm/storage";
 import type { Command } from "commander";
-import { openStore } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import { Progress } from "../progress.ts";
 import type { Session } from "../session.ts";
+import type { StorageProvider } from "../storage/provider.ts";
 import { formatBytes, parsePositive } from "../text.ts";
-import {
-  type FilesystemOptions,
-  filesystemConnection,
-  withFilesystem,
-} from "./repository-connect.ts";
 
 interface SyncCommandOptions {
   readonly update: boolean;
@@ -24,7 +19,11 @@ interface SyncCommandOptions {
   readonly parallel: number;
 }
 
-export function syncToCommand(repository: Command, session: Session): void {
+export function syncToCommand(
+  repository: Command,
+  session: Session,
+  providers: readonly StorageProvider[],
+): void {
   const syncTo = repository
     .command("sync-to")
     .description("Copy what is new in this repository to another place")
@@ -35,24 +34,37 @@ export function syncToCommand(repository: Command, session: Session): void {
     .option("--must-exist", "fail when there is no copy yet")
     .option("--times", "give the copies the times of the originals")
     .option("--parallel <count>", "blobs under way at once", parsePositive, 4);
-  withFilesystem(
-    syncTo.command("filesystem").description("To a directory, which must exist"),
-  ).action(async (_options: unknown, command: Command) => {
-    const options = command.optsWithGlobals<SyncCommandOptions & FilesystemOptions>();
-    const { logger } = session;
-    const source = await session.openStore(await session.config());
-    const target = await openStore(filesystemConnection(options, false), { logger });
-    try {
-      await sync(session, source, target, options);
-    } catch (error) {
-      // What to do about it is not what main.ts says about a repository that is not there.
-      if (isDmError(error, "DM_STORE_NOT_FOUND"))
-        throw new UsageError(`${target.displayName} is not there; make the directory first`);
-      throw error;
-    } finally {
-      await Promise.all([source.close(), target.close()]);
-    }
-  });
+  for (const provider of providers) {
+    const to = syncTo
+      .command(provider.type)
+      .description(`To ${provider.place}, which must exist`)
+      .action(async (_options: unknown, command: Command) => {
+        await syncWith(session, provider, command.optsWithGlobals<SyncCommandOptions>());
+      });
+    provider.withFlags(to, session);
+  }
+}
+
+async function syncWith(
+  session: Session,
+  provider: StorageProvider,
+  options: SyncCommandOptions,
+): Promise<void> {
+  const { env } = session.io;
+  const source = await session.openStore(await session.config());
+  const target = await session.openStorage(
+    await provider.connection(options, { env, isCreation: false }),
+  );
+  try {
+    await sync(session, source, target, options);
+  } catch (error) {
+    // What to do about it is not what main.ts says about a repository that is not there.
+    if (isDmError(error, "DM_STORE_NOT_FOUND"))
+      throw new UsageError(`${target.displayName} is not there; make ${provider.place} first`);
+    throw error;
+  } finally {
+    await Promise.all([source.close(), target.close()]);
+  }
 }
 
 async function sync(

@@ -9,6 +9,7 @@ import {
   writePasswordFile,
 } from "@dm/repo/client";
 import type { Command } from "commander";
+import { storageProviders } from "../connection.ts";
 import { secret } from "../options.ts";
 import type { Session } from "../session.ts";
 import { connectCommand } from "./repository-connect.ts";
@@ -19,19 +20,20 @@ import { statusCommand } from "./repository-status.ts";
 import { syncToCommand } from "./repository-sync-to.ts";
 import { upgradeCommand } from "./repository-upgrade.ts";
 
-export function repositoryCommands(parent: Command, session: Session): void {
+export async function repositoryCommands(parent: Command, session: Session): Promise<void> {
+  const providers = await storageProviders();
   const repository = parent
     .command("repository")
     .alias("repo")
     .description("Commands to manipulate a repository");
-  createCommand(repository, session);
-  connectCommand(repository, session);
+  createCommand(repository, session, providers);
+  connectCommand(repository, session, providers);
   disconnectCommand(repository, session);
   statusCommand(repository, session);
   changePasswordCommand(repository, session);
   doctorCommand(repository, session);
   setParametersCommand(repository, session);
-  syncToCommand(repository, session);
+  syncToCommand(repository, session, providers);
   upgradeCommand(repository, session);
 }
 
