@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { requirePeer } from "@dm/fixtures";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BlobStore } from "../src/index.ts";
-import { type S3StoreOptions, s3Store, staticCredentials } from "../src/s3.ts";
+import { fetchTransport, type S3StoreOptions, s3Store, staticCredentials } from "../src/s3.ts";
 import { testBlobStore } from "../src/testing.ts";
 
 const weed = requirePeer("s3");
@@ -130,6 +130,20 @@ describe.skipIf(!weed.available)(weed.title("S3 store over SeaweedFS"), () => {
       manyBlobs: 1100,
     },
   );
+
+  it("keeps every character of a prefix, also through fetch", async () => {
+    const prefix = "a b+c&d=é?#%2F'()*!~@:,;$[]{}/";
+    for (const transport of [undefined, fetchTransport()]) {
+      const store = open({ prefix, transport });
+      await store.put("x", new Uint8Array([1, 2, 3]));
+      expect(await store.get("x", { offset: 1 })).toEqual(new Uint8Array([2, 3]));
+      const found: string[] = [];
+      for await (const { id } of store.list("")) found.push(id);
+      expect(found).toEqual(["x"]);
+      await store.delete("x");
+      await store.close();
+    }
+  });
 
   it("says that the secret is wrong, the key unknown, the bucket missing", async () => {
     const refused = async (options: Partial<S3StoreOptions>): Promise<string | undefined> => {
