@@ -91,8 +91,10 @@ describe("refreshingCredentials", () => {
   it("goes on with the old ones while they hold and a renewal fails", async () => {
     const clock = manualClock(0n);
     let fails = false;
+    let loads = 0;
     const provider = refreshingCredentials(
       async () => {
+        loads += 1;
         if (fails) throw new Error("token service is away");
         return key("K", 3_600_000);
       },
@@ -102,6 +104,11 @@ describe("refreshingCredentials", () => {
     fails = true;
     clock.advance(58 * 60_000);
     expect(await provider.credentials()).toEqual(first);
+    expect(await provider.credentials()).toEqual(first);
+    expect(loads).toBe(2);
+    clock.advance(31_000);
+    expect(await provider.credentials()).toEqual(first);
+    expect(loads).toBe(3);
     await expect(provider.credentials({ rejected: first })).rejects.toThrow("away");
     clock.advance(3 * 60_000);
     await expect(provider.credentials()).rejects.toThrow("away");

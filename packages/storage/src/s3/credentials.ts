@@ -29,6 +29,8 @@ export interface CredentialsProvider {
 
 /** New ones are fetched this long before the old ones expire. */
 const refreshBeforeMs = 5 * 60_000;
+/** After a renewal that failed, while the old ones hold: requests shall not wait for a service that is away. */
+const renewAgainMs = 30_000;
 
 /** @example staticCredentials({ accessKeyId: "AKIA…", secretAccessKey: "…" }) */
 export function staticCredentials(credentials: S3Credentials): CredentialsProvider {
@@ -94,12 +96,15 @@ export function refreshingCredentials(
   const { clock = systemClock } = options;
   let current: S3Credentials | undefined;
   let loading: Promise<S3Credentials> | undefined;
-  const leftMs = (): number =>
-    (current?.expiresAtMs ?? Number.POSITIVE_INFINITY) - Number(clock.nowNs() / nsPerMs);
+  let restUntilMs = Number.NEGATIVE_INFINITY;
+  const nowMs = (): number => Number(clock.nowNs() / nsPerMs);
+  const leftMs = (): number => (current?.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs();
+  const isFresh = (): boolean =>
+    leftMs() > refreshBeforeMs || (leftMs() > 0 && nowMs() < restUntilMs);
   return {
     async credentials({ rejected } = {}) {
       const refused = current && rejected && sameCredentials(current, rejected);
-      if (current && !refused && leftMs() > refreshBeforeMs) return current;
+      if (current && !refused && isFresh()) return current;
       loading ??= load({ rejected }).finally(() => {
         loading = undefined;
       });
@@ -107,6 +112,7 @@ export function refreshingCredentials(
         current = await loading;
       } catch (error) {
         if (!current || refused || leftMs() <= 0) throw error;
+        restUntilMs = nowMs() + renewAgainMs;
       }
       return current;
     },
