@@ -288,6 +288,57 @@ describe("in a store", () => {
     expect(slowListings).toBe(0);
   });
 
+  it("finds the same blobs in one listing as in one of each kind", async () => {
+    const clock = manualClock(startNs);
+    const { repository } = await newRepository({ epochParameters: quick });
+    const number = fc.integer({ min: 0, max: 5 });
+    const name = fc.oneof(
+      number.map((epoch) => `xe${epoch}`),
+      fc.constantFrom("xe90", "xw5", "xw17", "xz1", "xn", "xn01_a", "xnx1_a", "xe1x"),
+      fc.tuple(number, number).map(([epoch, id]) => `xn${epoch}_${id}`),
+      fc.tuple(number, number).map(([epoch, id]) => `xn9${epoch}_${id}`),
+      fc.tuple(number, number).map(([epoch, id]) => `xs${epoch}_a${id}-s${id}-c1`),
+      fc.tuple(number, number, number).map(([a, b, id]) => `xr${a}_${b}_a${id}-s${id}-c1`),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(name, { maxLength: 30 }), async (names) => {
+        const store = memoryStore({ clock });
+        for (const id of names) await store.put(id, new Uint8Array(1));
+        const lists: string[][] = [];
+        const managerOf = (maxListedAtOnce: number): EpochManager => {
+          const listed: string[] = [];
+          lists.push(listed);
+          return new EpochManager({
+            store: {
+              ...forward(store),
+              list(prefix, options) {
+                listed.push(prefix);
+                return store.list(prefix, options);
+              },
+            },
+            clock,
+            crypter: repository.crypter,
+            randomBytes: repository.randomBytes,
+            parameters: defaultEpochParameters,
+            maxListedAtOnce,
+          });
+        };
+        const [atOnce, oneByOne] = [managerOf(30), managerOf(0)];
+        const sorted = async (manager: EpochManager) => {
+          const { blobIds, deletionWatermarkSeconds } = await manager.active();
+          return { ids: [...blobIds].sort(), deletionWatermarkSeconds };
+        };
+        expect(await sorted(atOnce)).toEqual(await sorted(oneByOne));
+        const state = await atOnce.state();
+        expect(state).toEqual(await oneByOne.state());
+        expect(lists[0]).toEqual(["x"]);
+        // What did not fit into one listing is not tried again.
+        await oneByOne.state({ fresh: true });
+        expect(lists[1]!.filter((prefix) => prefix === "x").length).toBe(names.length > 0 ? 1 : 2);
+      }),
+    );
+  });
+
   it("the deletion watermark only moves forward", async () => {
     const { repository } = await newRepository({ epochParameters: quick });
     const manager = repository.indexManager as EpochManager;

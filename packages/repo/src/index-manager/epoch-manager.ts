@@ -16,10 +16,11 @@ import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
 import { type Crypter, sealBlob } from "../crypto/crypter.ts";
 import type { EpochParameters } from "../format/repository-format.ts";
 import {
+  type ActiveEpochPlan,
   type EpochState,
-  epochNumber,
   epochStateOf,
   epochToCompact,
+  flushedEpochOf,
   isSettled,
   maxEpochsToList,
   planActive,
@@ -32,6 +33,19 @@ import {
 import type { ActiveIndexSet, IndexManager } from "./index-manager.ts";
 
 const listConcurrency = 4;
+/** Three pages of most object stores. */
+const defaultMaxListedAtOnce = 3000;
+
+interface Listed {
+  readonly state: EpochState;
+  /** All flushed blobs by epoch, where the state comes from one listing. */
+  readonly flushed: ReadonlyMap<number, readonly BlobMetadata[]> | undefined;
+}
+
+interface StateOptions extends CallOptions {
+  readonly fresh?: boolean;
+  readonly minimumRemainingNs?: bigint;
+}
 
 export interface EpochManagerOptions {
   readonly store: BlobStore;
@@ -39,6 +53,11 @@ export interface EpochManagerOptions {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly parameters: EpochParameters;
+  /**
+   * Blobs that one listing of everything may have; where there are more, each kind is listed by itself, which reads less but
+   * takes seven requests, one after the other in part. 3,000 by default.
+   */
+  readonly maxListedAtOnce?: number | undefined;
 }
 
 /** Merges the listed index blobs into encoded indexes (shards), deleted entries kept. */
@@ -47,11 +66,22 @@ export type MergeIndexBlobs = (
   options: CallOptions,
 ) => Promise<Uint8Array[]>;
 
+/** Epochs whose flushed blobs count one by one. */
+const recentEpochs = (markers: readonly BlobMetadata[]): number[] => {
+  const writeEpoch = writeEpochOf(markers);
+  return [writeEpoch - 1, writeEpoch, writeEpoch + 1].filter((epoch) => epoch >= 0);
+};
+
+const isWanted = ({ epochsToList, isToBeListed }: ActiveEpochPlan, epoch: number): boolean =>
+  isToBeListed?.(epoch) ?? epochsToList.includes(epoch);
+
 /** Which index blobs count, by epochs (versions 2 and 3), and where new ones are written. */
 export class EpochManager implements IndexManager {
   readonly #options: EpochManagerOptions;
-  #state: EpochState | undefined;
+  #listed: Listed | undefined;
   #loadedAtNs = 0n;
+  /** There were too many blobs for one listing. */
+  #isLarge = false;
 
   constructor(options: EpochManagerOptions) {
     this.#options = options;
@@ -65,25 +95,27 @@ export class EpochManager implements IndexManager {
   #remainingNs(): bigint {
     const ageNs = this.#options.clock.nowNs() - this.#loadedAtNs;
     // A clock that was set back tells no age.
-    return this.#state && ageNs >= 0n ? this.#validityNs - ageNs : 0n;
+    return this.#listed && ageNs >= 0n ? this.#validityNs - ageNs : 0n;
   }
 
   /** The current state; listed anew when `fresh` is set or less than `minimumRemainingNs` of its validity is left. */
-  async state(
-    options: CallOptions & { readonly fresh?: boolean; readonly minimumRemainingNs?: bigint } = {},
-  ): Promise<EpochState> {
+  async state(options: StateOptions = {}): Promise<EpochState> {
+    return (await this.#current(options)).state;
+  }
+
+  async #current(options: StateOptions): Promise<Listed> {
     const { clock } = this.#options;
     const minimum = options.minimumRemainingNs ?? 1n;
-    if (!options.fresh && this.#state && this.#remainingNs() >= minimum) return this.#state;
+    if (!options.fresh && this.#listed && this.#remainingNs() >= minimum) return this.#listed;
     // A listing slower than its own validity proves nothing: try again, slower and slower.
     let delayMs = 100;
     for (;;) {
       const startedNs = clock.nowNs();
-      const state = await this.#list(options);
+      const listed = await this.#list(options);
       if (clock.nowNs() - startedNs < this.#validityNs) {
-        this.#state = state;
+        this.#listed = listed;
         this.#loadedAtNs = startedNs;
-        return state;
+        return listed;
       }
       await clock.sleep(delayMs, { signal: options.signal });
       delayMs = Math.min(delayMs * 1.5, 15_000);
@@ -92,17 +124,57 @@ export class EpochManager implements IndexManager {
 
   /** Forgets what was listed; the next call lists again. */
   invalidate(): void {
-    this.#state = undefined;
+    this.#listed = undefined;
   }
 
-  async #list(options: CallOptions): Promise<EpochState> {
+  async #list(options: CallOptions): Promise<Listed> {
+    const listed = this.#isLarge ? undefined : await this.#listAtOnce(options);
+    this.#isLarge = listed === undefined;
+    return listed ?? { state: await this.#listEachKind(options), flushed: undefined };
+  }
+
+  /**
+   * One request and one round trip instead of seven and two; undefined when there is too much. What is put while it runs may be
+   * missing, whatever the order of the store: as with a listing that ended before. Nothing is removed sooner than hours
+   * after its replacement was put.
+   */
+  async #listAtOnce({ signal }: CallOptions): Promise<Listed | undefined> {
+    const { maxListedAtOnce = defaultMaxListedAtOnce, store } = this.#options;
+    const kinds = new Map<string, BlobMetadata[]>(["xe", "xw", "xs", "xr"].map((x) => [x, []]));
+    const flushed = new Map<number, BlobMetadata[]>();
+    let count = 0;
+    for await (const blob of store.list("x", { signal })) {
+      if (++count > maxListedAtOnce) return undefined;
+      const kind = blob.id.slice(0, 2);
+      if (kind === "xn") {
+        const epoch = flushedEpochOf(blob.id);
+        if (epoch === undefined) continue;
+        const blobs = flushed.get(epoch);
+        if (blobs) blobs.push(blob);
+        else flushed.set(epoch, [blob]);
+      } else kinds.get(kind)?.push(blob);
+    }
+    const markers = kinds.get("xe")!;
+    const recent = new Map(
+      recentEpochs(markers).map((epoch) => [epoch, flushed.get(epoch) ?? []] as const),
+    );
+    const state = epochStateOf({
+      markers,
+      watermarks: kinds.get("xw")!,
+      singles: kinds.get("xs")!,
+      ranges: kinds.get("xr")!,
+      recent,
+    });
+    return { state, flushed };
+  }
+
+  async #listEachKind(options: CallOptions): Promise<EpochState> {
     const [markers, watermarks, singles, ranges] = await mapConcurrent(
       ["xe", "xw", "xs", "xr"],
       (prefix) => this.#listPrefix(prefix, options),
       { concurrency: listConcurrency, signal: options.signal },
     );
-    const writeEpoch = writeEpochOf(markers!);
-    const epochs = [writeEpoch - 1, writeEpoch, writeEpoch + 1].filter((epoch) => epoch >= 0);
+    const epochs = recentEpochs(markers!);
     const blobs = await mapConcurrent(epochs, (epoch) => this.#listPrefix(`xn${epoch}_`, options), {
       concurrency: listConcurrency,
       signal: options.signal,
@@ -125,6 +197,14 @@ export class EpochManager implements IndexManager {
     return lists.flat();
   }
 
+  async #listPlanned(plan: ActiveEpochPlan, options: CallOptions): Promise<BlobMetadata[]> {
+    if (!plan.isToBeListed) return this.#listEpochs(plan.epochsToList, options);
+    return (await this.#listPrefix("xn", options)).filter(({ id }) => {
+      const epoch = flushedEpochOf(id);
+      return epoch !== undefined && isWanted(plan, epoch);
+    });
+  }
+
   async #listPrefix(prefix: string, options: CallOptions): Promise<BlobMetadata[]> {
     const blobs: BlobMetadata[] = [];
     for await (const blob of this.#options.store.list(prefix, { signal: options.signal }))
@@ -134,15 +214,11 @@ export class EpochManager implements IndexManager {
 
   async active(options: CallOptions & { readonly fresh?: boolean } = {}): Promise<ActiveIndexSet> {
     for (;;) {
-      const state = await this.state(options);
+      const { flushed, state } = await this.#current(options);
       const plan = planActive(state);
-      const { isToBeListed } = plan;
-      const listed = isToBeListed
-        ? (await this.#listPrefix("xn", options)).filter(({ id }) => {
-            const epoch = epochNumber(id);
-            return epoch !== undefined && isToBeListed(epoch);
-          })
-        : await this.#listEpochs(plan.epochsToList, options);
+      const listed = flushed
+        ? [...flushed].flatMap(([epoch, blobs]) => (isWanted(plan, epoch) ? blobs : []))
+        : await this.#listPlanned(plan, options);
       // The answer must rest on a state that was valid to its end.
       if (this.#remainingNs() <= 0n) {
         this.invalidate();
@@ -269,7 +345,7 @@ export class EpochManager implements IndexManager {
       return Array.from({ length: last - first + 1 }, (_, index) => first + index);
     const epochs = new Set((await this.state(options)).singles.keys());
     for (const { id } of await this.#listPrefix("xn", options)) {
-      const epoch = epochNumber(id);
+      const epoch = flushedEpochOf(id);
       if (epoch !== undefined) epochs.add(epoch);
     }
     return [...epochs].filter((epoch) => epoch >= first && epoch <= last).sort((a, b) => a - b);

@@ -41,6 +41,14 @@ export function epochNumber(blobId: string): number | undefined {
   return Number(digits);
 }
 
+const flushedName = /^xn(0|[1-9][0-9]{0,14})_/;
+
+/** The epoch that a flushed index blob belongs to: `xn3_…`; undefined for all other names. */
+export function flushedEpochOf(blobId: string): number | undefined {
+  const digits = flushedName.exec(blobId)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
 const rangeName = /^xr([0-9]{1,15})_([0-9]{1,15})_/;
 const setName = /-(s[0-9a-z]+)-c([0-9]{1,9})$/;
 
