@@ -13,6 +13,7 @@ import {
 import { applyPatches, blobsOf, corruptCases, goldenRepositories, loadGolden } from "@dm/fixtures";
 import { forward } from "@dm/storage";
 import { describe, expect, it } from "vitest";
+import { changePassword } from "../src/format/change-format.ts";
 import {
   type CreateFormatOptions,
   createRepositoryFormat,
@@ -369,4 +370,31 @@ it("an abort reaches the caller as it is", async () => {
   await expect(openRepositoryFormat(store, { password, deriveKey: quickKey, signal })).rejects.toBe(
     "enough",
   );
+});
+
+it("a password change or a creation between the two reads leaves no old configuration", async () => {
+  const memory = storeWith();
+  const retention = { mode: "GOVERNANCE", periodMs: 86_400_000 } as const;
+  const interrupted = (between: () => Promise<unknown>) => {
+    let done: Promise<unknown> | undefined;
+    return {
+      ...forward(memory),
+      async get(id: string, options?: object) {
+        // Both are asked for at once; the second is read after what happens in between.
+        if (id === "kopia.blobcfg" && !done) return memory.get(id, options);
+        done ??= between();
+        await done;
+        return memory.get(id, options);
+      },
+    };
+  };
+  const created = await openRepositoryFormat(
+    interrupted(() => create(memory, { retention })),
+    { password, deriveKey: quickKey },
+  );
+  expect(created.blobConfig.retention).toEqual(retention);
+  const change = { newPassword: "new", deriveKey: quickKey };
+  const between = () => changePassword(memory, created, change);
+  const opened = await open(interrupted(between), "new");
+  expect(opened.blobConfig.retention).toEqual(retention);
 });

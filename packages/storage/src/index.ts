@@ -10,6 +10,7 @@ export type {
   Retention,
 } from "./blob-store.ts";
 export { type MemoryStore, type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
+export { isNearby } from "./nearby.ts";
 export { type RetryOptions, retrying } from "./retrying.ts";
 export {
   blobExists,

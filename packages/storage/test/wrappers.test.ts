@@ -6,6 +6,7 @@ import {
   counting,
   forward,
   isBlobId,
+  isNearby,
   lockedPrefixes,
   logging,
   memoryStore,
@@ -32,6 +33,14 @@ it("forward says of itself what the store says", () => {
     readOnly: false,
     type: "memory",
   });
+});
+
+it("a store of this machine is nearby, also when it is wrapped, and no other is", () => {
+  expect(isNearby(readOnly(counting(memoryStore())))).toBe(true);
+  expect(isNearby({ type: "filesystem" })).toBe(true);
+  expect(
+    ["s3", "azureBlob", "gcs", "sftp", "webdav", "rclone"].some((type) => isNearby({ type })),
+  ).toBe(false);
 });
 
 describe("readOnly", () => {

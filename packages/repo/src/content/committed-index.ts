@@ -11,7 +11,7 @@ import {
   type Logger,
   mapConcurrent,
 } from "@dm/core";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, isNearby } from "@dm/storage";
 import type { ContentCache } from "../cache/content-cache.ts";
 import { type Crypter, openBlob } from "../crypto/crypter.ts";
 import { MergedIndex } from "../index-blob/merged.ts";
@@ -38,7 +38,8 @@ export interface CommittedIndexOptions {
   readonly refreshMs: number;
 }
 
-const fetchConcurrency = 5;
+/** Index blobs are small: across a network the wait for an answer is most of their time. */
+const fetchConcurrency = { nearby: 5, remote: 32 } as const;
 const maxAttempts = 10;
 
 export class CommittedIndex {
@@ -158,7 +159,7 @@ export class CommittedIndex {
           this.#options.logger.warn("Ignored damaged index blob", { blobId, error: error.message });
         }
       },
-      { concurrency: fetchConcurrency },
+      { concurrency: fetchConcurrency[isNearby(this.#options.store) ? "nearby" : "remote"] },
     );
     for (const blobId of this.#open.keys())
       if (!wanted.has(blobId) && !this.#addedMeanwhile.has(blobId)) this.#open.delete(blobId);

@@ -93,6 +93,7 @@ export async function openRepositoryFormat(
   options: OpenFormatOptions,
 ): Promise<OpenedFormat> {
   const { deriveKey = derivePasswordKey, password, signal } = options;
+  const early = earlyBlobConfig(store, options);
   const formatBlob = await getFormatBlob(store, options);
   const { keyAlgorithm: algorithm, uniqueId: salt } = parseFormatBlob(formatBlob);
   let passwordKey: Uint8Array;
@@ -107,7 +108,7 @@ export async function openRepositoryFormat(
       { cause },
     );
   }
-  return openWithKey(store, formatBlob, passwordKey, options);
+  return openWithKey(store, { formatBlob, passwordKey, early }, options);
 }
 
 /**
@@ -120,12 +121,23 @@ export async function reloadFormat(
   opened: OpenedFormat,
   options: FormatReadOptions = {},
 ): Promise<OpenedFormat> {
+  const early = earlyBlobConfig(store, options);
   const formatBlob = await getFormatBlob(store, options);
   const { uniqueId } = parseFormatBlob(formatBlob);
   if (!equalBytes(uniqueId, opened.uniqueId)) {
     throw new ConflictError("DM_REPOSITORY_REPLACED", "the store holds another repository now");
   }
-  return openWithKey(store, formatBlob, opened.passwordKey, options);
+  return openWithKey(store, { formatBlob, passwordKey: opened.passwordKey, early }, options);
+}
+
+type EarlyBlobConfig = Promise<Uint8Array | undefined>;
+
+/** Asked for together with the format, so that both take one round trip. */
+function earlyBlobConfig(store: BlobStore, { signal }: CallOptions): EarlyBlobConfig {
+  const early = getIfPresent(store, blobConfigId, signal);
+  // Whoever needs it gets the failure; the format may fail before.
+  early.catch(() => {});
+  return early;
 }
 
 async function getFormatBlob(store: BlobStore, options: CallOptions): Promise<Uint8Array> {
@@ -142,10 +154,15 @@ async function getFormatBlob(store: BlobStore, options: CallOptions): Promise<Ui
   }
 }
 
+interface ReadWithKey {
+  readonly formatBlob: Uint8Array;
+  readonly passwordKey: Uint8Array;
+  readonly early: EarlyBlobConfig;
+}
+
 async function openWithKey(
   store: BlobStore,
-  formatBlob: Uint8Array,
-  passwordKey: Uint8Array,
+  { early, formatBlob, passwordKey }: ReadWithKey,
   options: FormatReadOptions,
 ): Promise<OpenedFormat> {
   const { clock = systemClock, logger = silentLogger } = options;
@@ -168,7 +185,7 @@ async function openWithKey(
   }
   const nowNs = clock.nowNs();
   assertNotLocked(format, nowNs, options.upgradeOwnerId);
-  const config = await readBlobConfig(store, { passwordKey, uniqueId }, options.signal);
+  const config = await readBlobConfig(store, { passwordKey, uniqueId }, early, options.signal);
   return { uniqueId, keyAlgorithm, passwordKey, format, formatBlob, loadedAtNs: nowNs, ...config };
 }
 
@@ -203,8 +220,14 @@ interface BlockKeys {
 async function readBlobConfig(
   store: BlobStore,
   keys: BlockKeys,
+  early: EarlyBlobConfig,
   signal: AbortSignal | undefined,
 ): Promise<StoredBlobConfig> {
+  const earlyBlock = await early;
+  const earlyPlaintext = earlyBlock && openBlock(earlyBlock, keys);
+  if (earlyPlaintext)
+    return { blobConfig: decodeBlobConfig(earlyPlaintext), passwordChangeInterrupted: false };
+  // It is stored before the format: what was read before the format may be older than that.
   const block = await getIfPresent(store, blobConfigId, signal);
   // Repositories of old clients have none.
   if (!block) return { blobConfig: {}, passwordChangeInterrupted: false };

@@ -10,7 +10,8 @@ import type { ContentId } from "../content-id.ts";
 import { decodeManifests, type ManifestEntry } from "./manifest-codec.ts";
 import { mergeManifests } from "./manifest-set.ts";
 
-const readConcurrency = 8;
+/** As many as there usually are: a write session merges them beyond this. */
+const readConcurrency = 16;
 const maxAttempts = 2;
 
 export interface LoadedManifests {
