@@ -122,15 +122,35 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
   const chosen = shardingFor(options.dirShards ?? (create ? [1, 3] : [3, 3]));
   const directoriesAtOnce = Math.max(1, listParallelism || 1);
 
-  // Shared by calls that may be aborted one by one, so it carries no signal of any of them.
-  let sharding: Promise<Sharding> | undefined;
-  const loadSharding = (): Promise<Sharding> => {
-    sharding ??= readSharding().catch((error: unknown) => {
-      sharding = undefined;
-      throw error;
-    });
-    return sharding;
+  // Shared by calls that may be aborted one by one, so they carry no signal of any of them.
+  let found: Promise<Sharding | undefined> | undefined;
+  let written: Promise<Sharding> | undefined;
+  /** What `.shards` says. That there is none is not remembered: another client may write it at any time. */
+  const findSharding = (): Promise<Sharding | undefined> => {
+    const forget = (): undefined => {
+      found = undefined;
+    };
+    found ??= readSharding().then(
+      (sharding) => sharding ?? forget(),
+      (error: unknown) => {
+        forget();
+        throw error;
+      },
+    );
+    return found;
   };
+  /** Only a put writes `.shards`: who looks at a place leaves nothing there. */
+  const shardingForPut = async (): Promise<Sharding> => {
+    const sharding = await findSharding();
+    if (sharding) return sharding;
+    written ??= writeSharding().finally(() => {
+      written = undefined;
+    });
+    const now = await written;
+    found ??= Promise.resolve(now);
+    return now;
+  };
+  const shardingForReading = async (): Promise<Sharding> => (await findSharding()) ?? chosen;
 
   async function readShardsFile(): Promise<Sharding | undefined> {
     const path = `${options.root.replace(/\/$/, "")}/${shardingFile}`;
@@ -139,10 +159,12 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
     return bytes && decodeSharding(new TextDecoder().decode(bytes), path);
   }
 
-  async function readSharding(): Promise<Sharding> {
+  async function readSharding(): Promise<Sharding | undefined> {
     if (create) await tree.makeRoot({});
-    const found = await readShardsFile();
-    if (found) return found;
+    return readShardsFile();
+  }
+
+  async function writeSharding(): Promise<Sharding> {
     const text = new TextEncoder().encode(encodeSharding(chosen));
     try {
       // Two clients that start together must not spread blobs in two ways.
@@ -158,10 +180,14 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
     return chosen;
   }
 
-  async function pathOf(id: string, signal: AbortSignal | undefined): Promise<TreePath> {
+  function checkCall(id: string, signal: AbortSignal | undefined): void {
     signal?.throwIfAborted();
     checkBlobId(id);
-    return shardPath(id, await loadSharding());
+  }
+
+  async function pathOf(id: string, signal: AbortSignal | undefined): Promise<TreePath> {
+    checkCall(id, signal);
+    return shardPath(id, await shardingForReading());
   }
 
   interface Directory {
@@ -245,10 +271,9 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
     },
 
     async put(id, data, call = {}) {
-      call.signal?.throwIfAborted();
-      checkBlobId(id);
+      checkCall(id, call.signal);
       checkPutOptions(type, features, call);
-      const path = await pathOf(id, call.signal);
+      const path = shardPath(id, await shardingForPut());
       const { ifAbsent, signal, timestampNs } = call;
       if (!(await tree.write(path, data, { ifAbsent, signal, timestampNs }))) throw blobExists(id);
     },
@@ -259,7 +284,7 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
 
     async *list(prefix, { signal } = {}) {
       signal?.throwIfAborted();
-      await repeat(signal, loadSharding);
+      await repeat(signal, shardingForReading);
       yield* walk(prefix, signal);
     },
 

@@ -87,6 +87,19 @@ describe("layout", () => {
     );
   });
 
+  it("leaves nothing where it only looks, and spreads as a client does that came meanwhile", async () => {
+    const looking = filesystemStore({ path: root });
+    await expect(looking.get(long)).rejects.toMatchObject({ code: "DM_BLOB_NOT_FOUND" });
+    await expect(looking.stat(long)).rejects.toMatchObject({ code: "DM_BLOB_NOT_FOUND" });
+    await looking.delete(long);
+    expect(await list(looking)).toEqual([]);
+    expect(await filesIn(root)).toEqual([]);
+    await filesystemStore({ path: root, create: true }).put(long, bytes("pack"));
+    expect(text(await looking.get(long))).toBe("pack");
+    await looking.put(`${long}2`, bytes("another"));
+    expect(await filesIn(root)).toContain(`p/a2c/${long.slice(4)}2.f`);
+  });
+
   it("obeys the .shards that it finds, whatever the options say", async () => {
     const found = {
       default: [2],
