@@ -156,6 +156,8 @@ function peers() {
     kubectl: describeProgram(onPath("kubectl")),
     chromium: describeProgram(onPath("chromium", "chromium-browser", "google-chrome")),
     s3: describeProgram(onPath("weed")),
+    sshd: describeProgram(onPath("sshd") ?? ["/usr/sbin/sshd"].find((path) => existsSync(path))),
+    rclone: describeProgram(onPath("rclone")),
     root: process.getuid?.() === 0 ? "yes" : undefined,
   };
   return Object.entries(found)
