@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { beginKey } from "./early-key.ts";
 
 /** What a user of an older Node would see otherwise is a missing method, after half of the work. */
 function assertNodeIsNew(): void {
@@ -26,6 +27,7 @@ function keepCompiledCode(): void {
 
 assertNodeIsNew();
 keepCompiledCode();
+const deriveKey = beginKey(process.argv.slice(2), process.env);
 const { main } = await import("./main.ts");
 
 /** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
@@ -106,6 +108,7 @@ process.exitCode = await main(process.argv.slice(2), {
   ask,
   isTerminal: process.stderr.isTTY === true,
   signal: interruption.signal,
+  deriveKey,
 });
 await flush();
 if (isStdinOpen) process.stdin.destroy();

@@ -25,7 +25,7 @@ export interface Io {
   readonly signal: AbortSignal;
   /** The system's clock by default. */
   readonly clock?: Clock | undefined;
-  /** Password to key; for tests that keep derived keys. */
+  /** Password to key: begun early by the program, and kept by tests. */
   readonly deriveKey?: DeriveKey | undefined;
 }
 

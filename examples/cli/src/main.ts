@@ -6,6 +6,7 @@
 import { isDmError } from "@dm/core";
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import { openingGroups } from "./early-key.ts";
 import { type Io, LossError, UsageError } from "./io.ts";
 import { Messages, parseLogLevel } from "./log.ts";
 import { type GlobalOptions, Session } from "./session.ts";
@@ -17,8 +18,6 @@ type Register = (parent: Command, session: Session) => void | Promise<void>;
 interface Group {
   readonly description: string;
   readonly aliases?: readonly string[];
-  /** Whether each of its commands opens the repository. */
-  readonly opens?: boolean;
   /** Loaded only when the command line names the group: libraries take most of the time until a command begins. */
   readonly load: () => Promise<Register>;
 }
@@ -49,35 +48,29 @@ const groups: Readonly<Record<string, Group>> = {
   snapshot: {
     description: "Commands to make, list, verify and change snapshots",
     aliases: ["snap"],
-    opens: true,
     load: async () => (await import("./commands/snapshot.ts")).snapshotCommands,
   },
   list: {
     description: "List a directory of a snapshot",
     aliases: ["ls"],
-    opens: true,
     load: async () => (await import("./commands/list.ts")).listCommand,
   },
   show: {
     description: "Show the bytes of an object",
     aliases: ["cat"],
-    opens: true,
     load: async () => (await import("./commands/show.ts")).showCommand,
   },
   diff: {
     description: "Show what differs between two directories of snapshots",
     aliases: ["compare"],
-    opens: true,
     load: async () => (await import("./commands/diff.ts")).diffCommand,
   },
   history: {
     description: "Show all versions of a file or directory over all snapshots of it",
-    opens: true,
     load: async () => (await import("./commands/history.ts")).historyCommand,
   },
   restore: {
     description: "Restore a directory or a file",
-    opens: true,
     load: async () => (await import("./commands/restore.ts")).restoreCommand,
   },
   policy: {
@@ -135,7 +128,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     const chosen = chosenGroup(program, argv);
     session = new Session(io, messages, () => program.opts<GlobalOptions>());
-    if (chosen !== undefined && groups[chosen]?.opens && !asksForHelp(program, argv))
+    if (chosen !== undefined && openingGroups.has(chosen) && !asksForHelp(program, argv))
       session.openEarly();
     for (const [name, group] of Object.entries(groups)) {
       if (name === chosen) await (await group.load())(program, session);

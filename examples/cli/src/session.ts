@@ -3,11 +3,11 @@
  * command first asks for it and closed at the end.
  * @module
  */
-import { basename, dirname, join } from "node:path";
 import { type Clock, type Logger, systemClock } from "@dm/core";
 import type { OpenedFormat, Repository } from "@dm/repo";
 import type { ClientConfig, Connection, MaintenanceLock } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
+import { configPathOf } from "./config-path.ts";
 import {
   describeStorage,
   type OpenStoreOptions,
@@ -74,21 +74,15 @@ export class Session implements AsyncDisposable {
     this.messages.say(text);
   }
 
-  /** The configuration file: `--config-file`, `KOPIA_CONFIG_PATH`, or the user's default one, as kopia names it. */
-  async configPath(): Promise<string> {
-    const { defaultConfigPath } = await import("@dm/repo/client");
-    const { KOPIA_CONFIG_PATH: fromEnvironment, ...env } = this.io.env;
-    const byDefault = defaultConfigPath({ env });
-    const given = this.globals.configFile ?? fromEnvironment;
-    if (!given) return byDefault;
-    // A bare name lies in the directory of the default file.
-    return basename(given) === given ? join(dirname(byDefault), given) : given;
+  /** The configuration file of the connection. */
+  configPath(): string {
+    return configPathOf(this.globals.configFile, this.io.env);
   }
 
   /** @throws {NotFoundError} `DM_CONFIG_NOT_FOUND` when not connected */
   async config(): Promise<ConnectedConfig> {
     const { defaultHostname, defaultUsername, readClientConfig } = await import("@dm/repo/client");
-    const config = await readClientConfig(await this.configPath());
+    const config = await readClientConfig(this.configPath());
     if (!config.storage) {
       throw new UsageError("the configuration names a kopia server; only storage can be opened");
     }
@@ -109,7 +103,7 @@ export class Session implements AsyncDisposable {
     if (given) return this.#secret(given);
     if (options.stored) {
       const { readPasswordFile } = await import("@dm/repo/client");
-      const stored = await readPasswordFile(await this.configPath());
+      const stored = await readPasswordFile(this.configPath());
       if (stored !== undefined) return this.#secret(stored);
     }
     return this.#asked("Enter password to open repository: ");
@@ -195,7 +189,7 @@ export class Session implements AsyncDisposable {
     const begin = async (): Promise<void> => {
       const { readPasswordFile } = await import("@dm/repo/client");
       const given = (this.globals.password ?? this.io.env["KOPIA_PASSWORD"] ?? "").trim();
-      if (given || (await readPasswordFile(await this.configPath())) !== undefined)
+      if (given || (await readPasswordFile(this.configPath())) !== undefined)
         await this.repository();
     };
     begin().catch(() => {});
@@ -240,12 +234,12 @@ export class Session implements AsyncDisposable {
   }
 
   async #connection(config: ClientConfig): Promise<Connection> {
-    return { config, configPath: await this.configPath(), env: this.io.env };
+    return { config, configPath: this.configPath(), env: this.io.env };
   }
 
   async maintenanceLock(): Promise<MaintenanceLock> {
     const { maintenanceLock } = await import("@dm/repo/client");
-    return maintenanceLock(await this.configPath());
+    return maintenanceLock(this.configPath());
   }
 
   /** @throws {LossError} when index blobs were left out, so that nobody takes the output for everything */

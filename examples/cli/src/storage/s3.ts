@@ -63,15 +63,17 @@ export const s3Provider: StorageProvider = {
     if (!accessKeyID !== !secretAccessKey) {
       throw new UsageError("an access key is an id and a secret: one of them is missing");
     }
+    // Kopia takes a host alone; what a backup storage location calls s3Url is a URL.
+    const [, scheme, host = endpoint] = /^(https?):\/\/([^/]+)\/?$/i.exec(endpoint) ?? [];
     const config: S3Config = {
       bucket,
-      endpoint,
+      endpoint: host,
       prefix,
       region,
       accessKeyID,
       secretAccessKey,
       sessionToken: options.sessionToken ?? env["AWS_SESSION_TOKEN"],
-      doNotUseTLS: options.disableTls,
+      doNotUseTLS: scheme ? scheme.toLowerCase() === "http" : options.disableTls,
       doNotVerifyTLS: options.disableTlsVerification,
       rootCA: await rootCaOf(options, env),
       pointInTime,
