@@ -22,6 +22,13 @@ export {
 } from "./store-errors.ts";
 export { type ThrottlingLimits, throttled } from "./throttled.ts";
 export {
+  defaultValidation,
+  type ProviderFinding,
+  type ProviderReport,
+  type ValidateProviderOptions,
+  validateProvider,
+} from "./validation/validate-provider.ts";
+export {
   counting,
   forward,
   logging,
