@@ -4,6 +4,8 @@ export default library({
   index: "src/index.ts",
   filesystem: "src/filesystem.ts",
   s3: "src/s3.ts",
+  azure: "src/azure.ts",
+  gcs: "src/gcs.ts",
   testing: "src/testing.ts",
   "testing/s3": "src/testing/s3.ts",
 });

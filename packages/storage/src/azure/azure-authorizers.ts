@@ -1,0 +1,126 @@
+/**
+ * The ways to prove to Azure who asks: the account's key, a shared access signature, a token of Microsoft Entra. A key
+ * signs with HMAC-SHA256 over the canonical form of the request ("Shared Key", as the Blob service documents it).
+ * Proof: test/azure-credentials.test.ts, test/azure.azurite.test.ts.
+ * @module
+ */
+import { fromBase64, toBase64 } from "@dm/core";
+import type { Authorizer, PlainRequest } from "../http/api-client.ts";
+import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
+import { credentialsMissing } from "../s3/credentials.ts";
+
+/** Of the Blob service; the first with immutable versions is 2020-06-12. */
+export const apiVersion = "2021-12-02";
+
+/**
+ * Signs with an account key (base64, as the portal shows it).
+ * @throws {TypeError} when the key is no base64; the message does not quote it
+ * @example azureAccountKey("backups", process.env.AZURE_STORAGE_KEY)
+ */
+export function azureAccountKey(account: string, key: string): Authorizer {
+  let secret: Uint8Array;
+  try {
+    secret = fromBase64(key);
+  } catch {
+    throw new TypeError("the account key is not base64");
+  }
+  let imported: Promise<CryptoKey> | undefined;
+  return {
+    async authorize(request, { nowMs }) {
+      if (secret.length === 0) throw credentialsMissing("the account key is empty");
+      imported ??= crypto.subtle.importKey(
+        "raw",
+        secret as Uint8Array<ArrayBuffer>,
+        { name: "HMAC", hash: "SHA-256" },
+        false,
+        ["sign"],
+      );
+      const headers = versioned(request.headers, nowMs);
+      const text = new TextEncoder().encode(stringToSign(account, { ...request, headers }));
+      const signature = await crypto.subtle.sign("HMAC", await imported, text);
+      const authorization = `SharedKey ${account}:${toBase64(new Uint8Array(signature))}`;
+      return { url: request.url, headers: { ...headers, authorization }, proof: "key" };
+    },
+  };
+}
+
+/**
+ * Adds a shared access signature (with or without its question mark) to every URL. A function is asked again when the server
+ * refuses what it gave.
+ * @example azureSharedAccessSignature("sv=2024-11-04&ss=b&srt=co&sp=rwdl&se=…&sig=…")
+ */
+export function azureSharedAccessSignature(token: string | (() => Promise<string>)): Authorizer {
+  const load = typeof token === "string" ? async () => token : token;
+  let current: Promise<string> | undefined;
+  let loaded = "";
+  return {
+    async authorize({ headers, url }, { nowMs, rejected }) {
+      if (rejected !== undefined && rejected === loaded) current = undefined;
+      current ??= load();
+      try {
+        loaded = (await current).trim().replace(/^\?/, "");
+      } catch (error) {
+        current = undefined;
+        throw error;
+      }
+      if (loaded === "") throw credentialsMissing("the shared access signature is empty");
+      return {
+        url: `${url}${url.includes("?") ? "&" : "?"}${loaded}`,
+        headers: versioned(headers, nowMs),
+        proof: loaded,
+      };
+    },
+  };
+}
+
+/** Sends a token of Microsoft Entra; see `azureWorkloadIdentity` and its like. */
+export function azureToken(provider: TokenProvider): Authorizer {
+  const bearer = bearerAuthorizer(provider);
+  return {
+    authorize: (request, context) =>
+      bearer.authorize({ ...request, headers: versioned(request.headers, context.nowMs) }, context),
+  };
+}
+
+function versioned(
+  headers: Readonly<Record<string, string>>,
+  nowMs: number,
+): Readonly<Record<string, string>> {
+  return { ...headers, "x-ms-date": new Date(nowMs).toUTCString(), "x-ms-version": apiVersion };
+}
+
+/** Headers that are signed by their values alone, in this order; `date` stays empty beside `x-ms-date`. */
+const positional = [
+  "content-encoding",
+  "content-language",
+  "content-length",
+  "content-md5",
+  "content-type",
+  "date",
+  "if-modified-since",
+  "if-match",
+  "if-none-match",
+  "if-unmodified-since",
+  "range",
+];
+
+function stringToSign(account: string, { body, headers, method, url }: PlainRequest): string {
+  const { pathname, searchParams } = new URL(url);
+  const length = body && body.length > 0 ? String(body.length) : "";
+  const values = positional.map((name) =>
+    name === "content-length" ? length : (headers[name] ?? ""),
+  );
+  const own = Object.keys(headers)
+    .filter((name) => name.startsWith("x-ms-"))
+    .sort()
+    .map((name) => `${name}:${headers[name]?.trim()}`);
+  const query = [...searchParams.keys()]
+    .sort()
+    .map((name) => `${name.toLowerCase()}:${searchParams.getAll(name).sort().join(",")}`);
+  return [
+    method,
+    ...values,
+    ...own,
+    `/${account}${pathname}${query.map((q) => `\n${q}`).join("")}`,
+  ].join("\n");
+}

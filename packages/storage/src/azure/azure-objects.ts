@@ -1,0 +1,321 @@
+/**
+ * The few requests of the Blob service that a repository needs, by whole keys. Every blob is one block blob, put at once.
+ * Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/azure.azurite.test.ts.
+ * @module
+ */
+import { UnsupportedError } from "@dm/core";
+import type { Retention } from "../blob-store.ts";
+import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
+import {
+  type ByteRange,
+  eachPage,
+  type ObjectCall,
+  type ObjectErrors,
+  type ReadableObjects,
+  recordedTimeNs,
+  type StoredObject,
+  type WritableObjects,
+} from "../http/object-store.ts";
+import type { ObjectVersion, VersionedObjects } from "../http/object-versions.ts";
+import { rangedGet } from "../http/ranged-get.ts";
+import type { Repeat } from "../retrying.ts";
+import { md5Base64 } from "../s3/digests.ts";
+import { contentLength, type HttpResponse } from "../s3/http-transport.ts";
+import { encodeComponent, encodeQuery } from "../s3/signing.ts";
+import { childText, invalidAnswer, parseXml, type XmlElement } from "../s3/xml.ts";
+
+/** The service gives pages of 5000; a thousand are enough, and their elements stay within what we parse. */
+const pageEntries = 1000;
+const maxPageBytes = 16 << 20;
+const maxSmallBytes = 64 << 10;
+/** Metadata in which Kopia records a time; HTTP and XML differ in its case. */
+const timeHeader = "x-ms-meta-kopiamtime";
+const timeElement = "kopiamtime";
+
+type Query = Readonly<Record<string, string>>;
+
+export type AzureObjects = ReadableObjects & WritableObjects & VersionedObjects;
+
+/** @param containerUrl without a slash at its end */
+export function azureObjects(
+  client: ApiClient,
+  containerUrl: string,
+  container: string,
+): AzureObjects {
+  const urlOf = (key: string, query?: Query): string => {
+    const path = key === "" ? "" : `/${key.split("/").map(encodeComponent).join("/")}`;
+    return `${containerUrl}${path}${query ? `?${encodeQuery(query)}` : ""}`;
+  };
+
+  async function head(
+    key: string,
+    errors: ObjectErrors,
+    { signal }: ObjectCall,
+    query?: Query,
+  ): Promise<StoredObject> {
+    const response = await client.request({
+      operation: "stat",
+      key,
+      method: "HEAD",
+      url: urlOf(key, query),
+      maxBodyBytes: 0,
+      signal,
+      onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
+    });
+    const length = contentLength(response.header("content-length"));
+    const timestampNs = timeOf(response.header(timeHeader), response.header("last-modified") ?? "");
+    if (length === undefined || timestampNs === undefined) {
+      throw invalidAnswer("without the length or the time of the blob", response.body);
+    }
+    return { key, length, timestampNs };
+  }
+
+  function read(
+    key: string,
+    range: ByteRange | undefined,
+    errors: ObjectErrors,
+    { maxBytes, signal }: ObjectCall & { readonly maxBytes: number },
+    query?: Query,
+  ): Promise<Uint8Array> {
+    return rangedGet({
+      key,
+      range,
+      maxBytes,
+      rangeError: errors.range,
+      objectLength: async () => (await head(key, errors, { signal }, query)).length,
+      async ask(wanted, maxBodyBytes) {
+        const response = await client.request({
+          operation: "get",
+          key,
+          method: "GET",
+          url: urlOf(key, query),
+          content: { headers: wanted === undefined ? {} : { range: wanted } },
+          maxBodyBytes,
+          signal,
+          onFault(fault) {
+            if (isMissing(fault)) return errors.missing();
+            return fault.status === 416 ? notAnswered : undefined;
+          },
+        });
+        return response === notAnswered ? undefined : response;
+      },
+    });
+  }
+
+  async function put(
+    key: string,
+    data: Uint8Array,
+    options: Parameters<WritableObjects["put"]>[2] & { readonly unlockedMs?: number },
+  ): Promise<HttpResponse> {
+    const { exists, retention, signal, timestampNs } = options;
+    const digest = md5Base64(data);
+    return client.request({
+      operation: "put",
+      key,
+      method: "PUT",
+      url: urlOf(key),
+      content: (nowMs) => ({
+        headers: {
+          "content-type": "application/x-kopia",
+          "content-md5": digest,
+          "x-ms-blob-type": "BlockBlob",
+          ...(timestampNs === undefined ? {} : { "x-ms-meta-Kopiamtime": String(timestampNs) }),
+          ...(retention ? policy("Locked", retention.periodMs, nowMs) : {}),
+          ...(options.unlockedMs ? policy("Unlocked", options.unlockedMs, nowMs) : {}),
+          ...(exists ? { "if-none-match": "*" } : {}),
+        },
+        body: data,
+      }),
+      maxBodyBytes: maxSmallBytes,
+      signal,
+      onFault: ({ code, status }) =>
+        exists && (status === 412 || code === "BlobAlreadyExists") ? exists() : undefined,
+    });
+  }
+
+  const removal = (
+    key: string,
+    { signal }: ObjectCall,
+    query: Query | undefined,
+    onFault: (fault: Fault) => HttpResponse | undefined,
+  ): Promise<HttpResponse> =>
+    client.request({
+      operation: "delete",
+      key,
+      method: "DELETE",
+      url: urlOf(key, query),
+      maxBodyBytes: maxSmallBytes,
+      signal,
+      onFault: (fault) => (isMissing(fault) ? notAnswered : onFault(fault)),
+    });
+
+  async function remove(key: string, call: ObjectCall): Promise<void> {
+    let locked = false;
+    await removal(key, call, undefined, ({ code }) => {
+      if (code !== "BlobImmutableDueToPolicy") return undefined;
+      locked = true;
+      return notAnswered;
+    });
+    if (locked) await hide(key, call);
+  }
+
+  /**
+   * A current version under a locked policy cannot be deleted, but succeeded by an empty one whose policy can be taken away again:
+   * that one is deleted, and the locked version stays as an older one until its time is over. Kopia does the same.
+   */
+  async function hide(key: string, call: ObjectCall): Promise<void> {
+    const marker = await put(key, new Uint8Array(0), { ...call, unlockedMs: 60_000 });
+    await removal(key, call, { comp: "immutabilityPolicies" }, () => undefined);
+    await removal(key, call, undefined, () => undefined);
+    const versionid = marker.header("x-ms-version-id");
+    // Left over it costs nothing, and it is hidden already.
+    if (versionid) await removal(key, call, { versionid }, () => notAnswered);
+  }
+
+  async function extendRetention(
+    key: string,
+    retention: Retention,
+    errors: ObjectErrors,
+    { signal }: ObjectCall,
+  ): Promise<void> {
+    await client.request({
+      operation: "extendRetention",
+      key,
+      method: "PUT",
+      url: urlOf(key, { comp: "immutabilityPolicies" }),
+      content: (nowMs) => ({ headers: policy("Locked", retention.periodMs, nowMs) }),
+      maxBodyBytes: maxSmallBytes,
+      signal,
+      onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
+    });
+  }
+
+  async function page(
+    operation: string,
+    prefix: string,
+    include: string,
+    marker: string | undefined,
+    { signal }: ObjectCall,
+  ): Promise<{
+    readonly root: XmlElement;
+    readonly blobs: XmlElement[];
+    next: string | undefined;
+  }> {
+    const query = {
+      restype: "container",
+      comp: "list",
+      delimiter: "/",
+      include,
+      maxresults: String(pageEntries),
+      prefix,
+      ...(marker === undefined ? {} : { marker }),
+    };
+    const { body } = await client.request({
+      operation,
+      key: "",
+      method: "GET",
+      url: urlOf("", query),
+      maxBodyBytes: maxPageBytes,
+      signal,
+    });
+    const root = parseXml(body);
+    const list = root.children.find(({ name }) => name === "Blobs");
+    if (root.name !== "EnumerationResults" || !list) throw invalidAnswer("no list of blobs", body);
+    const next = childText(root, "NextMarker") || undefined;
+    if (next !== undefined && next === marker) throw invalidAnswer("a list without an end", body);
+    const blobs = list.children.filter(({ name }) => name === "Blob");
+    for (const blob of blobs) {
+      if (!childText(blob, "Name")?.startsWith(prefix)) {
+        throw invalidAnswer("a list of another prefix", body);
+      }
+    }
+    return { root, blobs, next };
+  }
+
+  return {
+    head,
+    get: read,
+    remove,
+    extendRetention,
+    async put(key, data, options) {
+      await put(key, data, options);
+    },
+    list(prefix, repeat, call) {
+      return eachPage(repeat, call.signal, async (marker) => {
+        const { blobs, next } = await page("list", prefix, "metadata", marker, call);
+        return { entries: blobs.map(listedObject), next };
+      });
+    },
+    getVersion: (version, range, errors, call) =>
+      read(version.key, range, errors, call, { versionid: version.version }),
+    /** Shown by the entries themselves: without versioning they have no version. */
+    async requireVersions() {},
+    versions(prefix: string, repeat: Repeat, call: ObjectCall) {
+      return eachPage(repeat, call.signal, async (marker) => {
+        const include = "metadata,versions,deletedwithversions";
+        const { blobs, next } = await page("list of versions", prefix, include, marker, call);
+        return { entries: blobs.map((blob) => listedVersion(blob, container)), next };
+      });
+    },
+  };
+}
+
+const isMissing = ({ code, status }: Fault): boolean =>
+  status === 404 && (code === "BlobNotFound" || code === "ResourceNotFound");
+
+/** To the second, never shorter than asked. */
+function policy(mode: "Locked" | "Unlocked", periodMs: number, nowMs: number): Query {
+  const until = new Date(Math.ceil((nowMs + periodMs) / 1000) * 1000);
+  return {
+    "x-ms-immutability-policy-mode": mode,
+    "x-ms-immutability-policy-until-date": until.toUTCString(),
+  };
+}
+
+function timeOf(recorded: string | undefined, modified: string): bigint | undefined {
+  const timeNs = recordedTimeNs(recorded);
+  if (timeNs !== undefined) return timeNs;
+  const timeMs = Date.parse(modified);
+  return Number.isNaN(timeMs) ? undefined : BigInt(timeMs) * 1_000_000n;
+}
+
+function listedObject(blob: XmlElement): StoredObject {
+  const find = (name: string): XmlElement | undefined =>
+    blob.children.find((child) => child.name === name);
+  const properties = find("Properties");
+  const recorded = find("Metadata")?.children.find(
+    ({ name }) => name.toLowerCase() === timeElement,
+  );
+  const length = contentLength(properties && childText(properties, "Content-Length"));
+  const modified = (properties && childText(properties, "Last-Modified")) ?? "";
+  const timestampNs = timeOf(recorded?.text, modified);
+  if (length === undefined || timestampNs === undefined) {
+    throw invalidAnswer(
+      "a list whose entries have no length or time",
+      new TextEncoder().encode("<"),
+    );
+  }
+  return { key: childText(blob, "Name") ?? "", length, timestampNs };
+}
+
+function listedVersion(blob: XmlElement, container: string): ObjectVersion {
+  const version = childText(blob, "VersionId") ?? "";
+  const sinceNs = versionTimeNs(version);
+  if (sinceNs === undefined) {
+    throw new UnsupportedError(
+      "DM_STORE_NOT_VERSIONED",
+      `container ${container} keeps no versions: there is no earlier state of it to be seen`,
+      { container },
+    );
+  }
+  const deleted = childText(blob, "HasVersionsOnly") === "true";
+  return { ...listedObject(blob), version, sinceNs, deleted };
+}
+
+/** A version's name is the time at which it was made, to 100 ns: `2026-11-25T10:00:00.1234567Z`. */
+function versionTimeNs(version: string): bigint | undefined {
+  const found = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(version);
+  const timeMs = Date.parse(`${found?.[1]}Z`);
+  if (!found || Number.isNaN(timeMs)) return undefined;
+  return BigInt(timeMs) * 1_000_000n + BigInt((found[2] ?? "").padEnd(9, "0"));
+}

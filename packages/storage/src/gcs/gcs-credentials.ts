@@ -1,0 +1,161 @@
+/**
+ * Tokens for Google Cloud Storage, by `google-auth-library`: service accounts, workload identity federation, users, and whatever
+ * the machine has (metadata server). The library is an optional peer, loaded when the first token is needed.
+ * Proof: test/gcs-credentials.test.ts.
+ * @module
+ */
+import { AccessError, FormatError, isDmError, StorageError } from "@dm/core";
+import { printable } from "../http/api-client.ts";
+import { type AccessToken, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
+import { optionalPeer } from "../http/optional-peer.ts";
+import { type ReadText, readTextFile } from "../s3/credentials-file.ts";
+
+export interface GcsCredentialsOptions {
+  /** Ask for a token that can only read; false by default. */
+  readonly readOnly?: boolean | undefined;
+}
+
+const fullControl = "https://www.googleapis.com/auth/devstorage.full_control";
+const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
+
+/** Kinds of credentials that are told a file or a key; others could run programs or call addresses of their own. */
+const acceptedTypes = new Set([
+  "service_account",
+  "external_account",
+  "impersonated_service_account",
+  "authorized_user",
+]);
+
+/**
+ * Credentials as Google writes them to a JSON file: of a service account, or of workload identity federation.
+ * @throws {FormatError} `DM_GCS_CREDENTIALS_INVALID`; the message does not quote them
+ */
+export function gcsJsonCredentials(
+  credentials: unknown,
+  options: GcsCredentialsOptions = {},
+): TokenProvider {
+  const checked = checkedCredentials(credentials);
+  return googleTokens(async () => checked, options);
+}
+
+/** The same from a file, read again when a server refuses them: mounted secrets are rotated. */
+export function gcsFileCredentials(
+  path: string,
+  options: GcsCredentialsOptions & { readonly readText?: ReadText | undefined } = {},
+): TokenProvider {
+  const { readText = readTextFile } = options;
+  return googleTokens(async () => {
+    let text: string;
+    try {
+      text = await readText(path);
+    } catch (error) {
+      const code = (error as { code?: string }).code ?? "unreadable";
+      throw new AccessError(
+        "DM_STORE_CREDENTIALS_MISSING",
+        `no credentials: ${path} cannot be read (${code})`,
+        { path },
+        { cause: error },
+      );
+    }
+    try {
+      return checkedCredentials(JSON.parse(text));
+    } catch (error) {
+      if (isDmError(error)) throw error;
+      throw invalidCredentials(`${path} is no JSON`);
+    }
+  }, options);
+}
+
+/**
+ * Application default credentials: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, gcloud's, or the identity of the pod
+ * or machine (workload identity, metadata server).
+ */
+export function gcsDefaultCredentials(options: GcsCredentialsOptions = {}): TokenProvider {
+  return googleTokens(async () => undefined, options);
+}
+
+type GoogleCredentials = Record<string, unknown> & { readonly type: string };
+
+function checkedCredentials(value: unknown): GoogleCredentials {
+  const { type, client_email: email, private_key: key } = (value ?? {}) as Record<string, unknown>;
+  if (typeof type !== "string" || !acceptedTypes.has(type)) {
+    throw invalidCredentials("they are of none of the types that are accepted");
+  }
+  if (type === "service_account" && !(typeof email === "string" && typeof key === "string")) {
+    throw invalidCredentials("client_email or private_key is missing");
+  }
+  return value as GoogleCredentials;
+}
+
+function invalidCredentials(reason: string): FormatError {
+  return new FormatError(
+    "DM_GCS_CREDENTIALS_INVALID",
+    `these are no credentials of Google: ${reason} (${[...acceptedTypes].join(", ")})`,
+    {},
+  );
+}
+
+function googleTokens(
+  load: () => Promise<GoogleCredentials | undefined>,
+  { readOnly = false }: GcsCredentialsOptions,
+): TokenProvider {
+  // A new client each time: it keeps a token of its own, which a server may have refused.
+  return refreshingToken(async () => {
+    const credentials = await load();
+    const { GoogleAuth } = await optionalPeer(
+      "google-auth-library",
+      () => import("google-auth-library"),
+    );
+    try {
+      const auth = new GoogleAuth({
+        scopes: readOnly ? readOnlyScope : fullControl,
+        ...(credentials ? { credentials } : {}),
+      });
+      const client = await auth.getClient();
+      const { token } = await client.getAccessToken();
+      if (!token) throw new Error("no token");
+      const expiresAtMs = client.credentials.expiry_date ?? undefined;
+      return { token, expiresAtMs } satisfies AccessToken;
+    } catch (error) {
+      throw tokenError(error);
+    }
+  });
+}
+
+/** The library's errors carry the request, assertion included: only what the service said is taken out of them. */
+function tokenError(error: unknown): Error {
+  const { code, message, response } = error as {
+    readonly code?: unknown;
+    readonly message?: unknown;
+    readonly response?: { readonly status?: unknown; readonly data?: unknown };
+  };
+  const status = typeof response?.status === "number" ? response.status : undefined;
+  if (status === undefined) {
+    if (typeof code === "string" && /^E[A-Z_]+$/.test(code)) {
+      const text = `the service that gives tokens cannot be reached (${code})`;
+      return new StorageError("DM_STORE_UNREACHABLE", text, { code }, { retryable: true });
+    }
+    if (/could not load the default credentials/i.test(String(message))) {
+      const text =
+        "no credentials: no file was given, GOOGLE_APPLICATION_CREDENTIALS is not set, and this is no machine or pod with an identity";
+      return new AccessError("DM_STORE_CREDENTIALS_MISSING", text, {});
+    }
+    const text =
+      "the credentials cannot be used: the private key does not parse, or a token file is missing";
+    return new AccessError("DM_STORE_CREDENTIALS_INVALID", text, {});
+  }
+  const { error: word = "", error_description: description = "" } = (
+    typeof response?.data === "object" && response.data !== null ? response.data : {}
+  ) as Record<string, unknown>;
+  const said = printable(`${String(word)} ${String(description)}`) || `status ${status}`;
+  if (status >= 500 || status === 429) {
+    const text = `no token: ${said}`;
+    return new StorageError("DM_STORE_FAILED", text, { status }, { retryable: true });
+  }
+  if (/reasonable timeframe/i.test(said)) {
+    const text = `the clock of this machine is too far from the server's: set it (${said})`;
+    return new AccessError("DM_STORE_CLOCK_SKEWED", text, { status });
+  }
+  const text = `Google refuses these credentials: is the key deleted, or the account disabled? (${said})`;
+  return new AccessError("DM_STORE_CREDENTIALS_INVALID", text, { status });
+}

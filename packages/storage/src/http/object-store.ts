@@ -1,0 +1,225 @@
+/**
+ * A blob store over the few requests that every object service has: one object for each blob, its key the prefix and the id.
+ * Format: docs/format/blobs.md. Proof: test/azure-store.test.ts, test/gcs-store.test.ts.
+ * @module
+ */
+import type { Clock, Logger } from "@dm/core";
+import { checkBlobId, isBlobId } from "../blob-id.ts";
+import type { BlobMetadata, BlobStore, BlobStoreFeatures, Retention } from "../blob-store.ts";
+import { type Repeat, type RetryOptions, repeating, retrying } from "../retrying.ts";
+import type { HttpTransport } from "../s3/http-transport.ts";
+import {
+  blobExists,
+  blobNotFound,
+  checkPutOptions,
+  optionUnsupported,
+  rangeInvalid,
+  storeReadOnly,
+} from "../store-errors.ts";
+
+export interface StoredObject {
+  readonly key: string;
+  /** Bytes. */
+  readonly length: number;
+  readonly timestampNs: bigint;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  /** Up to the end without it. */
+  readonly length?: number | undefined;
+}
+
+export interface ObjectCall {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a caller makes of a key that is not there, and of a range that the object does not have. */
+export interface ObjectErrors {
+  missing(): Error;
+  range(objectLength: number): Error;
+}
+
+export interface ObjectPut extends ObjectCall {
+  readonly retention?: Retention | undefined;
+  /** Recorded beside the object, in Kopia's way. */
+  readonly timestampNs?: bigint | undefined;
+  /** The error for an object that is there; makes the put conditional. */
+  readonly exists?: (() => Error) | undefined;
+}
+
+export interface ReadableObjects {
+  head(key: string, errors: ObjectErrors, call: ObjectCall): Promise<StoredObject>;
+  get(
+    key: string,
+    range: ByteRange | undefined,
+    errors: ObjectErrors,
+    call: ObjectCall & { readonly maxBytes: number },
+  ): Promise<Uint8Array>;
+  /** Single pages are asked for through `repeat`, so that nothing given out need be remembered. */
+  list(prefix: string, repeat: Repeat, call: ObjectCall): AsyncIterable<StoredObject>;
+}
+
+export interface WritableObjects {
+  put(key: string, data: Uint8Array, options: ObjectPut): Promise<void>;
+  /** Removing what is not there is success. */
+  remove(key: string, call: ObjectCall): Promise<void>;
+  extendRetention(
+    key: string,
+    retention: Retention,
+    errors: ObjectErrors,
+    call: ObjectCall,
+  ): Promise<void>;
+}
+
+/** What the stores of this kind have in common. */
+export interface ObjectStoreOptions {
+  /** Stands before every blob id; one that shall be a folder ends in a slash. */
+  readonly prefix?: string | undefined;
+  /** Refuses every change; false by default. */
+  readonly readOnly?: boolean | undefined;
+  /** Shows the versions of this time, read-only. */
+  readonly pointInTime?: Date | undefined;
+  /** Node's HTTP client where there is one, else `fetch`, by default. */
+  readonly transport?: HttpTransport | undefined;
+  /** Connections at once, of Node's client; 64 by default. */
+  readonly maxConnections?: number | undefined;
+  /** PEM, in place of the platform's certificate authorities; Node only. */
+  readonly rootCa?: string | undefined;
+  /** Longest silence of the server; 60,000 by default. */
+  readonly timeoutMs?: number | undefined;
+  /** Longest blob that is read without a range; 1 GiB by default. */
+  readonly maxBlobBytes?: number | undefined;
+  /** Ten calls in all by default; the store repeats by itself. */
+  readonly retries?: RetryOptions | undefined;
+  readonly clock?: Clock | undefined;
+  /** Hears at `debug` of what is tried again, and of what the server taught us. */
+  readonly logger?: Logger | undefined;
+}
+
+export interface ObjectStoreParts {
+  readonly type: string;
+  readonly displayName: string;
+  readonly read: ReadableObjects;
+  /** Without it the store is read-only. */
+  readonly write: WritableObjects | undefined;
+  readonly close: () => Promise<void>;
+}
+
+export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreParts): BlobStore {
+  const { clock, logger, maxBlobBytes = 1 << 30, prefix = "" } = options;
+  const { read, type, write } = parts;
+  checkPrefix(prefix);
+  const retries: RetryOptions = { attempts: 10, clock, logger, ...options.retries };
+  const repeat = repeating(retries);
+  const possible = write !== undefined;
+  const features: BlobStoreFeatures = {
+    ifAbsent: possible,
+    retention: possible,
+    setTimestamp: possible,
+  };
+
+  const keyOf = (id: string, signal: AbortSignal | undefined): string => {
+    signal?.throwIfAborted();
+    checkBlobId(id);
+    return prefix + id;
+  };
+  const metadata = ({ key, length, timestampNs }: StoredObject): BlobMetadata => ({
+    id: key.slice(prefix.length),
+    length,
+    timestampNs,
+  });
+  const errorsOf = (id: string, offset = 0, length = 0): ObjectErrors => ({
+    missing: () => blobNotFound(id),
+    range: (objectLength) => rangeInvalid(id, offset, length, objectLength),
+  });
+
+  const store: BlobStore = {
+    type,
+    displayName: parts.displayName,
+    features,
+    readOnly: !possible,
+    async get(id, { offset = 0, length, signal } = {}) {
+      const key = keyOf(id, signal);
+      if (!isCount(offset) || (length !== undefined && !isCount(length))) {
+        throw rangeInvalid(id, offset, length ?? 0);
+      }
+      if (length === 0) {
+        await store.stat(id, { signal });
+        return new Uint8Array(0);
+      }
+      const range = offset === 0 && length === undefined ? undefined : { offset, length };
+      const errors = errorsOf(id, offset, length);
+      return read.get(key, range, errors, { signal, maxBytes: maxBlobBytes });
+    },
+    async put(id, data, put = {}) {
+      const key = keyOf(id, put.signal);
+      if (!write) throw storeReadOnly("put");
+      checkPutOptions(type, features, put);
+      const { retention, signal, timestampNs } = put;
+      const exists = put.ifAbsent ? () => blobExists(id) : undefined;
+      await write.put(key, data, { signal, retention, timestampNs, exists });
+    },
+    async delete(id, { signal } = {}) {
+      const key = keyOf(id, signal);
+      if (!write) throw storeReadOnly("delete");
+      await write.remove(key, { signal });
+    },
+    async *list(wanted, { signal } = {}) {
+      signal?.throwIfAborted();
+      for await (const object of read.list(prefix + wanted, repeat, { signal })) {
+        signal?.throwIfAborted();
+        // Keys of other programs name no blobs.
+        const blob = metadata(object);
+        if (isBlobId(blob.id)) yield blob;
+      }
+    },
+    async stat(id, { signal } = {}) {
+      return metadata(await read.head(keyOf(id, signal), errorsOf(id), { signal }));
+    },
+    async extendRetention(id, retention, { signal } = {}) {
+      const key = keyOf(id, signal);
+      if (!write) throw storeReadOnly("extendRetention");
+      if (!features.retention) throw optionUnsupported(type, "retention");
+      await write.extendRetention(key, retention, errorsOf(id), { signal });
+    },
+    async capacity({ signal } = {}) {
+      signal?.throwIfAborted();
+      return undefined;
+    },
+    close: parts.close,
+  };
+  return { ...retrying(store, retries), list: store.list };
+}
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+
+/** A URL has no way to spell these as parts of a path. */
+export function checkPrefix(prefix: string): void {
+  const parts = prefix.split("/");
+  if (parts.includes(".") || parts.includes("..") || !/^[^\p{Cc}]*$/u.test(prefix)) {
+    throw new TypeError(`not a prefix of keys: ${JSON.stringify(prefix)}`);
+  }
+}
+
+/** The time that Kopia records beside an object: decimal nanoseconds since 1970; undefined where there is none. */
+export function recordedTimeNs(text: string | undefined): bigint | undefined {
+  return text !== undefined && /^-?\d{1,19}$/.test(text) ? BigInt(text) : undefined;
+}
+
+/** Follows pages to their end; each is asked for through `repeat`. */
+export async function* eachPage<Entry>(
+  repeat: Repeat,
+  signal: AbortSignal | undefined,
+  ask: (
+    token: string | undefined,
+  ) => Promise<{ readonly entries: readonly Entry[]; readonly next: string | undefined }>,
+): AsyncGenerator<Entry> {
+  let token: string | undefined;
+  do {
+    const from = token;
+    const page = await repeat(signal, () => ask(from));
+    yield* page.entries;
+    token = page.next;
+  } while (token !== undefined);
+}

@@ -1,0 +1,76 @@
+/**
+ * Reading an object, or exactly a range of it, from a server that knows `Range`: never a short result.
+ * Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/gcs-store.test.ts, test/gcs-faults.test.ts.
+ * @module
+ */
+import { StorageError } from "@dm/core";
+import { answerIncomplete, type HttpResponse } from "../s3/http-transport.ts";
+import { invalidAnswer } from "../s3/xml.ts";
+import type { ByteRange } from "./object-store.ts";
+
+export interface RangedRead {
+  readonly key: string;
+  /** Without it the whole object. */
+  readonly range: ByteRange | undefined;
+  readonly maxBytes: number;
+  /** Sends the request, with that value of `Range`; undefined for an answer 416. */
+  ask(range: string | undefined, maxBodyBytes: number): Promise<HttpResponse | undefined>;
+  /** Length of the object, by another request. */
+  objectLength(): Promise<number>;
+  /** The error for a range that the object does not have. */
+  rangeError(objectLength: number): Error;
+}
+
+export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
+  const { key, range } = read;
+  if (!range) {
+    const whole = await read.ask(undefined, read.maxBytes);
+    if (whole?.status === 200) return whole.body;
+    const { status = 416, body = new Uint8Array(0) } = whole ?? {};
+    throw invalidAnswer(`status ${status} to a request without a range`, body);
+  }
+  const { offset, length } = range;
+  const end = length === undefined ? undefined : offset + length;
+  const wanted = `bytes=${offset}-${end === undefined ? "" : end - 1}`;
+  const response = await read.ask(wanted, length ?? read.maxBytes);
+  if (!response) {
+    const objectLength = await read.objectLength();
+    if (length === undefined && offset === objectLength) return new Uint8Array(0);
+    if (end === undefined || end > objectLength) throw read.rangeError(objectLength);
+    throw new StorageError(
+      "DM_STORE_ANSWER_INVALID",
+      `the server refuses a range within ${key}`,
+      { key, offset, length, objectLength },
+      { retryable: true },
+    );
+  }
+  const { body } = response;
+  if (response.status === 200) {
+    // The whole object in place of the range: allowed, if it is no longer than the range was.
+    if (offset > body.length || (end ?? 0) > body.length) throw read.rangeError(body.length);
+    return body.slice(offset, end);
+  }
+  const served = parseContentRange(response.header("content-range"));
+  if (served && (served.from !== offset || served.to - served.from + 1 !== body.length)) {
+    throw answerIncomplete(`another range of ${key} than was asked for, or less of it`);
+  }
+  const objectLength = async (): Promise<number> => served?.total ?? (await read.objectLength());
+  if (length === undefined) {
+    if (offset + body.length === (await objectLength())) return body;
+    throw answerIncomplete(`${body.length} bytes of ${key} from ${offset} on`);
+  }
+  if (body.length === length) return body;
+  const total = await objectLength();
+  if (offset + length > total) throw read.rangeError(total);
+  throw answerIncomplete(`${body.length} of ${length} bytes of ${key}`);
+}
+
+/** `bytes 0-9/100`. */
+function parseContentRange(
+  text: string | undefined,
+): { readonly from: number; readonly to: number; readonly total: number } | undefined {
+  const found = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(text ?? "");
+  return found
+    ? { from: Number(found[1]), to: Number(found[2]), total: Number(found[3]) }
+    : undefined;
+}
