@@ -4,13 +4,14 @@
  * @module
  */
 import { FormatError, isDmError, NotFoundError } from "@dm/core";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, isNearby } from "@dm/storage";
 import type { ContentCache } from "../cache/content-cache.ts";
 import { type ContentId, contentIdPrefix } from "../content-id.ts";
 import type { Crypter } from "../crypto/crypter.ts";
 import type { IndexEntry } from "../index-blob/entry.ts";
 import type { CommittedIndex } from "./committed-index.ts";
 import { ContentDecoder, checkEntry } from "./content-decoder.ts";
+import { PackWindows } from "./pack-windows.ts";
 
 export interface ContentReaderOptions {
   readonly store: BlobStore;
@@ -26,9 +27,13 @@ export interface ContentReaderOptions {
 export class ContentReader {
   readonly #options: ContentReaderOptions;
   readonly #decoder: ContentDecoder;
+  /** For contents with a prefix; undefined where the store is near. */
+  readonly #windows: PackWindows | undefined;
 
   constructor(options: ContentReaderOptions) {
     this.#options = options;
+    const { index, store } = options;
+    if (!isNearby(store)) this.#windows = new PackWindows({ store, index: () => index.current });
     this.#decoder = new ContentDecoder(options.crypter);
   }
 
@@ -66,7 +71,8 @@ export class ContentReader {
   }
 
   /**
-   * Reads the content that an entry describes. One ranged read of its pack unless cached.
+   * Reads the content that an entry describes. One ranged read of its pack unless cached; across a network one for several
+   * contents with a prefix that lie side by side.
    * @throws {NotFoundError} `DM_PACK_NOT_FOUND` when the pack is gone
    * @throws {FormatError} `DM_PACK_TRUNCATED`, `DM_INDEX_ENTRY_INVALID`, `DM_CONTENT_LENGTH_MISMATCH`
    * @throws {IntegrityError} `DM_CONTENT_ALTERED` when the stored bytes do not authenticate
@@ -75,7 +81,8 @@ export class ContentReader {
   async readEntry(entry: IndexEntry, options: CallOptions = {}): Promise<Uint8Array> {
     checkEntry(entry, this.#options.crypter);
     const { dataCache, metadataCache } = this.#options;
-    const cache = contentIdPrefix(entry.contentId) === "" ? dataCache : metadataCache;
+    const isData = contentIdPrefix(entry.contentId) === "";
+    const cache = isData ? dataCache : metadataCache;
     const key = cacheKey(entry);
     const cached = await cache?.get(key, { signal: options.signal });
     if (cached?.length === entry.packedLength) {
@@ -83,6 +90,17 @@ export class ContentReader {
         return this.decode(entry, cached);
       } catch (error) {
         // The store may hold what the cache has lost.
+        if (!isDmError(error)) throw error;
+      }
+    }
+    const shared = isData ? undefined : await this.#windows?.read(entry, options);
+    if (shared) {
+      try {
+        const plaintext = this.decode(entry, shared);
+        await cache?.put(key, shared);
+        return plaintext;
+      } catch (error) {
+        // Read by itself it may be good, and is named with what is wrong.
         if (!isDmError(error)) throw error;
       }
     }

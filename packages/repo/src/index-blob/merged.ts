@@ -43,6 +43,24 @@ export class MergedIndex {
     return !entry.deleted || entry.timestampSeconds > this.#deletedBeforeSeconds;
   }
 
+  /** Entries of contents with a prefix, others of the same content included. */
+  get metadataCount(): number {
+    return this.#indexes.reduce((sum, index) => sum + index.count - firstMetadata(index), 0);
+  }
+
+  /** Where the last content with a prefix ends in each pack, by any entry. Looks at all of them: 0.1 µs each. */
+  metadataEnds(): Map<string, number> {
+    const ends = new Map<string, number>();
+    for (const index of this.#indexes) {
+      for (let position = firstMetadata(index); position < index.count; position++) {
+        const { packBlobId, packOffset, packedLength } = index.entryAt(position, noId);
+        const end = packOffset + packedLength;
+        if (end > (ends.get(packBlobId) ?? 0)) ends.set(packBlobId, end);
+      }
+    }
+    return ends;
+  }
+
   /** Timestamp of the entry that the deletion watermark hides: a new one must outdo it. Undefined when there is none. */
   hiddenTimestamp(id: ContentId): number | undefined {
     if (this.#deletedBeforeSeconds === 0) return undefined;
@@ -119,6 +137,11 @@ export class MergedIndex {
     return cursors;
   }
 }
+
+const noId = "" as ContentId;
+
+/** Position of the first content with a prefix: those without have the byte 0. */
+const firstMetadata = (index: PackIndex): number => index.lowerBound(Uint8Array.of(1));
 
 function siftDown(heap: Cursor[], start: number): void {
   let at = start;
