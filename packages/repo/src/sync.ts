@@ -24,7 +24,7 @@ import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
 import { formatBlobId, parseFormatBlob } from "./format/format-blob.ts";
 
 export interface SyncOptions extends CallOptions {
-  /** Copy blobs again that the target has, when the source's are newer or of another length; on by default. */
+  /** Copy blobs again that the target has, when the source's are newer or the target's are cut short; on by default. */
   readonly update?: boolean | undefined;
   /** Delete what the source does not have; off by default. */
   readonly delete?: boolean | undefined;
@@ -203,8 +203,7 @@ class Sync {
     const copies: BlobMetadata[] = [];
     for (const blob of listed.values()) {
       const copy = present.get(blob.id);
-      const isOld =
-        copy && (copy.timestampNs + toleranceNs < blob.timestampNs || copy.length !== blob.length);
+      const isOld = copy && isOutdated(copy, blob);
       // Settings have the same name in every repository: until this is one, they may be another's.
       const isForeign = isNew && kindOf(blob.id) === "settings";
       if (!copy || (isOld && update) || isForeign) copies.push(blob);
@@ -298,6 +297,17 @@ class Sync {
         { concurrency: parallel, signal },
       );
   }
+}
+
+/**
+ * Newer in the source, or not of its length. Only settings are ever written again: another blob that is shorter in the source
+ * and not newer there is damaged there, and the copy is what is left of it.
+ */
+function isOutdated(copy: BlobMetadata, blob: BlobMetadata): boolean {
+  if (copy.timestampNs + toleranceNs < blob.timestampNs) return true;
+  const kind = kindOf(blob.id);
+  const isRewritten = kind === "settings" || kind === "format";
+  return isRewritten ? copy.length !== blob.length : copy.length < blob.length;
 }
 
 /** Markers of sessions and text logs come and go; nothing needs them. */

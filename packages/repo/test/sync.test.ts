@@ -169,7 +169,19 @@ describe("a copy", () => {
     await expectEqual(target, store);
   });
 
-  it("updates what is newer or of another length, unless told not to", async () => {
+  it("stays whole where packs or index blobs of the source are cut short", async () => {
+    const { clock, repository, store } = await newRepository();
+    await write(repository, 2, 1);
+    const target = memoryStore({ clock });
+    await syncRepository(store, target, { times: true });
+    const [pack] = [...store.blobs.keys()].filter((id) => id.startsWith("p"));
+    const [index] = [...store.blobs.keys()].filter((id) => id.startsWith("xn"));
+    for (const id of [pack!, index!]) store.blobs.set(id, store.blobs.get(id)!.subarray(0, 100));
+    expect((await syncRepository(store, target, { times: true })).copied.blobs).toBe(0);
+    await expectConsistent(target);
+  });
+
+  it("updates what is newer or cut short, unless told not to", async () => {
     const { clock, repository, store } = await newRepository();
     await write(repository, 2, 1);
     const target = memoryStore({ clock });
