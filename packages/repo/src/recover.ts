@@ -44,6 +44,7 @@ export interface RecoverIndexReport {
  * Reads local indexes, without any index blob. Deletions are not in packs: contents deleted before come back to life and
  * are removed again by the next garbage collection. The repository sees what was stored after a `refresh`.
  * @throws {AccessError} `DM_REPOSITORY_READ_ONLY` with `commit`
+ * @throws what the store throws when it does not work: nothing is stored then
  */
 export async function recoverIndex(
   repository: Repository,
@@ -67,7 +68,7 @@ export async function recoverIndex(
           entries.set(entry.contentId, known ? preferEntry(known, entry) : entry);
         }
       } catch (error) {
-        if (!isDmError(error)) throw error;
+        if (!isDmError(error) || isOutside(error)) throw error;
         failures.push({ blobId, error });
       }
       packsDone += 1;
@@ -87,6 +88,9 @@ export async function recoverIndex(
   }
   return { packsRead: packsDone, entriesFound: entries.size, entries, failures, indexBlobIds };
 }
+
+/** A store that fails tells nothing of the pack. */
+const isOutside = ({ name }: Error): boolean => name === "StorageError" || name === "AccessError";
 
 function withKnown(
   entries: ReadonlyMap<ContentId, IndexEntry>,

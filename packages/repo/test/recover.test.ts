@@ -1,4 +1,5 @@
 // With all index blobs gone, the packs themselves bring every content back; damaged packs are named, not fatal.
+import { AccessError, StorageError } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import { recoverIndex, verifyRepository } from "../src/index.ts";
 import { bytesOf, newRepository, type TestRepository } from "./new-repository.ts";
@@ -51,6 +52,25 @@ describe.each([1, 2, 3] as const)("format version %i", (version) => {
     expect(report.failures.map(({ blobId }) => blobId).sort()).toEqual([packs[0], packs[1]].sort());
     expect(report.entriesFound).toBe(8);
   });
+});
+
+it("takes a store that does not answer for no damage", async () => {
+  const { open, store } = await withContents(3);
+  const repository = await open();
+  const { get } = store;
+  const [pack] = [...store.blobs.keys()].filter((id) => id.startsWith("p"));
+  const before = [...store.blobs.keys()];
+  for (const error of [
+    new StorageError("DM_STORE_FAILED", "the line is cut", {}, { retryable: true }),
+    new AccessError("DM_STORE_ACCESS_DENIED", "not for you"),
+  ]) {
+    store.get = async (id, options) => {
+      if (id === pack) throw error;
+      return get(id, options);
+    };
+    await expect(recoverIndex(repository, { commit: true })).rejects.toBe(error);
+  }
+  expect([...store.blobs.keys()]).toEqual(before);
 });
 
 it("needs the right to write only when it is to store something", async () => {

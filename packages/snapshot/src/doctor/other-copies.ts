@@ -4,7 +4,7 @@
  * Proof: test/doctor-repair.test.ts.
  * @module
  */
-import { isDmError, mapConcurrent } from "@dm/core";
+import { mapConcurrent } from "@dm/core";
 import {
   type ContentId,
   type IndexEntry,
@@ -12,6 +12,7 @@ import {
   recoverIndex,
   type VerifyFinding,
 } from "@dm/repo";
+import { isDamage } from "../tree.ts";
 import { countOf, type Examination } from "./diagnosis.ts";
 
 const readConcurrency = 4;
@@ -99,7 +100,7 @@ async function isSound(
   try {
     return contentReader.matchesId(copy.contentId, await contentReader.readEntry(copy, { signal }));
   } catch (error) {
-    if (!isDmError(error) || error.name === "StorageError") throw error;
+    if (!isDamage(error)) throw error;
     return false;
   }
 }
