@@ -156,6 +156,10 @@ async function createIn(
     if (options.createOnly) return;
     const config = await writeConnection(session, connection, opened, { ...options, password });
     await populate(session, store, opened, config);
+    if (connection.type !== "filesystem") {
+      session.say("Whether this storage keeps what a repository needs is shown by:");
+      session.say("dm repository validate-provider");
+    }
   } finally {
     await store.close();
   }

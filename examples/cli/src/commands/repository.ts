@@ -19,6 +19,7 @@ import { setParametersCommand } from "./repository-parameters.ts";
 import { statusCommand } from "./repository-status.ts";
 import { syncToCommand } from "./repository-sync-to.ts";
 import { upgradeCommand } from "./repository-upgrade.ts";
+import { validateProviderCommand } from "./repository-validate-provider.ts";
 
 export async function repositoryCommands(parent: Command, session: Session): Promise<void> {
   const providers = await storageProviders();
@@ -35,6 +36,7 @@ export async function repositoryCommands(parent: Command, session: Session): Pro
   setParametersCommand(repository, session);
   syncToCommand(repository, session, providers);
   upgradeCommand(repository, session);
+  validateProviderCommand(repository, session);
 }
 
 function disconnectCommand(repository: Command, session: Session): void {
