@@ -27,7 +27,7 @@ function keepCompiledCode(): void {
 
 assertNodeIsNew();
 keepCompiledCode();
-const deriveKey = beginKey(process.argv.slice(2), process.env);
+const earlyKey = beginKey(process.argv.slice(2), process.env);
 const { main } = await import("./main.ts");
 
 /** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
@@ -108,7 +108,7 @@ process.exitCode = await main(process.argv.slice(2), {
   ask,
   isTerminal: process.stderr.isTTY === true,
   signal: interruption.signal,
-  deriveKey,
+  earlyKey,
 });
 await flush();
 if (isStdinOpen) process.stdin.destroy();

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "@dm/core";
 import type { DeriveKey } from "@dm/repo";
+import type { EarlyKey } from "./early-key.ts";
 
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -25,7 +26,9 @@ export interface Io {
   readonly signal: AbortSignal;
   /** The system's clock by default. */
   readonly clock?: Clock | undefined;
-  /** Password to key: begun early by the program, and kept by tests. */
+  /** A key that the program has begun to derive. */
+  readonly earlyKey?: EarlyKey | undefined;
+  /** Password to key; for tests that keep derived keys. */
   readonly deriveKey?: DeriveKey | undefined;
 }
 

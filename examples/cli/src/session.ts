@@ -4,7 +4,7 @@
  * @module
  */
 import { type Clock, type Logger, systemClock } from "@dm/core";
-import type { OpenedFormat, Repository } from "@dm/repo";
+import type { DeriveKey, OpenedFormat, Repository } from "@dm/repo";
 import type { ClientConfig, Connection, MaintenanceLock } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
 import { configPathOf } from "./config-path.ts";
@@ -166,10 +166,17 @@ export class Session implements AsyncDisposable {
       clock: this.clock,
       signal: this.signal,
       logger: this.logger,
-      deriveKey: this.io.deriveKey,
+      deriveKey: this.#deriveKey,
       upgradeOwnerId: options.upgradeOwnerId ?? this.upgradeOwnerId,
     });
   }
+
+  readonly #deriveKey: DeriveKey = async (password, options) => {
+    const key = await this.io.earlyKey?.(password, options);
+    if (key) return Uint8Array.from(key);
+    const { derivePasswordKey } = await import("@dm/encryption");
+    return (this.io.deriveKey ?? derivePasswordKey)(password, options);
+  };
 
   get upgradeOwnerId(): string | undefined {
     return this.globals.upgradeOwnerId ?? (this.io.env["KOPIA_REPO_UPGRADE_OWNER_ID"] || undefined);

@@ -1,0 +1,100 @@
+/**
+ * The key of the connected repository, begun before the program has loaded: to derive it takes longer than all of that, and
+ * goes on beside it. What password and salt will be asked for is a guess from files of this machine; another one is derived as
+ * always. So this module loads next to nothing.
+ * @module
+ */
+import { scrypt } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { passwordFilePath } from "@dm/repo/client";
+import { configPathOf } from "./config-path.ts";
+
+/** Groups of commands each of which opens the connected repository. */
+export const openingGroups: ReadonlySet<string> = new Set([
+  "snapshot",
+  "snap",
+  "list",
+  "ls",
+  "show",
+  "cat",
+  "diff",
+  "compare",
+  "history",
+  "restore",
+]);
+
+/** And those that do so but for a few of their commands. */
+const otherGroups: ReadonlySet<string> = new Set([
+  "content",
+  "contents",
+  "manifest",
+  "policy",
+  "policies",
+  "maintenance",
+  "status",
+]);
+
+interface Guess {
+  readonly password: string;
+  readonly algorithm: string;
+  readonly salt: Buffer;
+}
+
+/** The key that was begun, if it is the one of this password and salt. */
+export type EarlyKey = (
+  password: string,
+  options: { readonly algorithm: string; readonly salt: Uint8Array },
+) => Promise<Uint8Array> | undefined;
+
+/**
+ * Begins when the command line and the files let it.
+ * @returns undefined when it has not begun: nothing is known of the password, or of the repository
+ */
+export function beginKey(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): EarlyKey | undefined {
+  const opens = argv.some((word) => openingGroups.has(word) || otherGroups.has(word));
+  // A password on the command line has rules of its own.
+  if (!opens || argv.some((word) => /^(-h|--help|-p|--password)\b/.test(word))) return undefined;
+  let guess: Guess;
+  try {
+    guess = guessOf(configPathOf(flag(argv, "--config-file"), env), env);
+  } catch {
+    return undefined;
+  }
+  const [name, N, r, p] = guess.algorithm.split("-");
+  if (name !== "scrypt") return undefined;
+  const cost = { N: Number(N), r: Number(r), p: Number(p), maxmem: 128 << 20 };
+  const key = new Promise<Uint8Array>((resolve, reject) => {
+    scrypt(guess.password, guess.salt, 32, cost, (error, bytes) =>
+      error ? reject(error) : resolve(bytes),
+    );
+  });
+  key.catch(() => {});
+  return (password, { algorithm, salt }) =>
+    password === guess.password && algorithm === guess.algorithm && guess.salt.equals(salt)
+      ? key
+      : undefined;
+}
+
+/** @throws whatever; then there is no guess */
+function guessOf(configPath: string, env: Readonly<Record<string, string | undefined>>): Guess {
+  const given = env["KOPIA_PASSWORD"]?.trim();
+  const password =
+    given || Buffer.from(readFileSync(passwordFilePath(configPath), "utf8"), "base64").toString();
+  const { storage } = JSON.parse(readFileSync(configPath, "utf8"));
+  const format = JSON.parse(readFileSync(join(storage.config.path, "kopia.repository.f"), "utf8"));
+  return {
+    password,
+    algorithm: format.keyAlgo,
+    salt: Buffer.from(format.uniqueID, "base64"),
+  };
+}
+
+function flag(argv: readonly string[], name: string): string | undefined {
+  const at = argv.indexOf(name);
+  if (at >= 0) return argv[at + 1];
+  return argv.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
+}
