@@ -14,7 +14,7 @@ import {
   systemClock,
   systemRandomBytes,
 } from "@dm/core";
-import { type BlobStore, type CallOptions, retaining } from "@dm/storage";
+import { type BlobStore, type CallOptions, isNearby, retaining } from "@dm/storage";
 import type { ContentCache } from "./cache/content-cache.ts";
 import { CommittedIndex, type DamagedIndexBlob } from "./content/committed-index.ts";
 import { ContentReader } from "./content/content-reader.ts";
@@ -87,7 +87,10 @@ export interface OpenRepositoryOptions extends RepositoryOptions, CallOptions {
 }
 
 export interface WriteSessionOptions extends CallOptions {
-  /** Packs that may be under way while the next is filled; 2 by default. Each takes about `maxPackSizeBytes`. */
+  /**
+   * Packs that may be under way while the next is filled; 2 by default, 4 to a store across a network. Each takes about
+   * `maxPackSizeBytes`.
+   */
   readonly parallelUploads?: number | undefined;
   /** Contents after which the session flushes by itself, which bounds its memory; 262,144 by default. */
   readonly maxUnflushedEntries?: number | undefined;
@@ -336,7 +339,7 @@ export class Repository implements AsyncDisposable {
       formatCopy: format.enablePasswordChange ? new Uint8Array(0) : encodeFormatCopy(formatBlob),
       username: this.#options.username ?? "dm",
       hostname: this.#options.hostname ?? "localhost",
-      parallelUploads: options.parallelUploads ?? 2,
+      parallelUploads: options.parallelUploads ?? (isNearby(this.store) ? 2 : 4),
       verifyBeforeUpload: options.verifyBeforeUpload ?? false,
       flushIntervalMs,
       maxUnflushedEntries: options.maxUnflushedEntries ?? maxUnflushedEntries,

@@ -39,9 +39,12 @@ export interface RestoreOptions extends CallOptions {
    * be small. Without them the calling thread does it, and is busy for as long as a group of files takes.
    */
   readonly workers?: number | undefined;
-  /** Groups of files under way at once; 4 by default. */
+  /** Groups of files under way at once; 4 by default, 16 from a store across a network. */
   readonly parallel?: number | undefined;
-  /** Bytes that were read and not yet written; 32 MiB by default. A single longer content goes alone. */
+  /**
+   * Bytes that were read and not yet written; 32 MiB by default, 64 MiB from a store across a network. A single longer content
+   * goes alone.
+   */
   readonly maxInFlightBytes?: number | undefined;
   /** Told after each group of files; keep it cheap. */
   readonly onProgress?: ((progress: RestoreProgress) => void) | undefined;

@@ -6,7 +6,7 @@
  */
 import { type DmError, equalBytes, FormatError, mapConcurrent } from "@dm/core";
 import { type IndirectEntry, parseObjectId, type Repository } from "@dm/repo";
-import type { CallOptions } from "@dm/storage";
+import { type CallOptions, isNearby } from "@dm/storage";
 import { isDamage } from "../tree.ts";
 import type { ByteRange } from "./byte-ranges.ts";
 import { isZero } from "./zeros.ts";
@@ -30,7 +30,10 @@ export interface RestoreObjectOptions extends CallOptions {
   readonly verifyContent?: boolean | undefined;
   /** Leaves parts as they are that the target has already: for a restore that was cut off. Off by default. */
   readonly resume?: boolean | undefined;
-  /** Parts that are read and written at once; 3 by default. */
+  /**
+   * Parts that are read and written at once; 3 by default. From a store across a network as many as have 64 MiB together, from 4
+   * to 32.
+   */
   readonly parallelParts?: number | undefined;
   /** Told after each part; keep it cheap. */
   readonly onProgress?: ((progress: VolumeRestoreProgress) => void) | undefined;
@@ -67,6 +70,8 @@ export interface RestoredObject extends VolumeRestoreProgress {
 const runBytes = 32 << 10;
 /** What a device clears is made of these; beyond them zeros are written. */
 const clearedBytes = 4096;
+/** What may be under way from a store across a network. */
+const maxInFlightBytes = 64 << 20;
 
 /**
  * Restores all parts, then flushes, then compares. Damage in the repository costs the ranges concerned, which are listed; what
@@ -78,8 +83,9 @@ export async function restoreObject(
   target: VolumeTarget,
   options: RestoreObjectOptions = {},
 ): Promise<RestoredObject> {
-  const { onProgress, parallelParts = 3, resume = false, signal, verifyContent = true } = options;
+  const { onProgress, resume = false, signal, verifyContent = true } = options;
   const parts = await flatParts(repository, objectId, 0, { signal });
+  const { parallelParts = defaultParallel(repository, parts) } = options;
   const last = parts.at(-1);
   const progress = {
     sizeBytes: last ? last.start + last.length : 0,
@@ -167,6 +173,12 @@ export async function restoreObject(
   if (verifyContent) await mapConcurrent(parts, verifyPart, { concurrency: parallelParts, signal });
   losses.sort((a, b) => a.start - b.start);
   return { ...progress, losses, ok: losses.length === 0 };
+}
+
+function defaultParallel({ store }: Repository, parts: readonly IndirectEntry[]): number {
+  if (isNearby(store)) return 3;
+  const longest = parts.reduce((most, { length }) => Math.max(most, length), 1);
+  return Math.min(32, Math.max(4, Math.floor(maxInFlightBytes / longest)));
 }
 
 /** Parts that are contents, by position; those that are indexes of their own are opened. */

@@ -13,6 +13,7 @@ import { availableParallelism } from "node:os";
 import { basename, dirname, resolve } from "node:path";
 import { ConflictError, isDmError, mapConcurrent } from "@dm/core";
 import type { Repository } from "@dm/repo";
+import { isNearby } from "@dm/storage";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { refusedName } from "../../restore/entry-name.ts";
 import { RestoreLedger } from "../../restore/ledger.ts";
@@ -66,6 +67,12 @@ export async function restoreTree(
   await restore.run(resolve(target));
   return restore.ledger.report();
 }
+
+/** Across a network more is under way, so that waiting for answers does not decide how long a restore takes. */
+const inFlight = {
+  nearby: { maxInFlightBytes: 32 << 20, parallel: 4 },
+  remote: { maxInFlightBytes: 64 << 20, parallel: 16 },
+} as const;
 
 /** A link to a device or a pipe, as `/dev/stdout` is one, must not be replaced by a file. */
 function refuseSpecial(path: string): void {
@@ -167,7 +174,9 @@ class TreeRestore {
     this.#parts = parts;
     this.ledger = new RestoreLedger(entry.summary, options.onProgress);
     for (const loss of posix.losses) this.ledger.notice(loss);
-    const { maxInFlightBytes = 32 << 20, parallel = 4, signal } = options;
+    const defaults = inFlight[isNearby(parts.repository.store) ? "nearby" : "remote"];
+    const { signal } = options;
+    const { maxInFlightBytes = defaults.maxInFlightBytes, parallel = defaults.parallel } = options;
     this.#queue = new WorkQueue({ maxInFlightBytes, parallel, signal });
     this.#directories = new Directories({ options, settings, posix, ledger: this.ledger });
   }

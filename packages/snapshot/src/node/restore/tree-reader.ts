@@ -1,11 +1,12 @@
 /**
  * A tree in the order in which archives hold it, each file with its data; groups of small files with few ranged reads, the
- * next group under way while one is used. Memory: two groups, each at most 8 MiB and one content.
+ * next ones under way while one is used. Memory: two groups, or five from a store across a network, each at most 8 MiB and one
+ * content.
  * Proof: test/restore-archive.test.ts.
  * @module
  */
 import type { Repository } from "@dm/repo";
-import type { CallOptions } from "@dm/storage";
+import { type CallOptions, isNearby } from "@dm/storage";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { refusedName } from "../../restore/entry-name.ts";
 import { isDamage, walkTree } from "../../tree.ts";
@@ -46,15 +47,30 @@ export async function* readTree(
   options: CallOptions = {},
 ): AsyncGenerator<ReadItem> {
   const reader = new PieceReader(repository.contentReader);
-  let ahead: Promise<ReadItem[]> | undefined;
-  for await (const group of groupsOf(repository, root, options)) {
-    const current = ahead;
-    ahead = loadGroup(repository, group, reader, options);
+  const groups = groupsOf(repository, root, options);
+  const load = (group: Listed[]) => loadGroup(repository, group, reader, options);
+  for await (const items of loadedAhead(repository, groups, load)) yield* items;
+}
+
+/** Groups that are under way behind the one in use. */
+const aheadOf = ({ store }: Repository): number => (isNearby(store) ? 1 : 4);
+
+/** Groups in order, some of them loaded ahead. */
+async function* loadedAhead<Group, Loaded>(
+  repository: Repository,
+  groups: AsyncIterable<Group>,
+  load: (group: Group) => Promise<Loaded>,
+): AsyncGenerator<Loaded> {
+  const count = aheadOf(repository);
+  const ahead: Promise<Loaded>[] = [];
+  for await (const group of groups) {
+    const loading = load(group);
     // Whoever waits for it gets the failure; until then it must not count as unhandled.
-    ahead.catch(() => {});
-    if (current) yield* await current;
+    loading.catch(() => {});
+    ahead.push(loading);
+    if (ahead.length > count) yield await ahead.shift()!;
   }
-  if (ahead) yield* await ahead;
+  for (const loading of ahead) yield await loading;
 }
 
 async function* groupsOf(
@@ -127,7 +143,7 @@ function damageOf(error: unknown): Failure {
   throw error;
 }
 
-/** The pieces of a long file, a group of them read ahead. */
+/** The pieces of a long file, some groups of them read ahead. */
 async function* readLong(
   repository: Repository,
   entry: DirectoryEntry,
@@ -139,24 +155,28 @@ async function* readLong(
     const loaded = await loadContents(repository, ids, options);
     return numbered[0]!.map((piece) => reader.plaintext(loaded, piece));
   };
-  let ahead: Promise<Uint8Array[]> | undefined;
+  const groups = piecesInGroups(repository, entry, options);
+  for await (const loaded of loadedAhead(repository, groups, load)) yield* loaded;
+}
+
+async function* piecesInGroups(
+  repository: Repository,
+  entry: DirectoryEntry,
+  options: CallOptions,
+): AsyncGenerator<NamedPiece[]> {
   let pieces: NamedPiece[] = [];
   let bytes = 0;
   let last: NamedPiece | undefined;
   for await (const piece of piecesOf(repository, entry.objectId, entry.sizeBytes, options)) {
     last = piece;
     if (pieces.length > 0 && bytes + (piece.length ?? 0) > groupBytes) {
-      const current = ahead;
-      ahead = load(pieces);
-      ahead.catch(() => {});
+      yield pieces;
       pieces = [];
       bytes = 0;
-      if (current) yield* await current;
     }
     pieces.push(piece);
     bytes += piece.length ?? 0;
   }
   checkObjectLength(entry, last);
-  if (ahead) yield* await ahead;
-  yield* await load(pieces);
+  yield pieces;
 }
