@@ -8,25 +8,30 @@ import { join } from "node:path";
 
 const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "..");
 
+/** Suffix of the files, name for people, and how its version is asked for. Others go by their suffix. */
 const servers = {
   weed: ["SeaweedFS", ["weed", "version"], /\d+\.\d+(?= )/],
   sshd: ["OpenSSH", ["ssh", "-V"], /OpenSSH_([^ ,]+)/],
   rclone: ["rclone", ["rclone", "version"], /v[\d.]+/],
 };
+const notServers = new Set(["kopia", "root"]);
 
-function passedIn(suffix) {
-  let count = 0;
+/** Tests that passed, by suffix. */
+function passedTests() {
+  const passed = new Map(Object.keys(servers).map((suffix) => [suffix, 0]));
   for (const group of ["packages", "examples"]) {
     for (const name of readdirSync(join(root, group))) {
       const file = join(root, group, name, ".vitest/results.json");
       if (!existsSync(file)) continue;
       for (const suite of JSON.parse(readFileSync(file, "utf8")).testResults) {
-        if (!suite.name.endsWith(`.${suffix}.test.ts`)) continue;
-        count += suite.assertionResults.filter(({ status }) => status === "passed").length;
+        const suffix = /[/\\][^/\\.]+\.([a-z0-9-]+)\.test\.ts$/.exec(suite.name)?.[1];
+        if (!suffix || notServers.has(suffix)) continue;
+        const count = suite.assertionResults.filter(({ status }) => status === "passed").length;
+        passed.set(suffix, (passed.get(suffix) ?? 0) + count);
       }
     }
   }
-  return count;
+  return passed;
 }
 
 function versionOf([program, ...args], pattern) {
@@ -37,9 +42,10 @@ function versionOf([program, ...args], pattern) {
 
 const used = [];
 const unused = [];
-for (const [suffix, [name, command, pattern]] of Object.entries(servers)) {
-  const count = passedIn(suffix);
-  if (count > 0) used.push(`${name}${versionOf(command, pattern)} (${count} tests)`);
+for (const [suffix, count] of passedTests()) {
+  const [name, command, pattern] = servers[suffix] ?? [suffix];
+  const version = command ? versionOf(command, pattern) : "";
+  if (count > 0) used.push(`${name}${version} (${count} tests)`);
   else unused.push(name);
 }
 const missing = unused.length > 0 ? `; not used: ${unused.join(", ")}` : "";
