@@ -29,6 +29,9 @@ import {
   findEntry,
   listSnapshots,
   repairRepository,
+  rewriteSnapshots,
+  type Snapshot,
+  unreadableFiles,
   verifySnapshots,
 } from "../src/index.ts";
 import { deriveKey, directoryIn, fileIn, newRepository, snapshotIn } from "./new-repository.ts";
@@ -259,6 +262,44 @@ describe("packs", () => {
         isUsed.push(used);
       }
       expect(isUsed).toContain(true);
+    },
+  );
+
+  it.each(["gone", "altered"])(
+    "%s, costs the next backup of the same data nothing once the snapshots are fixed",
+    async (how) => {
+      const { ids, store } = await twoSnapshots();
+      const repository = await open(store);
+      const [{ rootEntry }] = (await listSnapshots(repository)) as [Snapshot, Snapshot];
+      const file = await findEntry(repository, rootEntry!, "inner/both.txt");
+      const { packBlobId, packOffset } = (await repository.contentInfo(
+        file.objectId as ContentId,
+      ))!;
+      if (how === "gone") store.blobs.delete(packBlobId);
+      else store.blobs.get(packBlobId)!.fill(0, packOffset, packOffset + 20);
+      await repairRepository(store, (await diagnose(store)).plan);
+
+      const fixing = await open(store);
+      const rewrite = await unreadableFiles(fixing, { readFiles: 1 });
+      const snapshots = await listSnapshots(fixing);
+      await rewriteSnapshots(fixing, snapshots, { rewrite, commit: true });
+      const { findings, ok, plan } = await diagnose(store);
+      expect(ok).toBe(false);
+      expect(findings.filter(({ severity }) => severity === "lost")).toEqual([]);
+      expect(findings.map(({ text }) => text).join()).toContain("instead of storing it again");
+      expect(plan.map((step) => step.do)).toEqual(["forgetContents"]);
+      await repairRepository(store, plan);
+      expect(await diagnose(store)).toMatchObject({ ok: true, plan: [] });
+
+      await using session = await (await open(store)).openWriteSession();
+      const again = await fileIn(session, "both.txt", bytes("in both"));
+      await snapshotIn(session, await directoryIn(session, "", [again]));
+      await session.commit();
+      expect(again.objectId).toBe(file.objectId);
+      const reader = await open(store);
+      const after = await listSnapshots(reader);
+      expect(after.length).toBe(ids.length + 1);
+      expect((await verifySnapshots(reader, after)).findings).toEqual([]);
     },
   );
 

@@ -91,8 +91,14 @@ function conclude(
     session.say("The repository is repaired.");
     return;
   }
-  if (findings.some(({ part, severity }) => part === "snapshots" && severity === "lost"))
-    session.say("`dm snapshot fix invalid-files` writes the snapshots again without what is lost.");
+  if (findings.some(({ part, severity }) => part === "snapshots" && severity === "lost")) {
+    session.say(
+      "`dm snapshot fix invalid-files --verify-files-percent=100 --commit` writes the snapshots again without what is lost;",
+    );
+    session.say(
+      "`dm repository doctor --repair` after it, so that the next backup stores what it finds of that again.",
+    );
+  }
   const text = losses === 1 ? "one loss" : `${losses} losses`;
   if (repair) throw new LossError(`nothing more can be repaired; ${text} remain, as listed`);
   throw new Error(`damage was found that nothing can repair: ${text}, as listed`);

@@ -17,6 +17,7 @@ import {
   examineSnapshots,
   tellPacks,
 } from "./examine-snapshots.ts";
+import { forgetLostContents } from "./forget-lost.ts";
 
 const scheduleBlobId = "kopia.maintenance";
 
@@ -41,6 +42,7 @@ export async function diagnoseRepository(
   const leftOut = await examineManifests(examination, reader);
   const damagedContents = await tellPacks(examination, reader, damage, leftOut);
   await examineSnapshots(examination, reader, damagedContents);
+  await forgetLostContents(examination, reader, damage);
   return examination.diagnosis(true);
 }
 

@@ -39,7 +39,12 @@ export interface DoctorFinding {
 
 /** One thing to do. None of them deletes a pack, or a blob of which there is no copy under another name. */
 export interface RepairStep {
-  readonly do: "restoreFormat" | "rebuildIndex" | "setAside" | "leaveOutManifests";
+  readonly do:
+    | "restoreFormat"
+    | "rebuildIndex"
+    | "setAside"
+    | "leaveOutManifests"
+    | "forgetContents";
   /** One sentence. */
   readonly text: string;
   /** In this order. */

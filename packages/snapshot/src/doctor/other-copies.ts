@@ -72,7 +72,8 @@ export async function useOtherCopies(
   return true;
 }
 
-async function lostContents(
+/** Index entries of what the findings name: contents, or all that count in a pack. */
+export async function lostContents(
   reader: Repository,
   findings: readonly VerifyFinding[],
 ): Promise<ReadonlyMap<ContentId, IndexEntry>> {
