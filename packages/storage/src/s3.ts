@@ -2,6 +2,11 @@
  * `@dm/storage/s3`: AWS S3 and its relatives as a blob store, in Node and in browsers.
  * @module
  */
+
+export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
+export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
+export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
+export type { ReadText } from "./http/surroundings.ts";
 export {
   type CredentialsProvider,
   type CredentialsRequest,
@@ -12,11 +17,7 @@ export {
   type S3Credentials,
   staticCredentials,
 } from "./s3/credentials.ts";
-export {
-  type FileCredentialsOptions,
-  fileCredentials,
-  type ReadText,
-} from "./s3/credentials-file.ts";
+export { type FileCredentialsOptions, fileCredentials } from "./s3/credentials-file.ts";
 export {
   type AssumeRoleOptions,
   assumeRoleCredentials,
@@ -24,9 +25,6 @@ export {
   webIdentityCredentials,
 } from "./s3/credentials-sts.ts";
 export type { EndpointOptions } from "./s3/endpoint.ts";
-export { type FetchTransportOptions, fetchTransport } from "./s3/fetch-transport.ts";
-export type { HttpRequest, HttpResponse, HttpTransport } from "./s3/http-transport.ts";
-export { type NodeTransportOptions, nodeTransport } from "./s3/node-transport.ts";
 export {
   decodeS3Config,
   defaultCredentials,

@@ -84,7 +84,7 @@ describe("the Azure store", () => {
   it("names itself without a secret, and has what the service has", async () => {
     const store = open();
     expect(store.type).toBe("azureBlob");
-    expect(store.displayName).toBe("Azure: acct blobs");
+    expect(store.displayName).toBe("Azure: blobs");
     expect(store.features).toEqual({ ifAbsent: true, retention: true, setTimestamp: true });
     expect(await store.capacity()).toBeUndefined();
   });

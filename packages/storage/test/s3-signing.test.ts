@@ -1,7 +1,9 @@
 // Signatures agree with the published examples of S3's documentation (2013-05-24, key AKIAIOSFODNN7EXAMPLE); keys and
 // queries are encoded so that what is signed is what is sent.
+
 import { describe, expect, it } from "vitest";
-import { encodeComponent, encodeQuery, signRequest } from "../src/s3/signing.ts";
+import { encodeComponent, encodeQuery } from "../src/http/percent-encoding.ts";
+import { signRequest } from "../src/s3/signing.ts";
 
 const credentials = {
   accessKeyId: "AKIAIOSFODNN7EXAMPLE",

@@ -3,7 +3,7 @@
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { bodyCollector, type HttpRequest } from "../src/s3/http-transport.ts";
+import { bodyCollector, type HttpRequest } from "../src/http/http-transport.ts";
 import { fetchTransport, type HttpTransport, nodeTransport } from "../src/s3.ts";
 
 const cleanups: Array<() => unknown> = [];

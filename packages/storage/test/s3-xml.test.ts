@@ -1,10 +1,10 @@
 // Answers are parsed strictly and within bounds, whatever a stranger sends; keys come out of lists as they went in.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { HttpResponse } from "../src/s3/http-transport.ts";
+import type { HttpResponse } from "../src/http/http-transport.ts";
+import { childText, escapeXml, parseXml } from "../src/http/xml.ts";
 import type { S3Client } from "../src/s3/s3-client.ts";
 import { s3Objects } from "../src/s3/s3-objects.ts";
-import { childText, escapeXml, parseXml } from "../src/s3/xml.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 

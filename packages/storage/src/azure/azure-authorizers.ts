@@ -4,10 +4,11 @@
  * Proof: test/azure-credentials.test.ts, test/azure.azurite.test.ts.
  * @module
  */
+
 import { fromBase64, toBase64 } from "@dm/core";
 import type { Authorizer, PlainRequest } from "../http/api-client.ts";
 import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
-import { credentialsMissing } from "../s3/credentials.ts";
+import { credentialsMissing } from "../http/surroundings.ts";
 
 /** Of the Blob service; the first with immutable versions is 2020-06-12. */
 export const apiVersion = "2021-12-02";

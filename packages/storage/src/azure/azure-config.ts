@@ -3,11 +3,16 @@
  * Format: docs/format/blobs.md. Proof: test/azure-config.test.ts, test/azure.kopia.test.ts.
  * @module
  */
+
 import type { Authorizer } from "../http/api-client.ts";
 import { configCodec, pointInTimeOf } from "../http/config-codec.ts";
-import { credentialsMissing, processEnvironment } from "../s3/credentials.ts";
-import { type ReadText, readTextFile } from "../s3/credentials-file.ts";
-import type { HttpTransport } from "../s3/http-transport.ts";
+import type { HttpTransport } from "../http/http-transport.ts";
+import {
+  credentialsMissing,
+  processEnvironment,
+  type ReadText,
+  readTextFile,
+} from "../http/surroundings.ts";
 import { azureAccountKey, azureSharedAccessSignature, azureToken } from "./azure-authorizers.ts";
 import type { AzureStoreOptions } from "./azure-store.ts";
 import {

@@ -5,8 +5,8 @@
  */
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
 import { type ApiCall, type ApiDialect, type Fault, printable } from "../http/api-client.ts";
-import type { HttpResponse } from "../s3/http-transport.ts";
-import { childText, invalidAnswer, parseXml } from "../s3/xml.ts";
+import type { HttpResponse } from "../http/http-transport.ts";
+import { childText, invalidAnswer, parseXml } from "../http/xml.ts";
 import { optionUnsupported } from "../store-errors.ts";
 
 /**
@@ -69,10 +69,11 @@ const clockSkewed = ({ code, message, status }: Fault): boolean =>
 const expired = ({ message }: Fault): boolean =>
   /expired|lifetime validation|not valid in the specified time/i.test(message);
 
-const credentialsRefused = (fault: Fault): boolean =>
-  fault.status === 401 ||
-  fault.code === "AuthenticationFailed" ||
-  fault.code === "InvalidAuthenticationInfo";
+const credentialsRefused = ({ code, message, status }: Fault): boolean =>
+  status === 401 ||
+  code === "AuthenticationFailed" ||
+  code === "InvalidAuthenticationInfo" ||
+  (status === 403 && /failed to authenticate the request/i.test(message));
 
 /** @param container for messages */
 export function azureDialect(container: string): ApiDialect {

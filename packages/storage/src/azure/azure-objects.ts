@@ -3,9 +3,12 @@
  * Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/azure.azurite.test.ts.
  * @module
  */
+
 import { UnsupportedError } from "@dm/core";
 import type { Retention } from "../blob-store.ts";
 import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
+import { md5Base64 } from "../http/digests.ts";
+import { contentLength, type HttpResponse } from "../http/http-transport.ts";
 import {
   type ByteRange,
   eachPage,
@@ -17,18 +20,16 @@ import {
   type WritableObjects,
 } from "../http/object-store.ts";
 import type { ObjectVersion, VersionedObjects } from "../http/object-versions.ts";
+import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
 import { rangedGet } from "../http/ranged-get.ts";
+import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
 import type { Repeat } from "../retrying.ts";
-import { md5Base64 } from "../s3/digests.ts";
-import { contentLength, type HttpResponse } from "../s3/http-transport.ts";
-import { encodeComponent, encodeQuery } from "../s3/signing.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "../s3/xml.ts";
 
 /** The service gives pages of 5000; a thousand are enough, and their elements stay within what we parse. */
 const pageEntries = 1000;
 const maxPageBytes = 16 << 20;
 const maxSmallBytes = 64 << 10;
-/** Metadata in which Kopia records a time; HTTP and XML differ in its case. */
+/** Metadata in which Kopia records a time. It writes `Kopiamtime`, and reads this from lists: names have no case in HTTP. */
 const timeHeader = "x-ms-meta-kopiamtime";
 const timeElement = "kopiamtime";
 
@@ -119,7 +120,7 @@ export function azureObjects(
           "content-type": "application/x-kopia",
           "content-md5": digest,
           "x-ms-blob-type": "BlockBlob",
-          ...(timestampNs === undefined ? {} : { "x-ms-meta-Kopiamtime": String(timestampNs) }),
+          ...(timestampNs === undefined ? {} : { [timeHeader]: String(timestampNs) }),
           ...(retention ? policy("Locked", retention.periodMs, nowMs) : {}),
           ...(options.unlockedMs ? policy("Unlocked", options.unlockedMs, nowMs) : {}),
           ...(exists ? { "if-none-match": "*" } : {}),

@@ -5,10 +5,10 @@
  */
 import type { BlobStore } from "../blob-store.ts";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
+import { fetchTransport } from "../http/fetch-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
 import { type ObjectStoreOptions, objectBlobStore } from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
-import { fetchTransport } from "../s3/fetch-transport.ts";
-import { nodeTransport } from "../s3/node-transport.ts";
 import { azureDialect } from "./azure-errors.ts";
 import { azureObjects } from "./azure-objects.ts";
 
@@ -33,7 +33,7 @@ export interface AzureStoreOptions extends ObjectStoreOptions {
  * const store = azureStore({ account: "backups", container: "kopia", prefix: "velero/kopia/shop/", credentials });
  */
 export function azureStore(options: AzureStoreOptions): BlobStore {
-  const { account, container, credentials, pointInTime, timeoutMs = 60_000 } = options;
+  const { container, credentials, pointInTime, timeoutMs = 60_000 } = options;
   const accountUrl = accountUrlOf(options);
   if (!/^(?:\$root|\$web|[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9])$/.test(container)) {
     throw new TypeError(`not a name of a container: ${JSON.stringify(container)}`);
@@ -45,7 +45,7 @@ export function azureStore(options: AzureStoreOptions): BlobStore {
   const past = pointInTime && objectsAt(objects, BigInt(pointInTime.getTime()) * 1_000_000n);
   return objectBlobStore(options, {
     type: "azureBlob",
-    displayName: `Azure: ${account} ${container}`,
+    displayName: `Azure: ${container}`,
     read: past ?? objects,
     write: past || options.readOnly ? undefined : objects,
     close: () => client.close(),

@@ -4,6 +4,7 @@
  * Proof: test/azure-credentials.test.ts.
  * @module
  */
+
 import {
   AccessError,
   type Clock,
@@ -16,14 +17,14 @@ import {
 } from "@dm/core";
 import { printable } from "../http/api-client.ts";
 import { type AccessToken, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
+import { fetchTransport } from "../http/fetch-transport.ts";
+import type { HttpRequest, HttpResponse, HttpTransport } from "../http/http-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
 import { optionalPeer } from "../http/optional-peer.ts";
+import { encodeQuery } from "../http/percent-encoding.ts";
+import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
+import { invalidAnswer } from "../http/xml.ts";
 import { repeating } from "../retrying.ts";
-import { credentialsMissing, processEnvironment } from "../s3/credentials.ts";
-import { fetchTransport } from "../s3/fetch-transport.ts";
-import type { HttpRequest, HttpResponse, HttpTransport } from "../s3/http-transport.ts";
-import { nodeTransport } from "../s3/node-transport.ts";
-import { encodeQuery } from "../s3/signing.ts";
-import { invalidAnswer } from "../s3/xml.ts";
 
 export interface EntraOptions {
   /** Where tokens are given; `AZURE_AUTHORITY_HOST` or the public cloud's by default. */

@@ -3,11 +3,11 @@
  * Format: docs/format/blobs.md. Proof: test/gcs-config.test.ts, test/gcs.kopia.test.ts.
  * @module
  */
+
 import { isDmError } from "@dm/core";
 import type { TokenProvider } from "../http/bearer-token.ts";
 import { configCodec, pointInTimeOf } from "../http/config-codec.ts";
-import { processEnvironment } from "../s3/credentials.ts";
-import type { ReadText } from "../s3/credentials-file.ts";
+import { processEnvironment, type ReadText } from "../http/surroundings.ts";
 import {
   gcsDefaultCredentials,
   gcsFileCredentials,

@@ -4,11 +4,12 @@
  * Proof: test/gcs-credentials.test.ts.
  * @module
  */
+
 import { AccessError, FormatError, isDmError, StorageError } from "@dm/core";
 import { printable } from "../http/api-client.ts";
 import { type AccessToken, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
 import { optionalPeer } from "../http/optional-peer.ts";
-import { type ReadText, readTextFile } from "../s3/credentials-file.ts";
+import { type ReadText, readTextFile } from "../http/surroundings.ts";
 
 export interface GcsCredentialsOptions {
   /** Ask for a token that can only read; false by default. */

@@ -5,8 +5,8 @@
  */
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
 import { type ApiCall, type ApiDialect, type Fault, printable } from "../http/api-client.ts";
-import type { HttpResponse } from "../s3/http-transport.ts";
-import { invalidAnswer } from "../s3/xml.ts";
+import type { HttpResponse } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/xml.ts";
 import { optionUnsupported } from "../store-errors.ts";
 
 /**
@@ -28,7 +28,8 @@ function readFault(response: HttpResponse): Fault {
     const line = text.length < 1000 && !text.startsWith("<") && !text.startsWith("{");
     if (line) message = printable(text);
     // Balancers in front of the service answer in their own words when it is away.
-    else if (status !== 429 && status < 500) throw invalidAnswer("no error of the service", body);
+    else if (status !== 416 && status !== 429 && status < 500)
+      throw invalidAnswer("no error of the service", body);
   }
   const serverTimeMs = Date.parse(response.header("date") ?? "");
   return {
@@ -62,7 +63,7 @@ function faultError(fault: Fault, { key, operation }: ApiCall, bucket: string): 
   const details = { status, gcsReason: code, requestId, bucket, operation, key };
   const said = `${code === "" ? `status ${status}` : code}${message === "" ? "" : `: ${message}`}`;
   const what = `${operation}${key === "" ? "" : ` of ${key}`} in bucket ${bucket}`;
-  if (bucketMissing(fault) || (status === 404 && key === "")) {
+  if (bucketMissing(fault) || (status === 404 && (key === "" || operation === "put"))) {
     const text = `there is no bucket ${bucket}: create it, or check its name`;
     return new NotFoundError("DM_STORE_NOT_FOUND", text, details);
   }

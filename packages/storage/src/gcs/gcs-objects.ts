@@ -4,9 +4,12 @@
  * Proof: test/gcs-store.test.ts, test/gcs-faults.test.ts, test/gcs.fake-gcs-server.test.ts.
  * @module
  */
+
 import { concatBytes, UnsupportedError } from "@dm/core";
 import type { Retention } from "../blob-store.ts";
 import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
+import { md5Base64 } from "../http/digests.ts";
+import { contentLength } from "../http/http-transport.ts";
 import {
   type ByteRange,
   eachPage,
@@ -19,12 +22,10 @@ import {
   type WritableObjects,
 } from "../http/object-store.ts";
 import type { ObjectVersion, VersionedObjects } from "../http/object-versions.ts";
+import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
 import { rangedGet } from "../http/ranged-get.ts";
+import { invalidAnswer } from "../http/xml.ts";
 import type { Repeat } from "../retrying.ts";
-import { md5Base64 } from "../s3/digests.ts";
-import { contentLength } from "../s3/http-transport.ts";
-import { encodeComponent, encodeQuery } from "../s3/signing.ts";
-import { invalidAnswer } from "../s3/xml.ts";
 import { bucketMissing } from "./gcs-errors.ts";
 
 const pageEntries = 1000;

@@ -6,10 +6,10 @@
 import type { BlobStore } from "../blob-store.ts";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
 import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
+import { fetchTransport } from "../http/fetch-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
 import { type ObjectStoreOptions, objectBlobStore } from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
-import { fetchTransport } from "../s3/fetch-transport.ts";
-import { nodeTransport } from "../s3/node-transport.ts";
 import { gcsDialect } from "./gcs-errors.ts";
 import { gcsObjects } from "./gcs-objects.ts";
 

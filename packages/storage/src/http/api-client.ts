@@ -13,7 +13,7 @@ import {
   silentLogger,
   systemClock,
 } from "@dm/core";
-import type { HttpResponse, HttpTransport } from "../s3/http-transport.ts";
+import type { HttpResponse, HttpTransport } from "./http-transport.ts";
 
 /** An answer that is no success, taken apart. */
 export interface Fault {

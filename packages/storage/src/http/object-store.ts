@@ -7,7 +7,6 @@ import type { Clock, Logger } from "@dm/core";
 import { checkBlobId, isBlobId } from "../blob-id.ts";
 import type { BlobMetadata, BlobStore, BlobStoreFeatures, Retention } from "../blob-store.ts";
 import { type Repeat, type RetryOptions, repeating, retrying } from "../retrying.ts";
-import type { HttpTransport } from "../s3/http-transport.ts";
 import {
   blobExists,
   blobNotFound,
@@ -16,6 +15,7 @@ import {
   rangeInvalid,
   storeReadOnly,
 } from "../store-errors.ts";
+import type { HttpTransport } from "./http-transport.ts";
 
 export interface StoredObject {
   readonly key: string;
@@ -78,6 +78,11 @@ export interface ObjectStoreOptions {
   readonly prefix?: string | undefined;
   /** Refuses every change; false by default. */
   readonly readOnly?: boolean | undefined;
+  /**
+   * Whether the container can keep single blobs for a time (version-level immutability, object retention). True by default, as
+   * Kopia assumes, and the service refuses where it cannot.
+   */
+  readonly retention?: boolean | undefined;
   /** Shows the versions of this time, read-only. */
   readonly pointInTime?: Date | undefined;
   /** Node's HTTP client where there is one, else `fetch`, by default. */
@@ -115,7 +120,7 @@ export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreP
   const possible = write !== undefined;
   const features: BlobStoreFeatures = {
     ifAbsent: possible,
-    retention: possible,
+    retention: possible && (options.retention ?? true),
     setTimestamp: possible,
   };
 

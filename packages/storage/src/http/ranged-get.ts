@@ -4,9 +4,9 @@
  * @module
  */
 import { StorageError } from "@dm/core";
-import { answerIncomplete, type HttpResponse } from "../s3/http-transport.ts";
-import { invalidAnswer } from "../s3/xml.ts";
+import { answerIncomplete, type HttpResponse } from "./http-transport.ts";
 import type { ByteRange } from "./object-store.ts";
+import { invalidAnswer } from "./xml.ts";
 
 export interface RangedRead {
   readonly key: string;

@@ -3,19 +3,17 @@
  * Proof: test/s3-credentials.test.ts.
  * @module
  */
-import { type Clock, nodeBuiltin } from "@dm/core";
+
+import type { Clock } from "@dm/core";
+import type { HttpTransport } from "../http/http-transport.ts";
 import {
-  type CredentialsProvider,
   credentialsMissing,
   processEnvironment,
-  refreshingCredentials,
-  withToken,
-} from "./credentials.ts";
+  type ReadText,
+  readTextFile,
+} from "../http/surroundings.ts";
+import { type CredentialsProvider, refreshingCredentials, withToken } from "./credentials.ts";
 import { webIdentityCredentials } from "./credentials-sts.ts";
-import type { HttpTransport } from "./http-transport.ts";
-
-/** Reads a text file; rejects when it cannot. */
-export type ReadText = (path: string) => Promise<string>;
 
 export interface FileCredentialsOptions {
   /** `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`, by default. */
@@ -104,11 +102,4 @@ export function parseProfiles(text: string): ReadonlyMap<string, ReadonlyMap<str
     section?.set(name.toLowerCase(), value);
   }
   return profiles;
-}
-
-/** A text file through Node. */
-export async function readTextFile(path: string): Promise<string> {
-  const files = nodeBuiltin<typeof import("node:fs/promises")>("node:fs/promises");
-  if (!files) throw Object.assign(new Error("no file system here"), { code: "ENOSYS" });
-  return files.readFile(path, "utf8");
 }

@@ -4,22 +4,23 @@
  * Proof: test/s3-credentials.test.ts.
  * @module
  */
+
 import { AccessError, type Clock, nsPerMs, systemClock } from "@dm/core";
+import { fetchTransport } from "../http/fetch-transport.ts";
+import type { HttpResponse, HttpTransport } from "../http/http-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
+import { encodeQuery } from "../http/percent-encoding.ts";
+import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
+import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
 import { repeating } from "../retrying.ts";
 import {
   type CredentialsProvider,
-  credentialsMissing,
-  processEnvironment,
   refreshingCredentials,
   type S3Credentials,
   withToken,
 } from "./credentials.ts";
-import { fetchTransport } from "./fetch-transport.ts";
-import type { HttpResponse, HttpTransport } from "./http-transport.ts";
-import { nodeTransport } from "./node-transport.ts";
 import { faultError, readFault } from "./s3-errors.ts";
-import { encodeQuery, signRequest } from "./signing.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "./xml.ts";
+import { signRequest } from "./signing.ts";
 
 interface RoleOptions {
   readonly roleArn: string;

@@ -4,7 +4,8 @@
  * Proof: test/s3-credentials.test.ts.
  * @module
  */
-import { AccessError, type Clock, isDmError, nsPerMs, systemClock } from "@dm/core";
+import { type Clock, isDmError, nsPerMs, systemClock } from "@dm/core";
+import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
 
 export interface S3Credentials {
   readonly accessKeyId: string;
@@ -132,15 +133,4 @@ export function withToken(
   sessionToken: string | undefined,
 ): S3Credentials {
   return { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
-}
-
-export function credentialsMissing(reason: string): AccessError {
-  return new AccessError("DM_STORE_CREDENTIALS_MISSING", `no credentials: ${reason}`, {});
-}
-
-/** The environment of this process; empty where there is none. */
-export function processEnvironment(): Readonly<Record<string, string | undefined>> {
-  return (
-    (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env ?? {}
-  );
 }

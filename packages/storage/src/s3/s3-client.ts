@@ -4,15 +4,17 @@
  * Proof: test/s3-faults.test.ts.
  * @module
  */
+
 import { type Clock, type Logger, nsPerMs, silentLogger, systemClock } from "@dm/core";
+import { sha256Hex } from "../http/digests.ts";
+import type { HttpResponse, HttpTransport } from "../http/http-transport.ts";
+import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
+import { parseXml } from "../http/xml.ts";
 import { type CredentialsProvider, type S3Credentials, sameCredentials } from "./credentials.ts";
-import { sha256Hex } from "./digests.ts";
 import type { BucketAddress } from "./endpoint.ts";
-import type { HttpResponse, HttpTransport } from "./http-transport.ts";
 import { credentialsRefused, faultError, readFault, type S3Fault } from "./s3-errors.ts";
 import type { UnsignedRequest } from "./signing.ts";
-import { encodeComponent, encodeQuery, type SignedRequest, signRequest } from "./signing.ts";
-import { parseXml } from "./xml.ts";
+import { type SignedRequest, signRequest } from "./signing.ts";
 
 export interface S3ClientOptions {
   readonly address: BucketAddress;

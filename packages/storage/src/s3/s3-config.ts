@@ -3,18 +3,19 @@
  * Format: docs/format/blobs.md. Proof: test/s3-config.test.ts.
  * @module
  */
+
 import { FormatError, fromBase64, utf8Decode } from "@dm/core";
+import type { HttpTransport } from "../http/http-transport.ts";
+import { processEnvironment, type ReadText, readTextFile } from "../http/surroundings.ts";
 import {
   type CredentialsProvider,
   environmentCredentials,
   firstCredentials,
-  processEnvironment,
   staticCredentials,
   withToken,
 } from "./credentials.ts";
-import { fileCredentials, type ReadText, readTextFile } from "./credentials-file.ts";
+import { fileCredentials } from "./credentials-file.ts";
 import { assumeRoleCredentials, webIdentityCredentials } from "./credentials-sts.ts";
-import type { HttpTransport } from "./http-transport.ts";
 import type { S3StoreOptions } from "./s3-store.ts";
 
 /** The members that Kopia writes, by its names. Others (throttling limits, newer ones) are kept as they are. */

@@ -4,9 +4,9 @@
  * @module
  */
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
+import type { HttpResponse } from "../http/http-transport.ts";
+import { childText, invalidAnswer, parseXml } from "../http/xml.ts";
 import { optionUnsupported } from "../store-errors.ts";
-import type { HttpResponse } from "./http-transport.ts";
-import { childText, invalidAnswer, parseXml } from "./xml.ts";
 
 /** An answer that is no success, taken apart. */
 export interface S3Fault {

@@ -5,11 +5,11 @@
  */
 import { StorageError } from "@dm/core";
 import type { Retention } from "../blob-store.ts";
-import { md5Base64 } from "./digests.ts";
-import { answerIncomplete, contentLength, type HttpResponse } from "./http-transport.ts";
+import { md5Base64 } from "../http/digests.ts";
+import { answerIncomplete, contentLength, type HttpResponse } from "../http/http-transport.ts";
+import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
 import type { RequestContent, S3Client } from "./s3-client.ts";
 import type { S3Fault } from "./s3-errors.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "./xml.ts";
 
 export interface S3Object {
   readonly key: string;

@@ -6,6 +6,9 @@
 import { type Clock, FormatError, isDmError, type Logger } from "@dm/core";
 import { checkBlobId, isBlobId } from "../blob-id.ts";
 import type { BlobMetadata, BlobStore, BlobStoreFeatures, CallOptions } from "../blob-store.ts";
+import { fetchTransport } from "../http/fetch-transport.ts";
+import type { HttpTransport } from "../http/http-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
 import { type RetryOptions, repeating, retrying } from "../retrying.ts";
 import {
   blobExists,
@@ -17,9 +20,6 @@ import {
 } from "../store-errors.ts";
 import type { CredentialsProvider } from "./credentials.ts";
 import { bucketAddress, type EndpointOptions } from "./endpoint.ts";
-import { fetchTransport } from "./fetch-transport.ts";
-import type { HttpTransport } from "./http-transport.ts";
-import { nodeTransport } from "./node-transport.ts";
 import { pointInTime } from "./point-in-time.ts";
 import { s3Client } from "./s3-client.ts";
 import { type S3Object, s3Objects } from "./s3-objects.ts";

@@ -58,17 +58,3 @@ export async function signRequest(
   const signed = await signer.sign();
   return { url: signed.url.toString(), headers: Object.fromEntries(signed.headers.entries()) };
 }
-
-/** Encodes as S3 wants a key or a query to be, before and after signing: all but letters, digits and `-_.~`. */
-export const encodeComponent = (text: string): string =>
-  encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-
-/** A query with its names in order. */
-export const encodeQuery = (query: Readonly<Record<string, string>>): string =>
-  Object.entries(query)
-    .map(([name, value]) => `${encodeComponent(name)}=${encodeComponent(value)}`)
-    .sort()
-    .join("&");

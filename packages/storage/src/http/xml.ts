@@ -1,5 +1,5 @@
 /**
- * The XML of S3: small trees without attributes that matter. Strict, and bounded: no document types, no entities but
+ * The XML of S3 and Azure: small trees without attributes that matter. Strict, and bounded: no document types, no entities but
  * the five of XML, few levels, as many elements as a full page of versions has.
  * Proof: test/s3-xml.test.ts.
  * @module
@@ -34,7 +34,7 @@ export function parseXml(bytes: Uint8Array): XmlElement {
   let count = 0;
   // The parser's own messages quote the text; the answer of a stranger does not belong into a log.
   const refuse = (reason: string): never => {
-    throw invalidAnswer(`no XML that S3 could have written: ${reason}`, bytes);
+    throw invalidAnswer(`no XML that such a server writes: ${reason}`, bytes);
   };
   const parser = new SaxesParser({ position: false });
   parser.on("error", () => refuse("not well-formed"));
@@ -71,17 +71,17 @@ export function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** An empty answer, or one cut in the middle, may pass; a page for people comes again. */
+/** An empty answer, or XML or JSON that is cut in the middle, may pass; a page for people comes again. */
 export function invalidAnswer(reason: string, bytes: Uint8Array): StorageError {
   const start = new TextDecoder().decode(bytes.subarray(0, 512)).trimStart();
   const html = /^<(?:!doctype\s+html|html)/i.test(start);
   const text = html
-    ? "the answer is a web page: the endpoint is no S3 server, or a proxy answered in its place"
+    ? "the answer is a web page: the endpoint is no server of this kind, or a proxy answered in its place"
     : `the answer is ${reason}`;
   return new StorageError(
     "DM_STORE_ANSWER_INVALID",
     text,
     { length: bytes.length, html },
-    { retryable: !html && (start === "" || start.startsWith("<")) },
+    { retryable: !html && (start === "" || /^[<{]/.test(start)) },
   );
 }

@@ -1,0 +1,134 @@
+// The Azure store passes the contract over Azurite, Microsoft's own emulator: by the account's key and by a shared access
+// signature; what is refused is told apart. Azurite knows neither versions nor immutability: test/azure-store.test.ts.
+import { createHmac } from "node:crypto";
+import { requirePeer } from "@dm/fixtures";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  type AzureStoreOptions,
+  azureAccountKey,
+  azureSharedAccessSignature,
+  azureStore,
+} from "../src/azure.ts";
+import type { BlobStore } from "../src/index.ts";
+import { testBlobStore } from "../src/testing.ts";
+import {
+  azuriteAccount,
+  azuriteKey,
+  type ReferenceServer,
+  startAzurite,
+} from "./reference-servers.ts";
+
+const azurite = requirePeer("azurite");
+let server: ReferenceServer;
+let opened = 0;
+const stores: BlobStore[] = [];
+const prefixes = new WeakMap<BlobStore, string>();
+
+function open(options: Partial<AzureStoreOptions> = {}): BlobStore {
+  const prefix = options.prefix ?? `run${opened++}/`;
+  const store = azureStore({
+    account: azuriteAccount,
+    container: "blobs",
+    endpoint: server.url,
+    credentials: azureAccountKey(azuriteAccount, azuriteKey),
+    prefix,
+    retention: false,
+    retries: { attempts: 3, firstDelayMs: 10 },
+    ...options,
+  });
+  prefixes.set(store, prefix);
+  stores.push(store);
+  return store;
+}
+
+/** An account signature as the portal makes it, for blobs and containers. */
+function signature(permissions: string, endsAt: Date): string {
+  const expiry = endsAt.toISOString().replace(/\.\d+Z$/, "Z");
+  const version = "2021-12-02";
+  const fields = [
+    azuriteAccount,
+    permissions,
+    "b",
+    "co",
+    "",
+    expiry,
+    "",
+    "https,http",
+    version,
+    "",
+    "",
+  ];
+  const sig = createHmac("sha256", Buffer.from(azuriteKey, "base64"))
+    .update(fields.join("\n"))
+    .digest("base64");
+  const query = {
+    sv: version,
+    ss: "b",
+    srt: "co",
+    sp: permissions,
+    se: expiry,
+    spr: "https,http",
+    sig,
+  };
+  return new URLSearchParams(query).toString();
+}
+
+const inAnHour = (): Date => new Date(Date.now() + 3_600_000);
+const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => "no error",
+    (error: { code?: unknown }) => error.code,
+  );
+
+describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), () => {
+  beforeAll(async () => {
+    server = await startAzurite(azurite.path);
+  }, 90_000);
+  afterAll(() => server?.close());
+  afterEach(async () => {
+    for (const store of stores.splice(0)) await store.close();
+  });
+
+  testBlobStore(
+    "Azurite, account key",
+    async () => open(),
+    { describe, it },
+    { reopen: async (store) => open({ prefix: prefixes.get(store) }) },
+  );
+
+  testBlobStore(
+    "Azurite, shared access signature",
+    async () => open({ credentials: azureSharedAccessSignature(signature("rwdlac", inAnHour())) }),
+    { describe, it },
+    { manyBlobs: 50 },
+  );
+
+  it("goes on with a new signature when the old one is used up", async () => {
+    const signatures = [
+      signature("rwdlac", new Date(Date.now() - 3_600_000)),
+      signature("rwdlac", inAnHour()),
+    ];
+    const store = open({
+      credentials: azureSharedAccessSignature(async () => signatures.shift() ?? ""),
+    });
+    await store.put("p1", new Uint8Array(10));
+    expect((await store.stat("p1")).length).toBe(10);
+    expect(signatures).toEqual([]);
+  });
+
+  it("tells apart a wrong key, a used up or too weak signature, and a missing container", async () => {
+    const get = (options: Partial<AzureStoreOptions>): Promise<unknown> =>
+      codeOf(open(options).get("p1"));
+    const wrongKey = azureAccountKey(azuriteAccount, "d3Jvbmc=");
+    expect(await get({ credentials: wrongKey })).toBe("DM_STORE_CREDENTIALS_INVALID");
+    const old = azureSharedAccessSignature(signature("rl", new Date(Date.now() - 3_600_000)));
+    expect(await get({ credentials: old })).toMatch(
+      /^DM_STORE_(?:CREDENTIALS_EXPIRED|CREDENTIALS_INVALID)$/,
+    );
+    expect(await get({ container: "nowhere" })).toBe("DM_STORE_NOT_FOUND");
+    expect(await get({})).toBe("DM_BLOB_NOT_FOUND");
+    const reader = open({ credentials: azureSharedAccessSignature(signature("rl", inAnHour())) });
+    expect(await codeOf(reader.put("p1", new Uint8Array(1)))).toBe("DM_STORE_ACCESS_DENIED");
+    expect(await codeOf(reader.get("p1"))).toBe("DM_BLOB_NOT_FOUND");
+  });
+});

@@ -1,0 +1,148 @@
+/**
+ * What a network or a balancer does wrong, for any store over a fake service: a transparent repetition, or a clear error, and
+ * nothing lost.
+ * Proof: test/azure-faults.test.ts, test/gcs-faults.test.ts.
+ * @module
+ */
+import { expect, it } from "vitest";
+import type { BlobStore } from "../src/index.ts";
+import type { Fake, Fault, Seen } from "./fake-service.ts";
+
+export const bytes = (length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, index) => index * 7);
+
+export const failure = async (
+  promise: Promise<unknown>,
+): Promise<Error & { readonly code: string }> =>
+  (await promise.then(
+    () => new Error("it succeeded"),
+    (error: unknown) => error,
+  )) as Error & { readonly code: string };
+
+export async function idsOf(store: BlobStore): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { id } of store.list("")) found.push(id);
+  return found;
+}
+
+export interface FaultSubject {
+  readonly fake: () => Fake;
+  readonly open: () => BlobStore;
+  /** Whether a request reads the bytes of a blob. */
+  readonly isGet: (seen: Seen) => boolean;
+  readonly isList: (seen: Seen) => boolean;
+  /** A page of a list in which an entry has another prefix. */
+  readonly otherPage: string;
+  /** More faults that pass. */
+  readonly passing: Readonly<Record<string, Fault>>;
+}
+
+export function testObjectFaults(subject: FaultSubject): void {
+  const { fake, isGet, isList, open } = subject;
+  const data = bytes(300_000);
+  const html = "<!DOCTYPE html><html><body>Sign in</body></html>";
+
+  it.each(
+    Object.entries({
+      "503 without a document": { answer: { status: 503 } },
+      "500 with a web page": { answer: { status: 500, body: html } },
+      "502 from a balancer": { answer: { status: 502, body: "Bad Gateway" } },
+      "429": { answer: { status: 429 } },
+      "a reset before the work": { reset: "before" },
+      "a reset after it": { reset: "after" },
+      ...subject.passing,
+    } satisfies Record<string, Fault>),
+  )("repeats every operation after %s", async (_name, fault) => {
+    const store = open();
+    const twice = (): (() => void) => fake().inject(fault, 2);
+    twice();
+    await store.put("p1", data);
+    twice();
+    expect(await store.get("p1")).toEqual(data);
+    twice();
+    expect((await store.stat("p1")).length).toBe(data.length);
+    twice();
+    expect(await idsOf(store)).toEqual(["p1"]);
+    twice();
+    await store.delete("p1");
+    expect(fake().versions).toEqual([]);
+  });
+
+  it.each(
+    Object.entries({
+      "cut in the middle": [{ sendOnlyBytes: 100_000 }, [{}, { offset: 10, length: 200_000 }]],
+      "announced longer": [{ announceBytes: 400_000 }, [{}]],
+      "shortened without a trace": [{ shortenToBytes: 1000 }, [{ offset: 10, length: 200_000 }]],
+      "shortened to nothing": [{ shortenToBytes: 0 }, [{ offset: 10, length: 200_000 }]],
+    } satisfies Record<string, [Fault, Array<{ offset?: number; length?: number }>]>),
+  )("reads again a body that is %s", async (_name, [fault, ranges]) => {
+    const store = open();
+    await store.put("p1", data);
+    for (const range of ranges) {
+      const before = fake().seen.length;
+      fake().inject(fault, 2, isGet);
+      const { offset, length } = { offset: 0, length: data.length, ...range };
+      expect(await store.get("p1", range)).toEqual(data.slice(offset, offset + length));
+      expect(fake().seen.length - before).toBe(3);
+    }
+  });
+
+  it("asks again for a page of a list that is cut, empty or of another prefix", async () => {
+    const store = open();
+    for (const id of ["a", "b", "c"]) await store.put(id, data.subarray(0, 10));
+    for (const fault of [
+      { shortenToBytes: 60 },
+      { sendOnlyBytes: 60 },
+      { answer: { status: 200, body: "" } },
+      { answer: { status: 200, body: subject.otherPage } },
+    ] satisfies Fault[]) {
+      const stop = fake().inject(fault, 1, isList);
+      expect(await idsOf(store)).toEqual(["a", "b", "c"]);
+      stop();
+    }
+  });
+
+  it("says that a web page is no answer, once", async () => {
+    const store = open();
+    fake().inject({ answer: { status: 200, body: html } }, 1, isList);
+    const listed = await failure(idsOf(store));
+    expect(listed.code).toBe("DM_STORE_ANSWER_INVALID");
+    expect(listed.message).toContain("a web page");
+    fake().inject({ answer: { status: 404, body: html } }, 1, isGet);
+    expect((await failure(store.get("p1"))).code).toBe("DM_STORE_ANSWER_INVALID");
+  });
+
+  it("refuses more bytes than it asked for", async () => {
+    const store = open();
+    await store.put("p1", data);
+    const answer = { status: 206, body: bytes(200_000) };
+    fake().inject({ answer }, 1, isGet);
+    const error = await failure(store.get("p1", { offset: 0, length: 10 }));
+    expect(error.code).toBe("DM_STORE_ANSWER_INVALID");
+  });
+
+  it("reads a range from a server that knows none", async () => {
+    const store = open();
+    await store.put("p1", data);
+    fake().inject({ answer: { status: 200, body: data } }, 1, isGet);
+    expect(await store.get("p1", { offset: 250_000 })).toEqual(data.slice(250_000));
+  });
+
+  it("gives up in the end, and says what was to be done", async () => {
+    const store = open();
+    fake().inject({ answer: { status: 503 } });
+    const error = await failure(store.get("p1"));
+    expect(error.code).toBe("DM_STORE_FAILED");
+    expect(error.message).toContain("get of k/p1 in");
+    expect(fake().seen.length).toBe(4);
+  });
+
+  it("stops between two attempts when it is aborted", async () => {
+    const store = open();
+    fake().inject({ reset: "before" });
+    const stop = new AbortController();
+    const reading = failure(store.get("p1", { signal: stop.signal }));
+    stop.abort(new Error("enough"));
+    expect((await reading).message).toBe("enough");
+  });
+}
