@@ -6,6 +6,7 @@ export default library({
   s3: "src/s3.ts",
   azure: "src/azure.ts",
   gcs: "src/gcs.ts",
+  sftp: "src/sftp.ts",
   testing: "src/testing.ts",
   "testing/s3": "src/testing/s3.ts",
 });

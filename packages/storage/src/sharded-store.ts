@@ -301,6 +301,8 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
 
     async capacity({ signal } = {}) {
       signal?.throwIfAborted();
+      // The root must be there.
+      if (create) await findSharding();
       return tree.capacity({ signal });
     },
 
