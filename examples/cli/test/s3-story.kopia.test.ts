@@ -120,6 +120,15 @@ describe.skipIf(!kopia.available)(kopia.title("every flag of a connection, with 
       const locked = server.bucket(bucket).versions(`${prefix}kopia.repository`)[0];
       expect(locked?.retention?.mode).toBe("GOVERNANCE");
 
+      // What another user needs: a token of kopia's, secrets of the connection and password included.
+      const text = await kopiaOk(theirs, "repository status -t -s");
+      using other = storyHome();
+      const token = /--token (\S+)/.exec(text)?.[1] ?? "";
+      await other.ok(["repository", "connect", "from-config", "--token", token]);
+      expect(JSON.stringify(storage(other.configPath))).toBe(
+        JSON.stringify(storage(theirs.configPath)),
+      );
+
       // A view of the past, of which kopia shows the year 1.
       const past = new Date(Date.now() + 1000).toISOString().replace(/\.\d+/, "");
       await ours.ok(["repository", "connect", ...flags, `--point-in-time=${past}`]);
