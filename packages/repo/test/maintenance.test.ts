@@ -252,6 +252,22 @@ describe("who and when", () => {
     const [newest] = (await readSchedule(store, repository.openedFormat)).runs.get("cleanup-logs")!;
     expect(newest).toMatchObject({ success: false, error: "the store is gone" });
   });
+
+  it("records nothing of a task in whose middle it is cut off", async () => {
+    const { repository, store } = await newRepository();
+    store.blobs.set("_log_1", bytesOf(10));
+    store.setTimestamp("_log_1", 1n);
+    const controller = new AbortController();
+    store.delete = async () => {
+      controller.abort(new Error("enough"));
+      throw controller.signal.reason;
+    };
+    const { signal } = controller;
+    await expect(runMaintenance(repository, { mode: "full", signal })).rejects.toThrow("enough");
+    const { runs } = await readSchedule(store, repository.openedFormat);
+    expect(runs.has("full-rewrite-contents")).toBe(true);
+    expect(runs.has("cleanup-logs")).toBe(false);
+  });
 });
 
 async function write(test: TestRepository, seeds: readonly number[]): Promise<string[]> {

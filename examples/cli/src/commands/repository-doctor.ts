@@ -100,7 +100,7 @@ function conclude(
     );
   }
   const text = losses === 1 ? "one loss" : `${losses} losses`;
-  if (repair) throw new LossError(`nothing more can be repaired; ${text} remain, as listed`);
+  if (repair) throw new LossError(`nothing more can be repaired; left as listed: ${text}`);
   throw new Error(`damage was found that nothing can repair: ${text}, as listed`);
 }
 
