@@ -14,18 +14,15 @@ import { type ReadText, readTextFile } from "../http/surroundings.ts";
 export interface GcsCredentialsOptions {
   /** Ask for a token that can only read; false by default. */
   readonly readOnly?: boolean | undefined;
+  /** For requests of tokens; the platform's by default. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
 const fullControl = "https://www.googleapis.com/auth/devstorage.full_control";
 const readOnlyScope = "https://www.googleapis.com/auth/devstorage.read_only";
 
-/** Kinds of credentials that are told a file or a key; others could run programs or call addresses of their own. */
-const acceptedTypes = new Set([
-  "service_account",
-  "external_account",
-  "impersonated_service_account",
-  "authorized_user",
-]);
+/** Kinds of credentials that a file may hold; others could run programs, or are of other clouds. */
+const acceptedTypes = ["service_account", "external_account", "authorized_user"];
 
 /**
  * Credentials as Google writes them to a JSON file: of a service account, or of workload identity federation.
@@ -76,43 +73,51 @@ export function gcsDefaultCredentials(options: GcsCredentialsOptions = {}): Toke
 }
 
 type GoogleCredentials = Record<string, unknown> & { readonly type: string };
+type Library = typeof import("google-auth-library");
 
 function checkedCredentials(value: unknown): GoogleCredentials {
-  const { type, client_email: email, private_key: key } = (value ?? {}) as Record<string, unknown>;
-  if (typeof type !== "string" || !acceptedTypes.has(type)) {
-    throw invalidCredentials("they are of none of the types that are accepted");
-  }
-  if (type === "service_account" && !(typeof email === "string" && typeof key === "string")) {
-    throw invalidCredentials("client_email or private_key is missing");
+  const credentials = (value ?? {}) as Record<string, unknown>;
+  const has = (...names: readonly string[]): void => {
+    const missing = names.find((name) => typeof credentials[name] !== "string");
+    if (missing !== undefined) throw invalidCredentials(`${missing} is missing`);
+  };
+  const { credential_source: source, type } = credentials;
+  if (type === "service_account") has("client_email", "private_key");
+  else if (type === "authorized_user") has("client_id", "client_secret", "refresh_token");
+  else if (type === "external_account") {
+    has("audience", "subject_token_type", "token_url");
+    const { file, url } = (source ?? {}) as Record<string, unknown>;
+    if (typeof file !== "string" && typeof url !== "string") {
+      throw invalidCredentials("credential_source names no file and no URL");
+    }
+  } else {
+    throw invalidCredentials(`the type is none of ${acceptedTypes.join(", ")}`);
   }
   return value as GoogleCredentials;
 }
 
 function invalidCredentials(reason: string): FormatError {
-  return new FormatError(
-    "DM_GCS_CREDENTIALS_INVALID",
-    `these are no credentials of Google: ${reason} (${[...acceptedTypes].join(", ")})`,
-    {},
-  );
+  const text = `these are no credentials of Google: ${reason}`;
+  return new FormatError("DM_GCS_CREDENTIALS_INVALID", text, {});
 }
 
 function googleTokens(
   load: () => Promise<GoogleCredentials | undefined>,
-  { readOnly = false }: GcsCredentialsOptions,
+  { fetch, readOnly = false }: GcsCredentialsOptions,
 ): TokenProvider {
+  const scopes = readOnly ? readOnlyScope : fullControl;
+  const transporterOptions = fetch ? { fetchImplementation: fetch } : {};
   // A new client each time: it keeps a token of its own, which a server may have refused.
   return refreshingToken(async () => {
     const credentials = await load();
-    const { GoogleAuth } = await optionalPeer(
-      "google-auth-library",
-      () => import("google-auth-library"),
-    );
+    const library = await optionalPeer("google-auth-library", () => import("google-auth-library"));
     try {
-      const auth = new GoogleAuth({
-        scopes: readOnly ? readOnlyScope : fullControl,
-        ...(credentials ? { credentials } : {}),
-      });
-      const client = await auth.getClient();
+      const client = credentials
+        ? clientOf(library, credentials, { scopes, transporterOptions })
+        : await new library.GoogleAuth({
+            scopes,
+            clientOptions: { transporterOptions },
+          }).getClient();
       const { token } = await client.getAccessToken();
       if (!token) throw new Error("no token");
       const expiresAtMs = client.credentials.expiry_date ?? undefined;
@@ -121,6 +126,33 @@ function googleTokens(
       throw tokenError(error);
     }
   });
+}
+
+/** By the library's own classes: its reading of JSON warns on the console, and would take all kinds. */
+function clientOf(
+  { IdentityPoolClient, JWT, UserRefreshClient }: Library,
+  credentials: GoogleCredentials,
+  options: { readonly scopes: string; readonly transporterOptions: object },
+) {
+  const text = (name: string): string => String(credentials[name]);
+  if (credentials.type === "service_account") {
+    return new JWT({ ...options, email: text("client_email"), key: text("private_key") });
+  }
+  if (credentials.type === "authorized_user") {
+    return new UserRefreshClient({
+      ...options,
+      clientId: text("client_id"),
+      clientSecret: text("client_secret"),
+      refreshToken: text("refresh_token"),
+    });
+  }
+  const { scopes, transporterOptions } = options;
+  const client = new IdentityPoolClient({
+    ...(credentials as unknown as ConstructorParameters<typeof IdentityPoolClient>[0]),
+    transporterOptions,
+  });
+  client.scopes = scopes;
+  return client;
 }
 
 /** The library's errors carry the request, assertion included: only what the service said is taken out of them. */
@@ -132,17 +164,21 @@ function tokenError(error: unknown): Error {
   };
   const status = typeof response?.status === "number" ? response.status : undefined;
   if (status === undefined) {
-    if (typeof code === "string" && /^E[A-Z_]+$/.test(code)) {
-      const text = `the service that gives tokens cannot be reached (${code})`;
-      return new StorageError("DM_STORE_UNREACHABLE", text, { code }, { retryable: true });
+    const word = typeof code === "string" ? code : "";
+    if (/^(?:ENOENT|EACCES|EISDIR)$/.test(word)) {
+      const text = `no credentials: the token file that they name cannot be read (${word})`;
+      return new AccessError("DM_STORE_CREDENTIALS_MISSING", text, { code: word });
+    }
+    if (/^(?:E(?!RR_)|UND_)[A-Z_]+$/.test(word) || /fetch failed|aborted/i.test(String(message))) {
+      const text = `the service that gives tokens cannot be reached (${word || "no connection"})`;
+      return new StorageError("DM_STORE_UNREACHABLE", text, { code: word }, { retryable: true });
     }
     if (/could not load the default credentials/i.test(String(message))) {
       const text =
         "no credentials: no file was given, GOOGLE_APPLICATION_CREDENTIALS is not set, and this is no machine or pod with an identity";
       return new AccessError("DM_STORE_CREDENTIALS_MISSING", text, {});
     }
-    const text =
-      "the credentials cannot be used: the private key does not parse, or a token file is missing";
+    const text = "the credentials cannot be used: does the private key parse?";
     return new AccessError("DM_STORE_CREDENTIALS_INVALID", text, {});
   }
   const { error: word = "", error_description: description = "" } = (
