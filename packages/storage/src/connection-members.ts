@@ -5,7 +5,7 @@
  */
 import { FormatError } from "@dm/core";
 
-export type MemberKind = "string" | "boolean" | "number" | "strings" | "lengths";
+export type MemberKind = "string" | "boolean" | "number" | "strings" | "lengths" | "object";
 
 /** Name, kind, and whether Kopia writes the member also when it is empty. */
 export type Member = readonly [name: string, kind: MemberKind, presence?: "always"];
@@ -23,6 +23,11 @@ const kinds: Readonly<
   boolean: { text: "no boolean", empty: false, is: (value) => typeof value === "boolean" },
   number: { text: "no number", empty: 0, is: (value) => typeof value === "number" },
   strings: { text: "no list of strings", empty: null, is: (value) => isList(value, "string") },
+  object: {
+    text: "no object",
+    empty: undefined,
+    is: (value) => typeof value === "object" && !Array.isArray(value),
+  },
   lengths: { text: "no list of numbers", empty: null, is: (value) => isList(value, "number") },
 };
 
@@ -72,4 +77,18 @@ export function connectionMembers(type: string, members: readonly Member[]): Con
       if (!config[name]) throw invalid(`${name} is missing`);
     },
   };
+}
+
+/**
+ * The time of a view of an earlier state; undefined for none, which Go also writes as the year 1.
+ * @throws {FormatError} what `invalid` makes
+ */
+export function pointInTimeOf(
+  text: unknown,
+  invalid: (reason: string) => FormatError,
+): Date | undefined {
+  if (typeof text !== "string" || text === "" || text.startsWith("0001-01-01T")) return undefined;
+  const time = /^\d{4}-\d\d-\d\dT/.test(text) ? new Date(text) : new Date(Number.NaN);
+  if (Number.isNaN(time.getTime())) throw invalid("pointInTime is no time of RFC 3339");
+  return time;
 }

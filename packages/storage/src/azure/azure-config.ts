@@ -4,8 +4,8 @@
  * @module
  */
 
+import { connectionMembers, pointInTimeOf } from "../connection-members.ts";
 import type { Authorizer } from "../http/api-client.ts";
-import { configCodec, pointInTimeOf } from "../http/config-codec.ts";
 import type { HttpTransport } from "../http/http-transport.ts";
 import {
   credentialsMissing,
@@ -49,35 +49,41 @@ export const sensitiveAzureMembers: readonly string[] = Object.freeze([
   "clientCertificate",
 ]);
 
-const codec = configCodec<AzureConfig>({
-  type: "azureBlob",
-  code: "DM_AZURE_CONFIG_INVALID",
-  members: [
-    ["container", "string"],
-    ["prefix", "string"],
-    ["storageAccount", "string"],
-    ["storageKey", "string"],
-    ["sasToken", "string"],
-    ["TenantID", "string"],
-    ["ClientID", "string"],
-    ["ClientSecret", "string"],
-    ["clientCertificate", "string"],
-    ["azureFederatedTokenFile", "string"],
-    ["storageDomain", "string"],
-    ["doNotUseTLS", "boolean"],
-  ],
-  required: ["container", "storageAccount"],
-});
+/** In Kopia's order; throttling limits stand between them and `pointInTime`. */
+const members = connectionMembers("azureBlob", [
+  ["container", "string", "always"],
+  ["prefix", "string"],
+  ["storageAccount", "string"],
+  ["storageKey", "string"],
+  ["sasToken", "string"],
+  ["TenantID", "string"],
+  ["ClientID", "string"],
+  ["ClientSecret", "string"],
+  ["clientCertificate", "string"],
+  ["azureFederatedTokenFile", "string"],
+  ["storageDomain", "string"],
+  ["doNotUseTLS", "boolean"],
+]);
 
 /**
  * Checks the `config` of a connection.
- * @throws {FormatError} `DM_AZURE_CONFIG_INVALID`, without the value that is wrong
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`, without the value that is wrong
  */
-export const decodeAzureConfig = (value: unknown): AzureConfig => codec.decode(value);
+export function decodeAzureConfig(value: unknown): AzureConfig {
+  const config = members.decode(value);
+  members.require(config, "container");
+  members.require(config, "storageAccount");
+  if (typeof (config["pointInTime"] ?? "") !== "string")
+    throw members.invalid("pointInTime is no string");
+  pointInTimeOf(config["pointInTime"], members.invalid);
+  return config as AzureConfig;
+}
 
 /** The `config` as Kopia writes it: its order, without empty members. */
-export const encodeAzureConfig = (config: AzureConfig): Record<string, unknown> =>
-  codec.encode(config);
+export function encodeAzureConfig(config: AzureConfig): Record<string, unknown> {
+  const { pointInTime, ...rest } = decodeAzureConfig(config);
+  return { ...members.encode(rest), ...(pointInTime ? { pointInTime } : {}) };
+}
 
 export interface AzureConfigContext {
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
@@ -91,7 +97,7 @@ export interface AzureConfigContext {
  * What `azureStore` needs to open a connection. Of several credentials Kopia's order decides: signature, key, client's secret,
  * certificate, federated token. Without any, beyond Kopia, the workload identity of the pod: `AZURE_TENANT_ID`,
  * `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`.
- * @throws {FormatError} `DM_AZURE_CONFIG_INVALID`
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`
  * @example const store = azureStore(azureStoreOptions(decodeAzureConfig(connection.config)));
  */
 export function azureStoreOptions(
@@ -105,7 +111,7 @@ export function azureStoreOptions(
     prefix: config.prefix || "",
     storageDomain: config.storageDomain || undefined,
     tls: !config.doNotUseTLS,
-    pointInTime: pointInTimeOf(config.pointInTime, codec.invalid),
+    pointInTime: pointInTimeOf(config.pointInTime, members.invalid),
     credentials: configCredentials(config, context),
   };
 }
@@ -118,7 +124,7 @@ function configCredentials(config: AzureConfig, context: AzureConfigContext): Au
     try {
       return azureAccountKey(storageAccount, storageKey);
     } catch {
-      throw codec.invalid("storageKey is not base64");
+      throw members.invalid("storageKey is not base64");
     }
   }
   const client = {

@@ -5,8 +5,8 @@
  */
 
 import { isDmError } from "@dm/core";
+import { connectionMembers, pointInTimeOf } from "../connection-members.ts";
 import type { TokenProvider } from "../http/bearer-token.ts";
-import { configCodec, pointInTimeOf } from "../http/config-codec.ts";
 import { processEnvironment, type ReadText } from "../http/surroundings.ts";
 import {
   gcsDefaultCredentials,
@@ -32,27 +32,33 @@ export interface GcsConfig {
 /** Members that are never shown to people. */
 export const sensitiveGcsMembers: readonly string[] = Object.freeze(["credentials"]);
 
-const codec = configCodec<GcsConfig>({
-  type: "gcs",
-  code: "DM_GCS_CONFIG_INVALID",
-  members: [
-    ["bucket", "string"],
-    ["prefix", "string"],
-    ["credentialsFile", "string"],
-    ["credentials", "object"],
-    ["readOnly", "boolean"],
-  ],
-  required: ["bucket"],
-});
+/** In Kopia's order; throttling limits stand between them and `pointInTime`. */
+const members = connectionMembers("gcs", [
+  ["bucket", "string", "always"],
+  ["prefix", "string"],
+  ["credentialsFile", "string"],
+  ["credentials", "object"],
+  ["readOnly", "boolean"],
+]);
 
 /**
  * Checks the `config` of a connection.
- * @throws {FormatError} `DM_GCS_CONFIG_INVALID`, without the value that is wrong
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`, without the value that is wrong
  */
-export const decodeGcsConfig = (value: unknown): GcsConfig => codec.decode(value);
+export function decodeGcsConfig(value: unknown): GcsConfig {
+  const config = members.decode(value);
+  members.require(config, "bucket");
+  if (typeof (config["pointInTime"] ?? "") !== "string")
+    throw members.invalid("pointInTime is no string");
+  pointInTimeOf(config["pointInTime"], members.invalid);
+  return config as GcsConfig;
+}
 
 /** The `config` as Kopia writes it: its order, without empty members. */
-export const encodeGcsConfig = (config: GcsConfig): Record<string, unknown> => codec.encode(config);
+export function encodeGcsConfig(config: GcsConfig): Record<string, unknown> {
+  const { pointInTime, ...rest } = decodeGcsConfig(config);
+  return { ...members.encode(rest), ...(pointInTime ? { pointInTime } : {}) };
+}
 
 export interface GcsConfigContext {
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
@@ -63,7 +69,7 @@ export interface GcsConfigContext {
 /**
  * What `gcsStore` needs to open a connection: embedded credentials, else those of the file, else what the machine has. With
  * `STORAGE_EMULATOR_HOST`, as for Google's own clients, that server is asked, without a token.
- * @throws {FormatError} `DM_GCS_CONFIG_INVALID`
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`
  * @example const store = gcsStore(gcsStoreOptions(decodeGcsConfig(connection.config)));
  */
 export function gcsStoreOptions(value: GcsConfig, context: GcsConfigContext = {}): GcsStoreOptions {
@@ -75,7 +81,7 @@ export function gcsStoreOptions(value: GcsConfig, context: GcsConfigContext = {}
     bucket: config.bucket,
     prefix: config.prefix || "",
     readOnly,
-    pointInTime: pointInTimeOf(config.pointInTime, codec.invalid),
+    pointInTime: pointInTimeOf(config.pointInTime, members.invalid),
     ...(emulator
       ? { endpoint: emulator.includes("://") ? emulator : `http://${emulator}` }
       : { credentials: configCredentials(config, { readOnly, readText }) }),
@@ -90,7 +96,7 @@ function configCredentials(
     try {
       return gcsJsonCredentials(credentials, options);
     } catch (error) {
-      throw isDmError(error) ? codec.invalid(error.message) : error;
+      throw isDmError(error) ? members.invalid(error.message) : error;
     }
   }
   if (credentialsFile) return gcsFileCredentials(credentialsFile, options);
