@@ -6,7 +6,14 @@
  * @module
  */
 import { type CompressorName, compress, compressorByHeaderId, compressors } from "@dm/compression";
-import { type Clock, IntegrityError, type Logger, type RandomBytes, Semaphore } from "@dm/core";
+import {
+  type Clock,
+  IntegrityError,
+  isDmError,
+  type Logger,
+  type RandomBytes,
+  Semaphore,
+} from "@dm/core";
 import type { BlobStore, CallOptions } from "@dm/storage";
 import { type ContentId, contentIdFromHash, contentIdPrefix } from "../content-id.ts";
 import { type Crypter, sealBlob } from "../crypto/crypter.ts";
@@ -107,6 +114,8 @@ export class ContentWriter {
   #hasFlushFailed = false;
   /** Why nothing can be written any more. */
   #failure: { readonly reason: unknown } | undefined;
+  /** That the store lets nothing be deleted. */
+  #isRefusalTold = false;
   #bytesStored = 0;
   #contentsWritten = 0;
 
@@ -564,7 +573,11 @@ export class ContentWriter {
       await this.#options.store.delete(blobId, { signal: this.#closing.signal });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#options.logger.debug("Left session marker behind", { blobId, error: why });
+      const { logger } = this.#options;
+      logger.debug("Left session marker behind", { blobId, error: why });
+      if (!isDmError(error, "DM_STORE_ACCESS_DENIED") || this.#isRefusalTold) return;
+      this.#isRefusalTold = true;
+      logger.info("Left session markers to maintenance: these credentials may not delete");
     }
   }
 }

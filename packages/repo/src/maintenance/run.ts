@@ -4,7 +4,7 @@
  * Format: docs/format/maintenance.md. Proof: test/maintenance.test.ts, test/collection.test.ts, test/kill.test.ts.
  * @module
  */
-import { AccessError, ConflictError } from "@dm/core";
+import { AccessError, ConflictError, isDmError } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import { EpochManager } from "../index-manager/epoch-manager.ts";
 import { v0CompactionCandidates } from "../index-manager/v0-log.ts";
@@ -100,10 +100,21 @@ export interface MaintenanceReport {
   readonly tasks: readonly MaintenanceTaskReport[];
 }
 
+/** Tasks that only delete, or do so last. */
+const deletingTasks: ReadonlySet<MaintenanceTask> = new Set([
+  "quick-delete-blobs",
+  "full-delete-blobs",
+  "index-compaction",
+  "cleanup-epoch-markers",
+  "delete-superseded-epoch-indexes",
+  "cleanup-logs",
+]);
+
 const maxClockSkewNs = 300_000_000_000n;
 
 /**
- * Runs maintenance.
+ * Runs maintenance. Where the store refuses deletions, and only those, the tasks that delete are skipped and told once as a
+ * warning.
  * @throws {AccessError} `DM_MAINTENANCE_NOT_OWNER` unless `force`; `DM_REPOSITORY_READ_ONLY`
  * @throws {ConflictError} `DM_CLOCK_SKEW` when this clock and the store's differ by more than five minutes
  */
@@ -155,11 +166,7 @@ export async function runMaintenance(
   const skip = (task: MaintenanceTask, skipped: string): void => {
     reports.push({ task, figures: {}, skipped });
   };
-  const run = async (
-    task: MaintenanceTask,
-    work: () => Promise<object | undefined>,
-    extraOf?: (figures: object) => { readonly kind: string; readonly data: object },
-  ): Promise<void> => {
+  const run: RunTask = async (task, work, extraOf) => {
     signal?.throwIfAborted();
     options.onTask?.(task);
     const startNs = clock.nowNs();
@@ -177,9 +184,19 @@ export async function runMaintenance(
         error: text,
       });
       if (!signal?.aborted) await save();
-      throw error;
+      if (!deletingTasks.has(task) || !isDmError(error, "DM_STORE_ACCESS_DENIED")) throw error;
+      refuse(task, error.message);
+      return;
     }
     await save();
+  };
+  let isRefusalTold = false;
+  /** Whoever may not delete can do all the rest; what is not deleted stays in the way of nobody. */
+  const refuse = (task: MaintenanceTask, reason: string): void => {
+    skip(task, `these credentials may not delete: ${reason}`);
+    if (isRefusalTold) return;
+    isRefusalTold = true;
+    repository.logger.warn("Left blobs that maintenance would delete: not permitted", { reason });
   };
 
   const safety = safetyParameters[options.safety ?? "full"];
@@ -278,7 +295,11 @@ function dueMode(
   return "none";
 }
 
-type RunTask = (task: MaintenanceTask, work: () => Promise<object | undefined>) => Promise<void>;
+type RunTask = (
+  task: MaintenanceTask,
+  work: () => Promise<object | undefined>,
+  extraOf?: (figures: object) => { readonly kind: string; readonly data: object },
+) => Promise<void>;
 
 async function epochTasks(
   repository: Repository,
