@@ -10,6 +10,8 @@ import type { OpenContext, StorageProvider } from "./storage/provider.ts";
 
 const providers: Readonly<Record<string, () => Promise<StorageProvider>>> = {
   filesystem: async () => (await import("./storage/filesystem.ts")).filesystemProvider,
+  azureBlob: async () => (await import("./storage/azure.ts")).azureProvider,
+  gcs: async () => (await import("./storage/gcs.ts")).gcsProvider,
   s3: async () => (await import("./storage/s3.ts")).s3Provider,
 };
 

@@ -29,4 +29,7 @@ export {
 } from "./azure/azure-tokens.ts";
 export type { AuthorizedRequest, Authorizer, PlainRequest } from "./http/api-client.ts";
 export { type AccessToken, refreshingToken, type TokenProvider } from "./http/bearer-token.ts";
+export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
+export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
+export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
 export type { ObjectStoreOptions } from "./http/object-store.ts";

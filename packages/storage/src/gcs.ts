@@ -19,4 +19,7 @@ export {
 } from "./gcs/gcs-credentials.ts";
 export { type GcsStoreOptions, gcsStore } from "./gcs/gcs-store.ts";
 export { type AccessToken, refreshingToken, type TokenProvider } from "./http/bearer-token.ts";
+export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
+export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
+export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
 export type { ObjectStoreOptions } from "./http/object-store.ts";

@@ -34,7 +34,7 @@ export function connectCommand(
   );
   for (const provider of providers) {
     const to = connect
-      .command(provider.type)
+      .command(provider.command ?? provider.type)
       .description(`A repository in ${provider.place}`)
       .action(async (_options: unknown, command: Command) => {
         const options = command.optsWithGlobals<ConnectOptions>();

@@ -86,7 +86,7 @@ export function createCommand(
   );
   for (const provider of providers) {
     const inProvider = create
-      .command(provider.type)
+      .command(provider.command ?? provider.type)
       .description(`Make a repository in ${provider.place}`)
       .action(async (_options: unknown, command: Command) => {
         const options = command.optsWithGlobals<CreateOptions>();

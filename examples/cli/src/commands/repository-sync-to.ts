@@ -36,7 +36,7 @@ export function syncToCommand(
     .option("--parallel <count>", "blobs under way at once", parsePositive, 4);
   for (const provider of providers) {
     const to = syncTo
-      .command(provider.type)
+      .command(provider.command ?? provider.type)
       .description(`To ${provider.place}, which must exist`)
       .action(async (_options: unknown, command: Command) => {
         await syncWith(session, provider, command.optsWithGlobals<SyncCommandOptions>());

@@ -3,6 +3,7 @@
  * Each type is one file of this folder; connection.ts lists them.
  * @module
  */
+import { readFile } from "node:fs/promises";
 import type { Logger } from "@dm/core";
 import type { StorageConnection } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
@@ -29,8 +30,10 @@ export interface ConnectionContext {
 }
 
 export interface StorageProvider {
-  /** Kopia's name, in configurations and as the name of the command. */
+  /** Kopia's name in configurations. */
   readonly type: string;
+  /** Its name of the command, where that is another one. */
+  readonly command?: string | undefined;
   /** `a directory`: it stands behind "A repository in". */
   readonly place: string;
   /** Members of the configuration that are never shown. */
@@ -62,6 +65,12 @@ export function throttlingConfig({ maxDownloadSpeed, maxUploadSpeed }: Throttlin
     ...(maxUploadSpeed ? { maxUploadSpeedBytesPerSecond: maxUploadSpeed } : {}),
     ...(maxDownloadSpeed ? { maxDownloadSpeedBytesPerSecond: maxDownloadSpeed } : {}),
   };
+}
+
+/** Certificate authorities in place of the platform's, where the environment names a file of them, as for kopia. */
+export async function trustedCertificates(env: Io["env"]): Promise<string | undefined> {
+  const file = env["SSL_CERT_FILE"];
+  return file ? readFile(file, "utf8") : undefined;
 }
 
 /** The configuration with stars in place of secrets, as many as they have bytes: as kopia shows it. */
