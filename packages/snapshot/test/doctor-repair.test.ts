@@ -172,6 +172,19 @@ describe("the index", () => {
     }
   });
 
+  it("comes back with what a session that was cut off had stored and a later snapshot refers to", async () => {
+    const { ids, store } = await twoSnapshots();
+    const repository = await open(store);
+    const [{ rootEntry }] = (await listSnapshots(repository)) as [Snapshot, Snapshot];
+    const file = await findEntry(repository, rootEntry!, "inner/both.txt");
+    const { packBlobId } = (await repository.contentInfo(file.objectId as ContentId))!;
+    const sessionId = packBlobId.slice(packBlobId.indexOf("-s"));
+    store.blobs.set(`s${"0".repeat(32)}${sessionId}`, bytes("its marker"));
+    for (const id of indexBlobs(store)) store.blobs.delete(id);
+    await repairRepository(store, (await diagnose(store)).plan);
+    await expectSound(store, ids);
+  });
+
   it("comes back when all its blobs are damaged, which are kept under other names", async () => {
     const { ids, store } = await twoSnapshots();
     const blobIds = indexBlobs(store);

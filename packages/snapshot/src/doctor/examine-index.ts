@@ -175,8 +175,26 @@ async function lostPacks(
   const named = packsOf(index.entries());
 
   const unnamed = packs.filter((id) => !named.has(id)).sort();
-  const underWay = unnamed.filter((id) => sessions.has(sessionIdOfPack(id)));
-  const others = unnamed.filter((id) => !sessions.has(sessionIdOfPack(id)));
+  let missing: ReadonlySet<string> | undefined;
+  const isMissing = async (entries: readonly IndexEntry[]): Promise<boolean> => {
+    if (entries.every(({ contentId }) => index.find(contentId))) return false;
+    missing ??= await missingContents(reader, options);
+    return entries.some(({ contentId }) => missing?.has(contentId));
+  };
+  // A session that was cut off keeps its marker for days; by then others refer to what its index blobs named.
+  const flushed = new Set<string | undefined>();
+  const ofSessions = unnamed.filter((id) => sessions.has(sessionIdOfPack(id)));
+  const { entries: written } = await recoverIndex(reader, { packBlobIds: ofSessions, signal });
+  for (const [sessionId, entries] of Map.groupBy(written.values(), ({ packBlobId }) =>
+    sessionIdOfPack(packBlobId),
+  ))
+    if (await isMissing(entries)) flushed.add(sessionId);
+  const isUnderWay = (id: string): boolean => {
+    const sessionId = sessionIdOfPack(id);
+    return sessions.has(sessionId) && !flushed.has(sessionId);
+  };
+  const underWay = unnamed.filter(isUnderWay);
+  const others = unnamed.filter((id) => !isUnderWay(id));
   const note = (text: string, error?: Error): void => {
     if (tellsNotes) examination.found("packs", "note", text, error);
   };
@@ -196,10 +214,7 @@ async function lostPacks(
   const droppedBefore = lastDropSeconds(reader, schedule);
   let isLost = (entry: IndexEntry): boolean =>
     named.size === 0 || entry.timestampSeconds > droppedBefore;
-  if (!unknown.every(isLost)) {
-    const missing = await missingContents(reader, options);
-    if (unknown.some(({ contentId }) => missing.has(contentId))) isLost = () => true;
-  }
+  if (!unknown.every(isLost) && (await isMissing(unknown))) isLost = () => true;
   const lost = unknown.filter(isLost);
   const lostIds = packsOf(lost);
   const left = others.length - lostIds.size - failures.length;
