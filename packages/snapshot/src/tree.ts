@@ -160,9 +160,12 @@ export function checkNesting(
   }
 }
 
-/** Whether an error tells of the data and not of the way to it: then the rest of the tree can still be read. */
+/**
+ * Whether an error tells of the data and not of the way to it: then the rest of the tree can still be read. A store that is gone
+ * as a whole, its bucket or its folder, is no damage of what lay in it.
+ */
 export function isDamage(error: unknown): error is DmError {
-  return isDmError(error) && damage.has(error.name);
+  return isDmError(error) && damage.has(error.name) && error.code !== "DM_STORE_NOT_FOUND";
 }
 
 const damage: ReadonlySet<string> = new Set([

@@ -148,6 +148,19 @@ describe.each(transports)("what passes is repeated, through %s", (_name, transpo
     }
   });
 
+  it("an empty answer to a put or a get, as if all were well", async () => {
+    const server = await serve();
+    const store = open(server.url, transport);
+    const empty = { answer: { status: 200, body: "" } };
+    for (const operation of ["PutObject", "GetObject"] as const) {
+      const stop = server.inject(faultOn({ operations: [operation], times: 2 }, empty));
+      await store.put("p1", data);
+      expect(await store.get("p1")).toEqual(data);
+      expect(await store.get("p1", { offset: 5, length: 10 })).toEqual(data.slice(5, 15));
+      stop();
+    }
+  });
+
   it("a storm of all of it, and nothing is lost", async () => {
     const server = await serve();
     const store = open(server.url, {
@@ -265,6 +278,29 @@ describe("what does not pass says what to do", () => {
       expect(error.message).toContain("web page");
     }
     expect(server.requests.length).toBe(status === 200 ? 1 : 2);
+  });
+
+  it("a web page in place of the answer to a put stores nothing, and to a get is no blob", async () => {
+    const server = await serve();
+    const store = open(server.url);
+    await store.put("p1", bytes(5000));
+    const page = "<!DOCTYPE html><html><body>Log in</body></html>".padEnd(5000, " ");
+    const headers = { "content-type": "text/html", etag: '"page"' };
+    server.inject(
+      faultOn({ operations: ["GetObject"] }, { answer: { status: 200, body: page, headers } }),
+    );
+    const answer = { status: 200, body: page };
+    server.inject(faultOn({ operations: ["PutObject"] }, { answer }));
+    for (const run of [
+      () => store.put("p2", bytes(5)),
+      () => store.get("p1"),
+      () => store.get("p1", { offset: 10, length: 20 }),
+    ]) {
+      const error = await failure(run());
+      expect(error).toMatchObject({ code: "DM_STORE_ANSWER_INVALID", retryable: false });
+      expect(error.message).toContain("web page");
+    }
+    expect(server.bucket("blobs").keys).toEqual(["k/p1"]);
   });
 
   it("a 404 without a word is no missing blob: a repository is not declared absent", async () => {

@@ -44,6 +44,10 @@ export interface GetErrors {
 const maxPageBytes = 16 << 20;
 const maxSmallBytes = 64 << 10;
 
+/** Empty, and without what a server says of every object, also in a browser. */
+const isNoObject = ({ body, header, status }: HttpResponse): boolean =>
+  status === 200 && body.length === 0 && !header("etag") && !header("last-modified");
+
 const versionQuery = ({ versionId }: Call): Readonly<Record<string, string>> | undefined =>
   versionId === undefined ? undefined : { versionId };
 
@@ -116,6 +120,10 @@ export function s3Objects(client: S3Client) {
         return notAnswered;
       },
     });
+    // Blobs have no type that a browser shows: somebody answers in the place of the server.
+    if (/^text\/html\b/i.test(response.header("content-type") ?? "") || isNoObject(response)) {
+      throw invalidAnswer(`status ${response.status}, and no object`, response.body);
+    }
     if (!range) {
       if (response.status !== 200) throw invalidAnswer(`status ${response.status}`, response.body);
       return response.body;
@@ -167,7 +175,7 @@ export function s3Objects(client: S3Client) {
   ): Promise<void> {
     const { exists, retention, signal, storageClass } = options;
     const digest = md5Base64(data);
-    await client.request({
+    const response = await client.request({
       operation: "put",
       method: "PUT",
       key,
@@ -191,6 +199,23 @@ export function s3Objects(client: S3Client) {
       onFault: ({ status, code }) =>
         exists && (status === 412 || code === "PreconditionFailed") ? exists() : undefined,
     });
+    if (response.header("etag") === undefined) await confirm(key, data, response, { signal });
+  }
+
+  /**
+   * Every server says the ETag of what it has stored. Without one a browser may not see it, or a proxy has answered in the place
+   * of the server, and nothing is stored.
+   */
+  async function confirm(
+    key: string,
+    data: Uint8Array,
+    { body, status }: HttpResponse,
+    call: Call,
+  ): Promise<void> {
+    const notStored = (): Error => invalidAnswer(`status ${status} to a put without an ETag`, body);
+    if (body.length > 0) throw notStored();
+    const { length } = await head(key, { missing: notStored }, call);
+    if (length !== data.length) throw notStored();
   }
 
   async function extendRetention(
