@@ -24,6 +24,8 @@ export interface Run {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
   readonly peakMib: number;
+  /** To the server, where that counts them. */
+  readonly requests?: number;
   readonly out: string;
 }
 
@@ -119,12 +121,20 @@ export const smallFileCount = 20_000;
 export const smallFilePath = (folder: string, index: number): string =>
   join(folder, "small", `d${Math.floor(index / 100)}`, `f${index % 100}`);
 
+export interface SourceSizes {
+  readonly mib?: number;
+  readonly files?: number;
+}
+
 /** `long/data` does not compress; `small` holds files of 4 to 64 KiB. */
-export function makeSources(folder: string): void {
+export function makeSources(
+  folder: string,
+  { mib = longMib, files = smallFileCount }: SourceSizes = {},
+): void {
   mkdirSync(join(folder, "long"));
   const piece = random({ bytes: 1 << 20, seed: 1 });
   const fd = openSync(join(folder, "long/data"), "w");
-  for (let index = 0; index < longMib; index++) {
+  for (let index = 0; index < mib; index++) {
     // Every MiB differs: nothing is stored twice.
     new DataView(piece.buffer).setUint32(index % 1000, index);
     for (let at = 0; at < piece.length; at += 4096) piece[at] = (piece[at]! + index + at) & 0xff;
@@ -132,7 +142,7 @@ export function makeSources(folder: string): void {
   }
   closeSync(fd);
   const data = random({ bytes: 1 << 20, seed: 2 });
-  for (let index = 0; index < smallFileCount; index++) {
+  for (let index = 0; index < files; index++) {
     const path = smallFilePath(folder, index);
     if (index % 100 === 0) mkdirSync(join(path, ".."), { recursive: true });
     const length = 4096 + ((index * 7919) % 61_440);
@@ -141,6 +151,8 @@ export function makeSources(folder: string): void {
   }
 }
 
+type Figures = [wallSeconds: number, cpuSeconds: number, peakMib: number];
+
 /** The least of several rounds, for each of the two programs and each row. */
 export class Comparison {
   readonly #runs = new Map<string, Run[]>();
@@ -148,6 +160,10 @@ export class Comparison {
   add(row: string, program: string, run: Run): void {
     const key = `${row}, ${program}`;
     this.#runs.set(key, [...(this.#runs.get(key) ?? []), run]);
+  }
+
+  has(row: string): boolean {
+    return this.#runs.has(`${row}, dm`);
   }
 
   print(title: string, rounds: number, rows: readonly string[]): void {
@@ -167,7 +183,28 @@ export class Comparison {
     }
   }
 
-  #least(key: string): [wall: number, cpu: number, peak: number] {
+  /** The same, as rows of the table in a README. */
+  printMarkdown(rows: readonly string[]): void {
+    for (const row of rows) {
+      const kopia = this.#least(`${row}, kopia`);
+      const dm = this.#least(`${row}, dm`);
+      const cells = (values: Figures): string =>
+        [values[0].toFixed(2), values[1].toFixed(2), values[2].toFixed(0)].join(", ");
+      const requests = this.#requests(row);
+      const ratios = kopia.map((value, index) => (value / dm[index]!).toFixed(2)).join(", ");
+      console.log(`| ${[row, cells(kopia), cells(dm), ratios, ...requests].join(" | ")} |`);
+    }
+  }
+
+  /** Of both programs in the first round: a count, and no measurement. */
+  #requests(row: string): string[] {
+    const [kopia, dm] = ["kopia", "dm"].map(
+      (program) => this.#runs.get(`${row}, ${program}`)?.[0]?.requests,
+    );
+    return kopia === undefined || dm === undefined ? [] : [`${kopia}, ${dm}`];
+  }
+
+  #least(key: string): Figures {
     const runs = this.#runs.get(key) ?? [];
     const least = (value: (run: Run) => number): number => Math.min(...runs.map(value));
     return [
