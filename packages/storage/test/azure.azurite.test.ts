@@ -1,7 +1,13 @@
 // The Azure store passes the contract over Azurite, Microsoft's own emulator: by the account's key and by a shared access
 // signature; what is refused is told apart. Azurite knows neither versions nor immutability: test/azure-store.test.ts.
 import { createHmac } from "node:crypto";
-import { requirePeer } from "@dm/fixtures";
+import {
+  azuriteAccount,
+  azuriteKey,
+  type ReferenceServer,
+  requirePeer,
+  startAzurite,
+} from "@dm/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type AzureStoreOptions,
@@ -11,12 +17,6 @@ import {
 } from "../src/azure.ts";
 import type { BlobStore } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
-import {
-  azuriteAccount,
-  azuriteKey,
-  type ReferenceServer,
-  startAzurite,
-} from "./reference-servers.ts";
 
 const azurite = requirePeer("azurite");
 let server: ReferenceServer;

@@ -1,11 +1,10 @@
 // The Google Cloud store passes the contract over fake-gcs-server, with which others test their clients; earlier states of a
 // bucket with versions are seen. It checks no tokens and cannot prolong a retention: test/gcs-store.test.ts.
-import { requirePeer } from "@dm/fixtures";
+import { type ReferenceServer, requirePeer, startFakeGcsServer } from "@dm/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type GcsStoreOptions, gcsStore } from "../src/gcs.ts";
 import type { BlobStore } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
-import { type ReferenceServer, startFakeGcsServer } from "./reference-servers.ts";
 
 const peer = requirePeer("gcs");
 let server: ReferenceServer;

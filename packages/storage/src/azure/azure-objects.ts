@@ -12,6 +12,7 @@ import { contentLength, type HttpResponse } from "../http/http-transport.ts";
 import {
   type ByteRange,
   eachPage,
+  exactTimeNs,
   type ObjectCall,
   type ObjectErrors,
   type ReadableObjects,
@@ -301,7 +302,8 @@ function listedObject(blob: XmlElement): StoredObject {
 
 function listedVersion(blob: XmlElement, container: string): ObjectVersion {
   const version = childText(blob, "VersionId") ?? "";
-  const sinceNs = versionTimeNs(version);
+  // A version's name is the time at which it was made, to 100 ns.
+  const sinceNs = exactTimeNs(version);
   if (sinceNs === undefined) {
     throw new UnsupportedError(
       "DM_STORE_NOT_VERSIONED",
@@ -311,12 +313,4 @@ function listedVersion(blob: XmlElement, container: string): ObjectVersion {
   }
   const deleted = childText(blob, "HasVersionsOnly") === "true";
   return { ...listedObject(blob), version, sinceNs, deleted };
-}
-
-/** A version's name is the time at which it was made, to 100 ns: `2026-11-25T10:00:00.1234567Z`. */
-function versionTimeNs(version: string): bigint | undefined {
-  const found = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(version);
-  const timeMs = Date.parse(`${found?.[1]}Z`);
-  if (!found || Number.isNaN(timeMs)) return undefined;
-  return BigInt(timeMs) * 1_000_000n + BigInt((found[2] ?? "").padEnd(9, "0"));
 }

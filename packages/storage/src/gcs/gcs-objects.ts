@@ -13,6 +13,7 @@ import { contentLength } from "../http/http-transport.ts";
 import {
   type ByteRange,
   eachPage,
+  exactTimeNs,
   type ObjectCall,
   type ObjectErrors,
   type ObjectPut,
@@ -269,7 +270,7 @@ function readObject(item: Json, body: Uint8Array): StoredObject {
   const length = contentLength(typeof size === "string" ? size : undefined);
   const recorded = (metadata as Readonly<Record<string, unknown>> | null | undefined)?.[timeName];
   const timestampNs =
-    recordedTimeNs(typeof recorded === "string" ? recorded : undefined) ?? timeNs(timeCreated);
+    recordedTimeNs(typeof recorded === "string" ? recorded : undefined) ?? exactTimeNs(timeCreated);
   if (typeof name !== "string" || length === undefined || timestampNs === undefined) {
     throw invalidAnswer("an object without a name, length or time", body);
   }
@@ -278,16 +279,10 @@ function readObject(item: Json, body: Uint8Array): StoredObject {
 
 function readVersion(item: Json, body: Uint8Array): ObjectVersion {
   const { generation, timeCreated, timeDeleted } = item;
-  const sinceNs = timeNs(timeCreated);
+  const sinceNs = exactTimeNs(timeCreated);
   if (typeof generation !== "string" || sinceNs === undefined) {
     throw invalidAnswer("a version without a generation or time", body);
   }
-  const untilNs = timeNs(timeDeleted);
+  const untilNs = exactTimeNs(timeDeleted);
   return { ...readObject(item, body), version: generation, sinceNs, untilNs, deleted: false };
-}
-
-/** RFC 3339, usually to the millisecond. */
-function timeNs(text: unknown): bigint | undefined {
-  const timeMs = typeof text === "string" ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(timeMs) ? undefined : BigInt(timeMs) * 1_000_000n;
 }

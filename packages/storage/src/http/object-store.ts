@@ -212,6 +212,17 @@ export function recordedTimeNs(text: string | undefined): bigint | undefined {
   return text !== undefined && /^-?\d{1,19}$/.test(text) ? BigInt(text) : undefined;
 }
 
+/** A time of RFC 3339 with all of its digits: `2026-11-25T10:00:00.1234567Z`; undefined where it is none. */
+export function exactTimeNs(text: unknown): bigint | undefined {
+  const found =
+    typeof text === "string"
+      ? /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(text)
+      : null;
+  const timeMs = Date.parse(`${found?.[1]}${found?.[3]}`);
+  if (!found || Number.isNaN(timeMs)) return undefined;
+  return BigInt(timeMs) * 1_000_000n + BigInt((found[2] ?? "").padEnd(9, "0"));
+}
+
 /** Follows pages to their end; each is asked for through `repeat`. */
 export async function* eachPage<Entry>(
   repeat: Repeat,
