@@ -12,6 +12,7 @@ const root = join(import.meta.dirname ?? new URL(".", import.meta.url).pathname,
 const servers = {
   weed: ["SeaweedFS", ["weed", "version"], /\d+\.\d+(?= )/],
   sshd: ["OpenSSH", ["ssh", "-V"], /OpenSSH_([^ ,]+)/],
+  azurite: ["Azurite", ["azurite-blob", "--version"], /\d+\.\d+\.\d+/],
   rclone: ["rclone", ["rclone", "version"], /v[\d.]+/],
 };
 const notServers = new Set(["kopia", "root"]);
