@@ -7,6 +7,8 @@ export default library({
   azure: "src/azure.ts",
   gcs: "src/gcs.ts",
   sftp: "src/sftp.ts",
+  webdav: "src/webdav.ts",
+  rclone: "src/rclone.ts",
   testing: "src/testing.ts",
   "testing/s3": "src/testing/s3.ts",
 });

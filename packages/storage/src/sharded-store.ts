@@ -4,7 +4,7 @@
  * Format: docs/format/blobs.md. Proof: test/contract.test.ts, test/filesystem.test.ts, test/filesystem-calls.test.ts.
  * @module
  */
-import { isDmError, type Logger } from "@dm/core";
+import { isDmError } from "@dm/core";
 import { checkBlobId, isBlobId } from "./blob-id.ts";
 import type {
   BlobMetadata,
@@ -13,6 +13,7 @@ import type {
   CallOptions,
   Capacity,
 } from "./blob-store.ts";
+import { raced } from "./raced.ts";
 import { type Repeat, type RetryOptions, repeating, retrying } from "./retrying.ts";
 import {
   blobSuffix,
@@ -97,7 +98,6 @@ export interface ShardedStoreOptions extends ShardedConfig {
   /** Makes the root directory, and decides the default of `dirShards`. */
   readonly create?: boolean | undefined;
   readonly retries: RetryOptions;
-  readonly logger?: Logger | undefined;
 }
 
 /**
@@ -187,7 +187,7 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
 
   async function pathOf(id: string, signal: AbortSignal | undefined): Promise<TreePath> {
     checkCall(id, signal);
-    return shardPath(id, await shardingForReading());
+    return shardPath(id, await raced(shardingForReading(), signal));
   }
 
   interface Directory {
@@ -273,7 +273,7 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
     async put(id, data, call = {}) {
       checkCall(id, call.signal);
       checkPutOptions(type, features, call);
-      const path = shardPath(id, await shardingForPut());
+      const path = shardPath(id, await raced(shardingForPut(), call.signal));
       const { ifAbsent, signal, timestampNs } = call;
       if (!(await tree.write(path, data, { ifAbsent, signal, timestampNs }))) throw blobExists(id);
     },
@@ -284,7 +284,7 @@ function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat
 
     async *list(prefix, { signal } = {}) {
       signal?.throwIfAborted();
-      await repeat(signal, shardingForReading);
+      await repeat(signal, () => raced(shardingForReading(), signal));
       yield* walk(prefix, signal);
     },
 

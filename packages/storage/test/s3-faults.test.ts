@@ -436,6 +436,23 @@ describe("what a server teaches", () => {
     }
   });
 
+  it("its clock: once for all requests that are under way together", async () => {
+    const server = await serve();
+    server.clockOffsetMs = 3_600_000;
+    const store = open(server.url, { retries: { attempts: 1 } });
+    // All are refused before the first has taught anything.
+    server.inject(faultOn({ operations: ["PutObject"], times: 8 }, { delayMs: 100 }));
+    await Promise.all(Array.from({ length: 8 }, (_, index) => store.put(`p${index}`, bytes(5))));
+    expect(server.bucket("blobs").keys).toHaveLength(8);
+  });
+
+  it("its region, also where the blob is empty and the refusal came without a word", async () => {
+    const server = await serve({ region: "eu-central-1" });
+    await open(server.url).put("p1", bytes(0));
+    const store = open(server.url, { region: "us-west-2", retries: { attempts: 1 } });
+    expect(await store.stat("p1")).toMatchObject({ id: "p1", length: 0 });
+  });
+
   it("its region: by the error of a signature for another one", async () => {
     const server = await serve({ region: "eu-central-1" });
     for (const run of [
@@ -475,6 +492,33 @@ describe("what a server teaches", () => {
       "GET https://blobs.s3.amazonaws.com/k/x",
       "GET https://blobs.s3.ap-south-1.amazonaws.com/k/x",
       "GET https://blobs.s3.ap-south-1.amazonaws.com/k/y",
+    ]);
+  });
+
+  it("another host of the region that was given, for a bucket whose name fits into no host", async () => {
+    const hosts: string[] = [];
+    const store = open("s3.amazonaws.com", {
+      bucket: "with.dots",
+      region: "eu-west-1",
+      retries: { attempts: 1 },
+      transport: {
+        async send({ url }) {
+          const { host, pathname } = new URL(url);
+          hosts.push(`${host}${pathname}`);
+          const there = host === "s3.eu-west-1.amazonaws.com";
+          return {
+            status: there ? 200 : 301,
+            header: (name) => (name === "x-amz-bucket-region" && !there ? "eu-west-1" : undefined),
+            body: new Uint8Array(there ? 3 : 0),
+          };
+        },
+        async close() {},
+      },
+    });
+    expect((await store.get("x")).length).toBe(3);
+    expect(hosts).toEqual([
+      "s3.amazonaws.com/with.dots/k/x",
+      "s3.eu-west-1.amazonaws.com/with.dots/k/x",
     ]);
   });
 

@@ -55,6 +55,19 @@ describe("Signature Version 4", () => {
     expect(signed.url).toBe(host + path);
   });
 
+  it.each([
+    ["session token", { sessionToken: "TOKEN-\nSECRET" }],
+    ["session token", { sessionToken: "TOKEN\u20acSECRET" }],
+    ["access key id", { accessKeyId: "AKIA SECRET" }],
+  ])("refuses a %s that no header can carry, without quoting it", async (what, wrong) => {
+    const session = { ...context, credentials: { ...credentials, ...wrong } };
+    const signing = signRequest({ method: "GET", url: `${host}/x`, headers: {} }, session);
+    await expect(signing).rejects.toMatchObject({
+      code: "DM_STORE_CREDENTIALS_INVALID",
+      message: expect.stringMatching(new RegExp(`^(?!.*(?:TOKEN|SECRET)).*${what}`)),
+    });
+  });
+
   it("carries the token of a session, signed", async () => {
     const session = { ...context, credentials: { ...credentials, sessionToken: "token" } };
     const request = { method: "GET", url: `${host}/x`, headers: {} };

@@ -230,6 +230,19 @@ describe("nodeTransport alone", () => {
   );
 });
 
+it("says that a server sends a page elsewhere, though a browser hides where to", async () => {
+  const hidden = Object.defineProperties(Response.error(), {
+    type: { value: "opaqueredirect" },
+    status: { value: 0 },
+  });
+  const transport = fetchTransport({ fetch: async () => hidden });
+  await expect(transport.send(request("http://bucket.invalid/x"))).rejects.toMatchObject({
+    code: "DM_STORE_FAILED",
+    retryable: false,
+    message: expect.stringContaining("bucket.invalid sends us elsewhere"),
+  });
+});
+
 describe("bodyCollector", () => {
   it("reserves no more than is likely, whatever a header promises", () => {
     const body = bodyCollector(2 ** 40, 2 ** 39);

@@ -17,12 +17,15 @@ import {
   requestTimedOut,
   watch,
 } from "./http-transport.ts";
+import { normalFingerprint, pinCertificate } from "./pinned-certificate.ts";
 
 export interface NodeTransportOptions {
   /** PEM; in place of the platform's certificate authorities. */
   readonly rootCa?: string | undefined;
   /** Whether certificates are looked at; true by default. */
   readonly verifyTls?: boolean | undefined;
+  /** SHA-256 of the one certificate that is trusted, in hexadecimal, in place of all authorities; without proxies. */
+  readonly certificateFingerprint?: string | undefined;
   /** Requests under way, each on a connection of its own; more wait. 64 by default. */
   readonly maxConnections?: number | undefined;
   /** Where `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are looked up (Node 24.5 and later); `process.env` by default. */
@@ -46,11 +49,15 @@ export function nodeTransport(options: NodeTransportOptions = {}): HttpTransport
   if (!http || !https) return undefined;
   const agents = new Map<string, Agent>();
   const { maxConnections = 64 } = options;
+  const pinned =
+    options.certificateFingerprint === undefined
+      ? undefined
+      : normalFingerprint(options.certificateFingerprint);
   // Requests wait here and not in the agent, where the time they wait would count as silence of the server.
   const free = new Semaphore(maxConnections);
 
   const agentFor = (url: URL): Agent => {
-    const direct = loopback.test(url.hostname);
+    const direct = pinned !== undefined || loopback.test(url.hostname);
     const kind = `${url.protocol} ${direct}`;
     const known = agents.get(kind);
     if (known) return known;
@@ -69,6 +76,7 @@ export function nodeTransport(options: NodeTransportOptions = {}): HttpTransport
             ...(options.rootCa === undefined ? {} : { ca: options.rootCa }),
           })
         : new http.Agent(settings);
+    if (pinned !== undefined && url.protocol === "https:") pinCertificate(made, pinned);
     agents.set(kind, made);
     return made;
   };
@@ -121,7 +129,7 @@ function exchange(
     signal?.addEventListener("abort", onAbort, { once: true });
     // A server may refuse while the body is still on its way and close: its answer, when it came, is worth more.
     outgoing.on("error", (error) => {
-      if (!answerBegan) fail(connectionError(error, host));
+      if (!answerBegan) fail(isDmError(error) ? error : connectionError(error, host));
     });
     outgoing.on("response", (message) => {
       answerBegan = true;

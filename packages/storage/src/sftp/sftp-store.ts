@@ -52,6 +52,5 @@ export function sftpStore(value: SftpConfig, options: SftpStoreOptions = {}): Bl
     dirShards: config.dirShards,
     listParallelism: config.listParallelism || 8,
     retries: { attempts: 10, logger, ...options.retries },
-    logger,
   });
 }

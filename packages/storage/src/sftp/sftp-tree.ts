@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { AccessError, NotFoundError, StorageError } from "@dm/core";
+import { raced } from "../raced.ts";
 import type { FileFacts, FileTree, TreeEntry, TreePath } from "../sharded-store.ts";
 import { optionUnsupported } from "../store-errors.ts";
 import { type FileAttributes, statusCode } from "./sftp-messages.ts";
@@ -354,27 +355,6 @@ async function inPieces(
   const results = await Promise.allSettled(Array.from({ length: count }, worker));
   const failed = results.find((result) => result.status === "rejected");
   if (failed) throw failed.reason;
-}
-
-/** Rejects at once on abort; the work goes on to tidy up. */
-function raced<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    const settle = (): void => signal.removeEventListener("abort", onAbort);
-    work.then(
-      (result) => {
-        settle();
-        resolve(result);
-      },
-      (error: unknown) => {
-        settle();
-        reject(error);
-      },
-    );
-  });
 }
 
 const hasStatus = (error: unknown, status: number): boolean =>

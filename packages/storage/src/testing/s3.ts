@@ -1,4 +1,9 @@
 export {
+  type Certificate,
+  type CertificateOptions,
+  selfSignedCertificate,
+} from "../http/self-signed-certificate.ts";
+export {
   type AccessKey,
   allPermissions,
   type Permission,
@@ -13,11 +18,6 @@ export type {
   RetentionMode,
   StoredChecksum,
 } from "./s3/buckets.ts";
-export {
-  type Certificate,
-  type CertificateOptions,
-  selfSignedCertificate,
-} from "./s3/certificate.ts";
 export { type CorsRule, openCors } from "./s3/cors.ts";
 export {
   type FaultScope,

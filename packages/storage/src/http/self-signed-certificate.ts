@@ -7,6 +7,8 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 
 export interface CertificateOptions {
+  /** Shown to people as the subject; `test server` by default. */
+  readonly commonName?: string | undefined;
   /** DNS names and IPv4 addresses; `localhost`, `*.localhost` and `127.0.0.1` by default. */
   readonly names?: readonly string[] | undefined;
   /** A day ago by default. */
@@ -25,13 +27,14 @@ const dayMs = 24 * 3600_000;
 
 export function selfSignedCertificate(options: CertificateOptions = {}): Certificate {
   const {
+    commonName = "test server",
     names = ["localhost", "*.localhost", "127.0.0.1"],
     notAfterMs = Date.now() + 365 * dayMs,
     notBeforeMs = Date.now() - dayMs,
   } = options;
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const ecdsaWithSha256 = sequence(oid("2a8648ce3d040302"));
-  const name = sequence(set(sequence(oid("550403"), der(0x0c, Buffer.from("test server")))));
+  const name = sequence(set(sequence(oid("550403"), der(0x0c, Buffer.from(commonName)))));
   const alternatives = sequence(
     ...names.map((text) =>
       /^\d+\.\d+\.\d+\.\d+$/.test(text)

@@ -1,0 +1,141 @@
+/**
+ * Kopia's rclone provider, for Node: any backend that rclone knows, through its own WebDAV server.
+ * Format: docs/format/blobs.md. Proof: test/webdav.rclone.test.ts, test/stores.kopia.test.ts.
+ * @module
+ */
+import { type Logger, StorageError, utf8Encode } from "@dm/core";
+import type { BlobStore, BlobStoreFeatures, CallOptions } from "../blob-store.ts";
+import { nodeTransport } from "../http/node-transport.ts";
+import type { RetryOptions } from "../retrying.ts";
+import { type FileTree, shardedStore } from "../sharded-store.ts";
+import { davClient } from "../webdav/webdav-client.ts";
+import { webdavTree } from "../webdav/webdav-tree.ts";
+import { decodeRcloneConfig, type RcloneConfig } from "./rclone-config.ts";
+import { startRclone } from "./rclone-process.ts";
+
+export interface RcloneStoreOptions {
+  /** Makes the root directory, and decides the default of `dirShards`. */
+  readonly create?: boolean | undefined;
+  /** Longest silence of rclone, which waits for the backend meanwhile; 300,000 by default. */
+  readonly timeoutMs?: number | undefined;
+  /** Longest blob that is read; 1 GiB by default. */
+  readonly maxBlobBytes?: number | undefined;
+  /** Ten calls in all by default; the store repeats by itself, and rclone does below. */
+  readonly retries?: RetryOptions | undefined;
+  /** Hears at `debug` of what is tried again; with `debug` in the connection, also what rclone says. */
+  readonly logger?: Logger | undefined;
+}
+
+const features: BlobStoreFeatures = { ifAbsent: false, retention: false, setTimestamp: false };
+
+/**
+ * Opens a place that rclone reaches as a blob store. The process starts with the first call, again when it has ended, and is
+ * stopped by `close`.
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`
+ * @example const store = rcloneStore({ remotePath: "drive:backup" });
+ */
+export function rcloneStore(value: RcloneConfig, options: RcloneStoreOptions = {}): BlobStore {
+  const config = decodeRcloneConfig(value);
+  return shardedStore(rcloneTree(config, options), {
+    type: "rclone",
+    displayName: `RClone ${config.remotePath}`,
+    features,
+    root: config.remotePath,
+    create: options.create,
+    dirShards: config.dirShards,
+    listParallelism: config.listParallelism || 8,
+    retries: { attempts: 10, logger: options.logger, ...options.retries },
+  });
+}
+
+interface Running {
+  readonly tree: FileTree;
+  /** rclone remembers directories for minutes: other clients change them. */
+  forget(call: CallOptions): Promise<void>;
+  stop(): Promise<void>;
+}
+
+function rcloneTree(config: RcloneConfig, options: RcloneStoreOptions): FileTree {
+  let current: Promise<Running> | undefined;
+  let closed = false;
+
+  function running(): Promise<Running> {
+    if (current) return current;
+    if (closed) throw new TypeError("the store is closed");
+    const mine: Promise<Running> = start(config, options, () => {
+      if (current === mine) current = undefined;
+    });
+    current = mine;
+    mine.catch(() => {
+      if (current === mine) current = undefined;
+    });
+    return mine;
+  }
+
+  const fresh = async (call: CallOptions): Promise<FileTree> => {
+    const { forget, tree } = await running();
+    call.signal?.throwIfAborted();
+    await forget(call);
+    return tree;
+  };
+  return {
+    makeRoot: async (call) => (await fresh(call)).makeRoot(call),
+    read: async (path, call) => (await fresh(call)).read(path, call),
+    write: async (path, data, call) => (await running()).tree.write(path, data, call),
+    remove: async (path, call) => (await running()).tree.remove(path, call),
+    stat: async (path, call) => (await fresh(call)).stat(path, call),
+    list: async (path, call) => (await fresh(call)).list(path, call),
+    capacity: async () => undefined,
+    async close() {
+      closed = true;
+      const open = current;
+      current = undefined;
+      // One that is still starting is stopped when it has started.
+      await open?.then(
+        ({ stop }) => stop(),
+        () => undefined,
+      );
+    },
+  };
+}
+
+async function start(
+  config: RcloneConfig,
+  options: RcloneStoreOptions,
+  onEnded: () => void,
+): Promise<Running> {
+  const { logger, maxBlobBytes = 1 << 30, timeoutMs = 300_000 } = options;
+  const server = await startRclone(config, logger);
+  server.ended.then(onEnded);
+  const { certificateFingerprint, password, username } = server;
+  const transport = nodeTransport({ certificateFingerprint });
+  if (!transport) throw new TypeError("rclone can be started in Node only");
+  const clientOf = (url: string) =>
+    davClient({ url: new URL(url), username, password, transport, timeoutMs });
+  const files = clientOf(server.webdavUrl);
+  const control = clientOf(server.controlUrl);
+  return {
+    tree: webdavTree({
+      client: files,
+      basePath: "",
+      atomicWrites: config.atomicWrites ?? false,
+      maxBlobBytes,
+    }),
+    async forget({ signal }) {
+      const response = await control.send({
+        method: "POST",
+        path: "/vfs/forget",
+        headers: { "content-type": "application/json" },
+        body: utf8Encode("{}"),
+        signal,
+      });
+      if (response.status === 200) return;
+      const text = `rclone does not forget what it remembers (status ${response.status})`;
+      throw new StorageError("DM_STORE_FAILED", text, { status: response.status });
+    },
+    async stop() {
+      await server.stop();
+      await transport.close();
+    },
+  };
+}
