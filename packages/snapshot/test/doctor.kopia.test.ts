@@ -151,5 +151,25 @@ describe.skipIf(!kopiaPeer.path)(
       expect(lost).toHaveLength(names.length);
       await expectUsable(client);
     });
+
+    it("that has lost a pack stores again what was in it, once its snapshots are fixed", async () => {
+      using client = await repositoryOf("3");
+      const [pack] = blobFiles(client, /^p/);
+      rmSync(pack!);
+      expect((await repair(client)).plan).toEqual([]);
+      await client.run("snapshot", "fix", "invalid-files", "--commit");
+      expect((await repair(client)).plan.map((step) => step.do)).toEqual(["forgetContents"]);
+      await client.run("snapshot", "create", join(client.folder, "tree"));
+      await client.run("snapshot", "verify", "--verify-files-percent=100");
+      const last = JSON.parse(await client.run("snapshot", "list", "--all", "--json")).at(-1);
+      const target = join(client.folder, "restored");
+      await client.run("snapshot", "restore", last.id, target);
+      for (const name of names)
+        expect(readFileSync(join(target, name))).toEqual(
+          readFileSync(join(client.folder, "tree", name)),
+        );
+      await client.run("maintenance", "run", "--full", "--safety=none");
+      expect(await repair(client)).toMatchObject({ ok: true, plan: [] });
+    });
   },
 );
