@@ -2,7 +2,7 @@
  * One authorized request to a storage service and its answer, for services that speak HTTP but not S3. What a server teaches on
  * the way (that a token is used up, its time) is learned and the request sent again; repeating what merely failed is
  * left to the caller.
- * Proof: test/azure-faults.test.ts, test/gcs-faults.test.ts.
+ * Proof: test/api-client.test.ts, test/azure-faults.test.ts, test/gcs-faults.test.ts.
  * @module
  */
 import {
@@ -116,8 +116,10 @@ export function apiClient(options: ApiClientOptions): ApiClient {
   let clockOffsetMs = 0;
   const localMs = (): number => Number(clock.nowNs() / nsPerMs);
 
-  function followedClock(fault: Fault): boolean {
+  function followedClock(fault: Fault, sentWithOffsetMs: number): boolean {
     if (!dialect.clockSkewed(fault) || fault.serverTimeMs === undefined) return false;
+    // Another request may have learned it meanwhile.
+    if (clockOffsetMs !== sentWithOffsetMs) return true;
     const offsetMs = fault.serverTimeMs - localMs();
     if (Math.abs(offsetMs - clockOffsetMs) < 60_000) return false;
     logger.warn("Followed the clock of the server", { offsetMs });
@@ -133,7 +135,8 @@ export function apiClient(options: ApiClientOptions): ApiClient {
       let refusal: DmError | undefined;
       for (let correction = 0; ; correction++) {
         signal?.throwIfAborted();
-        const nowMs = localMs() + clockOffsetMs;
+        const sentWithOffsetMs = clockOffsetMs;
+        const nowMs = localMs() + sentWithOffsetMs;
         const { body, headers = {} } =
           (typeof content === "function" ? content(nowMs) : content) ?? {};
         const authorized = await authorizer.authorize(
@@ -158,7 +161,7 @@ export function apiClient(options: ApiClientOptions): ApiClient {
         if (answer) return answer;
         const error = dialect.error(fault, { operation, key });
         if (correction >= maxCorrections) throw error;
-        if (followedClock(fault)) continue;
+        if (followedClock(fault, sentWithOffsetMs)) continue;
         if (!dialect.credentialsRefused(fault)) throw error;
         rejected = authorized.proof;
         refused.add(rejected);

@@ -60,6 +60,13 @@ export interface S3Client {
   close(): Promise<void>;
 }
 
+/** What we believed when a request was sent. */
+interface Attempt {
+  readonly sentTo: BucketAddress;
+  readonly credentials: S3Credentials | undefined;
+  readonly sentWithOffsetMs: number;
+}
+
 /** Errors of S3 have a few hundred bytes. */
 const maxFaultBytes = 64 << 10;
 const emptyDigest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -88,8 +95,9 @@ export function s3Client(options: S3ClientOptions): S3Client {
     credentials: S3Credentials | undefined,
   ): Promise<HttpResponse> {
     const { content, key, method, query, signal } = request;
+    const time = nowMs();
     const { body, headers: own = {} } =
-      (typeof content === "function" ? content(nowMs()) : content) ?? {};
+      (typeof content === "function" ? content(time) : content) ?? {};
     const search = query ? `?${encodeQuery(query)}` : "";
     const path = key.split("/").map(encodeComponent).join("/");
     const plain = {
@@ -102,7 +110,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
     else if (credentials) {
       const digest = await payloadDigest(body, to.tls);
       const headers = { ...plain.headers, "x-amz-content-sha256": digest };
-      const context = { credentials, region: to.region, service: "s3", nowMs: nowMs() };
+      const context = { credentials, region: to.region, service: "s3", nowMs: time };
       signed = await signRequest({ ...plain, headers }, context);
     }
     const maxBodyBytes = Math.max(request.maxBodyBytes, maxFaultBytes);
@@ -129,8 +137,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
   /** Learns from a refusal; true when the same request may succeed now. */
   async function corrected(
     fault: S3Fault,
-    sentTo: BucketAddress,
-    credentials: S3Credentials | undefined,
+    { credentials, sentTo, sentWithOffsetMs }: Attempt,
     rejected: Set<S3Credentials>,
   ): Promise<boolean> {
     if (wrongRegion.has(fault.code) || fault.status === 301 || fault.status === 307) {
@@ -143,12 +150,17 @@ export function s3Client(options: S3ClientOptions): S3Client {
         });
         region = await locating.catch(() => undefined);
       }
-      if (region === undefined || region === sentTo.region) return false;
+      const moved = region === undefined ? sentTo : sentTo.inRegion(region);
+      // A redirect may name the region that we have: then the host is another, as for buckets in paths at AWS.
+      const isElsewhere = fault.status < 400 && moved.bucketUrl !== sentTo.bucketUrl;
+      if (moved.region === sentTo.region && !isElsewhere) return false;
       logger.debug("Found bucket in another region", { bucket, region });
-      address = address.inRegion(region);
+      address = moved;
       return true;
     }
     if (fault.code === "RequestTimeTooSkewed" && fault.serverTimeMs !== undefined) {
+      // Another request may have learned it meanwhile.
+      if (clockOffsetMs !== sentWithOffsetMs) return true;
       const offsetMs = fault.serverTimeMs - Number(clock.nowNs() / nsPerMs);
       if (Math.abs(offsetMs - clockOffsetMs) < 60_000) return false;
       logger.warn("Followed the clock of the server", { bucket, offsetMs });
@@ -174,6 +186,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
         const credentials = options.sign ? undefined : await options.credentials?.credentials();
         request.signal?.throwIfAborted();
         const sentTo = address;
+        const attempt = { credentials, sentTo, sentWithOffsetMs: clockOffsetMs };
         const response = await send(request, sentTo, credentials);
         if (response.status >= 200 && response.status < 300) {
           bucketSeen = true;
@@ -184,10 +197,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
         const answer = request.onFault?.(fault);
         if (answer instanceof Error) throw answer;
         if (answer) return answer;
-        if (
-          correction >= maxCorrections ||
-          !(await corrected(fault, sentTo, credentials, rejected))
-        ) {
+        if (correction >= maxCorrections || !(await corrected(fault, attempt, rejected))) {
           throw faultError(fault, { bucket, operation: request.operation, key: request.key });
         }
       }

@@ -7,7 +7,8 @@ import { StorageError } from "@dm/core";
 import type { Retention } from "../blob-store.ts";
 import { md5Base64 } from "../http/digests.ts";
 import { answerIncomplete, contentLength, type HttpResponse } from "../http/http-transport.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
+import { childText, parseXml, type XmlElement } from "../http/xml.ts";
 import type { RequestContent, S3Client } from "./s3-client.ts";
 import type { S3Fault } from "./s3-errors.ts";
 
@@ -79,6 +80,7 @@ export function s3Objects(client: S3Client) {
   }
 
   async function headByGet(key: string, errors: HeadErrors, call: Call): Promise<S3Object> {
+    let empty = false;
     const response = await client.request({
       operation: "stat",
       method: "GET",
@@ -87,10 +89,30 @@ export function s3Objects(client: S3Client) {
       content: { headers: { range: "bytes=0-0" } },
       maxBodyBytes: maxSmallBytes,
       signal: call.signal,
-      onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
+      onFault(fault) {
+        if (isMissing(fault)) return errors.missing();
+        // An object without a first byte has none at all; why HEAD was refused has been mended on the way.
+        if (fault.status !== 416) return undefined;
+        empty = true;
+        return notAnswered;
+      },
     });
+    if (empty) return headOfEmpty(key, errors, call);
     const range = parseContentRange(response.header("content-range"));
     return described(key, response, range ? String(range.total) : String(response.body.length));
+  }
+
+  async function headOfEmpty(key: string, errors: HeadErrors, call: Call): Promise<S3Object> {
+    const response = await client.request({
+      operation: "stat",
+      method: "GET",
+      key,
+      query: versionQuery(call),
+      maxBodyBytes: 0,
+      signal: call.signal,
+      onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
+    });
+    return described(key, response, String(response.body.length));
   }
 
   /** The bytes of an object, or exactly a range of them. */
