@@ -3,7 +3,7 @@
  * Proof: test/s3-transport.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
+import { isDmError, StorageError } from "@dm/core";
 import {
   answerIncomplete,
   bodyCollector,
@@ -48,6 +48,8 @@ export function fetchTransport(options: FetchTransportOptions = {}): HttpTranspo
           signal,
         });
         answer.begun = true;
+        // A page is not told where to; Node's `fetch` shows such an answer as it is.
+        if (response.type === "opaqueredirect") throw redirectHidden(new URL(request.url).host);
         return await received(request, response, guard);
       } catch (error) {
         request.signal?.throwIfAborted();
@@ -91,4 +93,9 @@ async function received(
     header: (name) => response.headers.get(name) ?? undefined,
     body: body.finish(),
   };
+}
+
+function redirectHidden(host: string): StorageError {
+  const text = `${host} sends us elsewhere, and a browser does not say where: give the endpoint of the bucket, and its region`;
+  return new StorageError("DM_STORE_FAILED", text, { host });
 }

@@ -74,7 +74,7 @@ export function firstCredentials(
           return await provider.credentials(request);
         } catch (error) {
           if (!isDmError(error, "DM_STORE_CREDENTIALS_MISSING")) throw error;
-          reasons.push(error.message);
+          reasons.push(error.message.replace(/^no credentials: /, ""));
         }
       }
       throw credentialsMissing(reasons.join("; "));

@@ -3,6 +3,7 @@
  * Proof: test/s3-signing.test.ts.
  * @module
  */
+import { AccessError } from "@dm/core";
 import { AwsV4Signer } from "aws4fetch";
 import type { S3Credentials } from "./credentials.ts";
 
@@ -36,6 +37,7 @@ const keptKeys = new Map<string, ArrayBuffer>();
 /**
  * Adds the headers `authorization`, `x-amz-date` and, with a session, `x-amz-security-token`. Needs `body` only where no header
  * `x-amz-content-sha256` tells its digest.
+ * @throws {AccessError} `DM_STORE_CREDENTIALS_INVALID` for credentials that no header can carry
  */
 export async function signRequest(
   request: UnsignedRequest,
@@ -44,6 +46,8 @@ export async function signRequest(
 ): Promise<SignedRequest> {
   if (keptKeys.size > maxKeptKeys) keptKeys.clear();
   const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+  checkHeaderText("access key id", accessKeyId);
+  if (sessionToken) checkHeaderText("session token", sessionToken);
   const signer = new AwsV4Signer({
     ...request,
     ...(body ? { body: body as Uint8Array<ArrayBuffer> } : {}),
@@ -57,4 +61,14 @@ export async function signRequest(
   });
   const signed = await signer.sign();
   return { url: signed.url.toString(), headers: Object.fromEntries(signed.headers.entries()) };
+}
+
+/** A token that was copied with a line break is refused here: the platform's error would quote it. */
+function checkHeaderText(what: string, text: string): void {
+  if (/^[\x21-\x7e]+$/.test(text)) return;
+  throw new AccessError(
+    "DM_STORE_CREDENTIALS_INVALID",
+    `the ${what} has blanks, line breaks or other characters that it cannot have: was it copied whole?`,
+    {},
+  );
 }
