@@ -6,7 +6,8 @@
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
 import { type ApiCall, type ApiDialect, type Fault, printable } from "../http/api-client.ts";
 import type { HttpResponse } from "../http/http-transport.ts";
-import { childText, invalidAnswer, parseXml } from "../http/xml.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
+import { childText, parseXml } from "../http/xml.ts";
 import { optionUnsupported } from "../store-errors.ts";
 
 /**

@@ -9,6 +9,7 @@ import type { Retention } from "../blob-store.ts";
 import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
 import { md5Base64 } from "../http/digests.ts";
 import { contentLength, type HttpResponse } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 import {
   type ByteRange,
   eachPage,
@@ -23,7 +24,7 @@ import {
 import type { ObjectVersion, VersionedObjects } from "../http/object-versions.ts";
 import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
 import { rangedGet } from "../http/ranged-get.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
+import { childText, parseXml, type XmlElement } from "../http/xml.ts";
 import type { Repeat } from "../retrying.ts";
 
 /** The service gives pages of 5000; a thousand are enough, and their elements stay within what we parse. */

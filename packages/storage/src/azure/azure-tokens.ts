@@ -19,11 +19,11 @@ import { printable } from "../http/api-client.ts";
 import { type AccessToken, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import type { HttpRequest, HttpResponse, HttpTransport } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 import { nodeTransport } from "../http/node-transport.ts";
 import { optionalPeer } from "../http/optional-peer.ts";
 import { encodeQuery } from "../http/percent-encoding.ts";
 import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
-import { invalidAnswer } from "../http/xml.ts";
 import { repeating } from "../retrying.ts";
 
 export interface EntraOptions {

@@ -6,7 +6,7 @@
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
 import { type ApiCall, type ApiDialect, type Fault, printable } from "../http/api-client.ts";
 import type { HttpResponse } from "../http/http-transport.ts";
-import { invalidAnswer } from "../http/xml.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 import { optionUnsupported } from "../store-errors.ts";
 
 /**

@@ -10,6 +10,7 @@ import type { Retention } from "../blob-store.ts";
 import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
 import { md5Base64 } from "../http/digests.ts";
 import { contentLength } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 import {
   type ByteRange,
   eachPage,
@@ -25,7 +26,6 @@ import {
 import type { ObjectVersion, VersionedObjects } from "../http/object-versions.ts";
 import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
 import { rangedGet } from "../http/ranged-get.ts";
-import { invalidAnswer } from "../http/xml.ts";
 import type { Repeat } from "../retrying.ts";
 import { bucketMissing } from "./gcs-errors.ts";
 

@@ -5,8 +5,8 @@
  */
 import { StorageError } from "@dm/core";
 import { answerIncomplete, type HttpResponse } from "./http-transport.ts";
+import { invalidAnswer } from "./invalid-answer.ts";
 import type { ByteRange } from "./object-store.ts";
-import { invalidAnswer } from "./xml.ts";
 
 export interface RangedRead {
   readonly key: string;

@@ -4,8 +4,8 @@
  * Proof: test/s3-xml.test.ts.
  * @module
  */
-import { StorageError } from "@dm/core";
 import { SaxesParser } from "saxes";
+import { invalidAnswer } from "./invalid-answer.ts";
 
 export interface XmlElement {
   /** Without its prefix. */
@@ -69,19 +69,4 @@ export function childText(element: XmlElement, name: string): string | undefined
 /** Text as the content of an element. */
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** An empty answer, or XML or JSON that is cut in the middle, may pass; a page for people comes again. */
-export function invalidAnswer(reason: string, bytes: Uint8Array): StorageError {
-  const start = new TextDecoder().decode(bytes.subarray(0, 512)).trimStart();
-  const html = /^<(?:!doctype\s+html|html)/i.test(start);
-  const text = html
-    ? "the answer is a web page: the endpoint is no server of this kind, or a proxy answered in its place"
-    : `the answer is ${reason}`;
-  return new StorageError(
-    "DM_STORE_ANSWER_INVALID",
-    text,
-    { length: bytes.length, html },
-    { retryable: !html && (start === "" || /^[<{]/.test(start)) },
-  );
 }

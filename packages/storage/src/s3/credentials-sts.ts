@@ -8,10 +8,11 @@
 import { AccessError, type Clock, nsPerMs, systemClock } from "@dm/core";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import type { HttpResponse, HttpTransport } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 import { nodeTransport } from "../http/node-transport.ts";
 import { encodeQuery } from "../http/percent-encoding.ts";
 import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
-import { childText, invalidAnswer, parseXml, type XmlElement } from "../http/xml.ts";
+import { childText, parseXml, type XmlElement } from "../http/xml.ts";
 import { repeating } from "../retrying.ts";
 import {
   type CredentialsProvider,

@@ -5,7 +5,8 @@
  */
 import { AccessError, type DmError, NotFoundError, StorageError } from "@dm/core";
 import type { HttpResponse } from "../http/http-transport.ts";
-import { childText, invalidAnswer, parseXml } from "../http/xml.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
+import { childText, parseXml } from "../http/xml.ts";
 import { optionUnsupported } from "../store-errors.ts";
 
 /** An answer that is no success, taken apart. */
