@@ -3,10 +3,11 @@
  * Format: docs/format/packs.md. Proof: test/recover.test.ts.
  * @module
  */
-import { AccessError, isDmError, mapConcurrent } from "@dm/core";
+import { AccessError, mapConcurrent } from "@dm/core";
 import type { CallOptions } from "@dm/storage";
 import { newSessionId } from "./content/session-marker.ts";
 import type { ContentId } from "./content-id.ts";
+import { isDamage } from "./damage.ts";
 import { buildIndex, shardIndexEntries } from "./index-blob/build.ts";
 import { type IndexEntry, preferEntry } from "./index-blob/entry.ts";
 import { readPackIndex } from "./pack/pack-index.ts";
@@ -68,7 +69,7 @@ export async function recoverIndex(
           entries.set(entry.contentId, known ? preferEntry(known, entry) : entry);
         }
       } catch (error) {
-        if (!isDmError(error) || isOutside(error)) throw error;
+        if (!isDamage(error)) throw error;
         failures.push({ blobId, error });
       }
       packsDone += 1;
@@ -88,9 +89,6 @@ export async function recoverIndex(
   }
   return { packsRead: packsDone, entriesFound: entries.size, entries, failures, indexBlobIds };
 }
-
-/** A store that fails tells nothing of the pack. */
-const isOutside = ({ name }: Error): boolean => name === "StorageError" || name === "AccessError";
 
 function withKnown(
   entries: ReadonlyMap<ContentId, IndexEntry>,

@@ -7,6 +7,7 @@
 import { FormatError, IntegrityError, isDmError, mapConcurrent, NotFoundError } from "@dm/core";
 import { type CallOptions, isBlobId } from "@dm/storage";
 import type { ContentId } from "./content-id.ts";
+import { isDamage } from "./damage.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { decodeManifests } from "./manifest/manifest-codec.ts";
 import { packIndexOf } from "./pack/pack-index.ts";
@@ -270,7 +271,7 @@ async function verifyManifests(
         entry.contentId,
       ).length;
     } catch (error) {
-      if (!isDmError(error)) throw error;
+      if (!isDamage(error)) throw error;
       const { contentId, packBlobId: blobId, packOffset: offset } = entry;
       if (isDmError(error, "DM_PACK_NOT_FOUND") || isDmError(error, "DM_PACK_TRUNCATED")) continue;
       findings.push({ severity: "error", blobId, contentId, offset, contentCount: 1, error });

@@ -1,5 +1,5 @@
 // Verification reads every pack once, finds every kind of damage and tells how far it has come.
-import { FormatError, IntegrityError, NotFoundError } from "@dm/core";
+import { FormatError, IntegrityError, NotFoundError, StorageError } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import { type VerifyProgress, verifyRepository } from "../src/index.ts";
 import { packBatches } from "../src/verify.ts";
@@ -49,6 +49,18 @@ describe("a sound repository", () => {
 });
 
 describe("damage", () => {
+  it.each(["full", "structure"] as const)("a store that fails is none, %s", async (depth) => {
+    const { open, store } = await withPacks(1);
+    const repository = await open();
+    const { get } = store;
+    const failure = new StorageError("DM_STORE_FAILED", "the line is cut");
+    store.get = async (id, options) => {
+      if (id.startsWith("q")) throw failure;
+      return get(id, options);
+    };
+    await expect(verifyRepository(repository, { depth })).rejects.toBe(failure);
+  });
+
   it.each(["full", "structure"] as const)("a pack that is gone or cut short, %s", async (depth) => {
     const { open, packs, store } = await withPacks(3);
     await store.delete(packs[0]!);

@@ -18,6 +18,8 @@ export async function forgetLostContents(
   const { signal } = options;
   if (findings.some(({ part, severity }) => part === "snapshots" && severity === "lost")) return;
   const lost = await lostContents(reader, damage);
+  // Those of manifests are left out before, and what that costs is told there.
+  for (const contentId of lost.keys()) if (contentId.startsWith("m")) lost.delete(contentId);
   if (lost.size === 0) return;
   const writer = await examination.open({ forWriting: true });
   await using session = await writer.openWriteSession({ signal });

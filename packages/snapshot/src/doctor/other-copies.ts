@@ -76,7 +76,7 @@ export async function useOtherCopies(
 export async function lostContents(
   reader: Repository,
   findings: readonly VerifyFinding[],
-): Promise<ReadonlyMap<ContentId, IndexEntry>> {
+): Promise<Map<ContentId, IndexEntry>> {
   const contents = new Set<ContentId>();
   const packs = new Set<string>();
   for (const { blobId, contentId, severity } of findings) {
