@@ -141,10 +141,21 @@ describe("on our test server", () => {
     [["--secret-access-key=only"], "one of them is missing"],
     [["--access-key=a", "--secret-access-key=b", "--point-in-time=2026-01-01T00:00:00Z"], "past"],
     [["--root-ca-pem-path=a", "--root-ca-pem-base64=b"], "exclude each other"],
+    [["--root-ca-pem-base64=b"], "rootCA"],
+    [["--endpoint=http://store.example.com/path"], "an endpoint is a host"],
+    [["--prefix=../other/"], "not a prefix"],
+    [["--bucket=a/b"], "not the name of a bucket"],
   ])("is called wrongly with %s", async (flags, message) => {
     using home = new Home();
     const outcome = await home.run(["repository", "create", "s3", `--bucket=${bucket}`, ...flags]);
     expect([outcome.code, outcome.err]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  it("takes a time of the past with its zone alone, as kopia reads it back", async () => {
+    using home = new Home();
+    const flags = [`--bucket=${bucket}`, "--point-in-time=2026-01-01T00:00:00"];
+    const outcome = await home.run(["repository", "connect", "s3", ...flags]);
+    expect([outcome.code, outcome.err]).toEqual([2, expect.stringContaining("pointInTime")]);
   });
 });
 

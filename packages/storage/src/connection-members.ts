@@ -79,6 +79,9 @@ export function connectionMembers(type: string, members: readonly Member[]): Con
   };
 }
 
+/** With its zone: without one, Go does not read it, and each machine would see another time. */
+const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+
 /**
  * The time of a view of an earlier state; undefined for none, which Go also writes as the year 1.
  * @throws {FormatError} what `invalid` makes
@@ -88,7 +91,7 @@ export function pointInTimeOf(
   invalid: (reason: string) => FormatError,
 ): Date | undefined {
   if (typeof text !== "string" || text === "" || text.startsWith("0001-01-01T")) return undefined;
-  const time = /^\d{4}-\d\d-\d\dT/.test(text) ? new Date(text) : new Date(Number.NaN);
+  const time = rfc3339.test(text) ? new Date(text) : new Date(Number.NaN);
   if (Number.isNaN(time.getTime())) throw invalid("pointInTime is no time of RFC 3339");
   return time;
 }

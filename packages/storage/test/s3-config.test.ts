@@ -51,6 +51,8 @@ describe("decodeS3Config", () => {
     [{ ...least, rootCA: "bm90IGEgY2VydGlmaWNhdGU=" }, "rootCA"],
     [{ ...least, rootCA: "***" }, "rootCA"],
     [{ ...least, pointInTime: "yesterday" }, "pointInTime"],
+    [{ ...least, pointInTime: "2026-01-02T03:04:05" }, "pointInTime"],
+    [{ ...least, pointInTime: "2026-01-02T03:04Z" }, "pointInTime"],
   ])("refuses %j", (value, name) => {
     const message = invalid(value);
     expect(message).toContain(name);

@@ -5,6 +5,7 @@
  */
 
 import { FormatError, fromBase64, utf8Decode } from "@dm/core";
+import { pointInTimeOf } from "../connection-members.ts";
 import type { HttpTransport } from "../http/http-transport.ts";
 import { processEnvironment, type ReadText, readTextFile } from "../http/surroundings.ts";
 import {
@@ -92,7 +93,7 @@ export function decodeS3Config(value: unknown): S3Config {
   if (!config.endpoint) throw invalidConfig("endpoint is missing");
   durationSeconds(config.duration as string | undefined);
   rootCaOf(config.rootCA as string | undefined);
-  timeOf(config.pointInTime as string | undefined);
+  pointInTimeOf(config.pointInTime, invalidConfig);
   return config as S3Config;
 }
 
@@ -138,7 +139,7 @@ export function s3StoreOptions(value: S3Config, context: S3ConfigContext = {}): 
     verifyTls: !config.doNotVerifyTLS,
     rootCa: rootCaOf(config.rootCA),
     region: config.region || undefined,
-    pointInTime: timeOf(config.pointInTime),
+    pointInTime: pointInTimeOf(config.pointInTime, invalidConfig),
     credentials: configCredentials(config, context),
   };
 }
@@ -221,11 +222,4 @@ function rootCaOf(base64: string | null | undefined): string | undefined {
   }
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   throw invalidConfig("rootCA is no certificate in PEM, in base64");
-}
-
-function timeOf(text: string | null | undefined): Date | undefined {
-  if (!text || text.startsWith("0001-01-01T")) return undefined;
-  const time = /^\d{4}-\d\d-\d\dT/.test(text) ? new Date(text) : new Date(Number.NaN);
-  if (Number.isNaN(time.getTime())) throw invalidConfig("pointInTime is no time of RFC 3339");
-  return time;
 }
