@@ -1,5 +1,5 @@
 // The Azure store passes the contract over a fake of the Blob service, by Node's client and by fetch, in an account with immutable
-// versions; its requests are those that Kopia would make. What real code says: test/azure.azurite.test.ts, test/azure.kopia.test.ts.
+// versions; its requests are those that Kopia would make. What real code says: test/azure.azurite.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type AzureStoreOptions,

@@ -1,5 +1,5 @@
 // The Google Cloud store passes the contract over a fake of the JSON API, by Node's client and by fetch, in a bucket with object
-// retention; its requests are asserted. What others' code says: test/gcs.fake-gcs-server.test.ts, test/gcs.kopia.test.ts.
+// retention; its requests are asserted. What others' code says: test/gcs.fake-gcs-server.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type GcsStoreOptions, gcsStore } from "../src/gcs.ts";
 import type { BlobStore } from "../src/index.ts";

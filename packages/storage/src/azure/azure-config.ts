@@ -1,6 +1,6 @@
 /**
  * Kopia's connection JSON of type `azureBlob`: read, checked, written in Kopia's order, and opened.
- * Format: docs/format/blobs.md. Proof: test/azure-config.test.ts, test/azure.kopia.test.ts.
+ * Format: docs/format/blobs.md. Proof: test/azure-config.test.ts.
  * @module
  */
 

@@ -1,6 +1,6 @@
 /**
  * Kopia's connection JSON of type `gcs`: read, checked, written in Kopia's order, and opened.
- * Format: docs/format/blobs.md. Proof: test/gcs-config.test.ts, test/gcs.kopia.test.ts.
+ * Format: docs/format/blobs.md. Proof: test/gcs-config.test.ts.
  * @module
  */
 
