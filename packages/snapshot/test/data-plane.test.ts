@@ -414,7 +414,9 @@ describe("abort and failure", () => {
       // As when the thread runs out of memory.
       for (const worker of workers) void worker.terminate();
       expect(await settled).toMatchObject([lost, lost, lost]);
-      const later = [file, inMemory(data), await local(new Uint8Array(9))];
+      const small = await local(new Uint8Array(9));
+      await expect(plane.store(small).done).rejects.toMatchObject(lost.reason);
+      const later = [file, inMemory(data), small];
       expect(await Promise.allSettled(later.map((each) => plane.store(each).done))).toMatchObject([
         lost,
         lost,

@@ -242,23 +242,23 @@ class WorkerPlane implements WorkerDataPlane {
     const isForHere = files !== undefined && this.#isForHere(files);
     const slot = isForHere ? this.#pool.takeHere(job) : this.#pool.take(job);
     if (slot && isForHere) this.#bytesHere += bytesOf(files);
-    // What was taken for the batch goes back to the front.
-    if (!slot && files) this.#nextSmall -= files.length;
     return slot;
   }
 
   /** Workers that run are used. */
   #isForHere(files: readonly SmallFile[]): boolean {
     if (this.#pool.started > 0) return false;
-    const waiting = files.length + this.#small.length - this.#nextSmall;
+    const waiting = this.#small.length - this.#nextSmall;
     return waiting <= maxWaitingFiles && this.#bytesHere + bytesOf(files) <= hereBytes;
   }
 
+  /** What comes next; it waits in its place until it has a slot. */
   #nextBatch(): SmallFile[] | undefined {
     const files: SmallFile[] = [];
     let bytes = 0;
-    while (this.#nextSmall < this.#small.length && files.length < maxChunksPerJob) {
-      const file = this.#small[this.#nextSmall]!;
+    for (let at = this.#nextSmall; at < this.#small.length; at += 1) {
+      if (files.length === maxChunksPerJob) break;
+      const file = this.#small[at]!;
       const first = files[0];
       if (first) {
         if (file.limitBytes !== first.limitBytes) break;
@@ -266,12 +266,12 @@ class WorkerPlane implements WorkerDataPlane {
       }
       files.push(file);
       bytes += file.file.sizeBytes;
-      this.#nextSmall += 1;
     }
     return files.length > 0 ? files : undefined;
   }
 
   #beginBatch(slot: Slot<PlaneJob>, files: readonly SmallFile[]): void {
+    this.#nextSmall += files.length;
     if (this.#nextSmall === this.#small.length) {
       this.#small = [];
       this.#nextSmall = 0;
