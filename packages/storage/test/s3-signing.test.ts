@@ -58,7 +58,7 @@ describe("Signature Version 4", () => {
   it.each([
     ["session token", { sessionToken: "TOKEN-\nSECRET" }],
     ["session token", { sessionToken: "TOKEN\u20acSECRET" }],
-    ["access key id", { accessKeyId: "AKIA SECRET" }],
+    ["access key id", { accessKeyId: "AKIA\rSECRET" }],
   ])("refuses a %s that no header can carry, without quoting it", async (what, wrong) => {
     const session = { ...context, credentials: { ...credentials, ...wrong } };
     const signing = signRequest({ method: "GET", url: `${host}/x`, headers: {} }, session);

@@ -65,10 +65,10 @@ export async function signRequest(
 
 /** A token that was copied with a line break is refused here: the platform's error would quote it. */
 function checkHeaderText(what: string, text: string): void {
-  if (/^[\x21-\x7e]+$/.test(text)) return;
+  if (/^[\x20-\x7e]+$/.test(text)) return;
   throw new AccessError(
     "DM_STORE_CREDENTIALS_INVALID",
-    `the ${what} has blanks, line breaks or other characters that it cannot have: was it copied whole?`,
+    `the ${what} has line breaks or other characters that it cannot have: was it copied whole?`,
     {},
   );
 }
