@@ -7,7 +7,7 @@ import { type DmError, isDmError } from "@dm/core";
 
 const ofTheStore: ReadonlySet<string> = new Set(["StorageError", "AccessError"]);
 
-/** Damaged, missing or unknown; never that a store failed or refused. */
+/** Damaged, missing or unknown; never that a store failed, refused, or is gone as a whole. */
 export function isDamage(error: unknown): error is DmError {
-  return isDmError(error) && !ofTheStore.has(error.name);
+  return isDmError(error) && !ofTheStore.has(error.name) && error.code !== "DM_STORE_NOT_FOUND";
 }

@@ -1,5 +1,5 @@
 // With all index blobs gone, the packs themselves bring every content back; damaged packs are named, not fatal.
-import { AccessError, StorageError } from "@dm/core";
+import { AccessError, NotFoundError, StorageError } from "@dm/core";
 import { describe, expect, it } from "vitest";
 import { recoverIndex, verifyRepository } from "../src/index.ts";
 import { bytesOf, newRepository, type TestRepository } from "./new-repository.ts";
@@ -63,6 +63,7 @@ it("takes a store that does not answer for no damage", async () => {
   for (const error of [
     new StorageError("DM_STORE_FAILED", "the line is cut", {}, { retryable: true }),
     new AccessError("DM_STORE_ACCESS_DENIED", "not for you"),
+    new NotFoundError("DM_STORE_NOT_FOUND", "the volume is gone"),
   ]) {
     store.get = async (id, options) => {
       if (id === pack) throw error;
