@@ -659,6 +659,15 @@ describe("cutting off", () => {
     await expect(upload(first.root, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
+  it("by abort while the rules of the root are read: what is there is nothing", async () => {
+    const controller = new AbortController();
+    const onSlice = (): void => controller.abort(new Error("enough"));
+    const root = directory("root", [file(".kopiaignore", "b", { onSlice }), file("a", "a")]);
+    const saved = await upload(root, { signal: controller.signal, saveOnAbort: true });
+    expect(saved.incompleteReason).toBe("canceled");
+    expect(await pathsOf(saved)).toEqual([]);
+  });
+
   it("a single file that was cut off goes on, too", async () => {
     const cut = await upload(file("b", bytes), { uploadLimitBytes: 9_000_000 });
     expect(cut.incompleteReason).toBe("limit reached");

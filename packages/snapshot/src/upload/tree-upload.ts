@@ -251,7 +251,8 @@ export class TreeUpload {
     const { signal } = this.#stop;
     const listed = await this.#unlessStopped(source.list({ signal }));
     if (!listed) return [];
-    const entries = await this.#kept(open, parent, source, listed);
+    const entries = await this.#unlessStopped(this.#kept(open, parent, source, listed));
+    if (!entries) return [];
     const previous = await PreviousDirectories.read(session, previousEntries, this.#logger, {});
     open.stored = previous.stored;
     const pending: Pending[] = [];
