@@ -5,10 +5,12 @@ import { openRepository, parseTime } from "@dm/repo";
 import { memoryStore } from "@dm/storage";
 import { describe, expect, it } from "vitest";
 import {
+  encodeDirectory,
   findEntry,
   findVeleroParent,
   listSnapshots,
   openFile,
+  putSnapshot,
   readDirectory,
   type UploadVolumeOptions,
   uploadVolume,
@@ -132,13 +134,36 @@ describe("uploadVolume", () => {
     expect(again.readBytes).toBe(bytes.length);
   });
 
-  it("ends at a number of bytes, for the next run to go on", async () => {
+  it("reads everything again where the checkpoint is damaged", async () => {
     const { repository } = await newRepository();
     const volume = memoryVolume(splitmix64(1, 40 << 20));
     const limited = { ...options, uploadLimitBytes: 20 << 20 };
     const { snapshot } = await uploadVolume(repository, volume, limited);
+    const lost = { ...snapshot.rootEntry!, objectId: `k${"0".repeat(32)}` };
+    await using session = await repository.openWriteSession();
+    const { entries, ...rest } = await readDirectory(repository, snapshot.rootEntry!);
+    const gone = entries.map((entry) => ({ ...entry, objectId: `Ix${"0".repeat(32)}` }));
+    const stream = encodeDirectory({ ...rest, entries: gone });
+    const empty = await session.writeObject(stream, { prefix: "k" });
+    let startedAtNs = 2n ** 62n;
+    for (const rootEntry of [lost, { ...lost, objectId: empty }]) {
+      // Later than all that is made here.
+      startedAtNs += 1n;
+      putSnapshot(session, { ...snapshot, rootEntry, startedAtNs });
+      await session.flush();
+      const again = await uploadVolume(repository, volume, { ...limited, resume: true });
+      expect(again.volume).toMatchObject({ keptBytes: 0 });
+    }
+  });
+
+  it("ends at a number of bytes, for the next run to go on", async () => {
+    const { repository } = await newRepository();
+    const volume = memoryVolume(splitmix64(1, 40 << 20));
+    const named = { ...options, name: "point" };
+    const limited = { ...named, uploadLimitBytes: 20 << 20 };
+    const { snapshot } = await uploadVolume(repository, volume, limited);
     expect(snapshot.incompleteReason).toBe("limit reached");
-    const { volume: done } = await uploadVolume(repository, volume, { ...options, resume: true });
+    const { volume: done } = await uploadVolume(repository, volume, { ...named, resume: true });
     expect(done.keptBytes).toBeGreaterThan(8 << 20);
   });
 

@@ -22,6 +22,12 @@ const partialSuffixLength = 37;
 export const partialName = (name: string): string =>
   `${partialPrefix}${name}.${crypto.randomUUID()}`;
 
+/** The name of the file that lies half written under this name in a checkpoint; undefined for a file of its own. */
+export const fileOfPartial = (name: string): string | undefined =>
+  name.startsWith(partialPrefix)
+    ? name.slice(partialPrefix.length, -partialSuffixLength)
+    : undefined;
+
 /**
  * The snapshots that an upload may take from, by Kopia's rule: the newest complete one, and every incomplete one that was
  * started later. The complete one comes first.
@@ -143,10 +149,9 @@ function sortInto(
 ): void {
   const map = new Map<string, DirectoryEntry>();
   for (const entry of entries) {
-    if (incompleteReason !== undefined && entry.name.startsWith(partialPrefix)) {
-      const name = entry.name.slice(partialPrefix.length, -partialSuffixLength);
-      partials.set(name, [...(partials.get(name) ?? []), entry]);
-    } else map.set(entry.name, entry);
+    const name = incompleteReason === undefined ? undefined : fileOfPartial(entry.name);
+    if (name === undefined) map.set(entry.name, entry);
+    else partials.set(name, [...(partials.get(name) ?? []), entry]);
   }
   maps.push(map);
 }

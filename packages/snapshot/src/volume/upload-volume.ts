@@ -5,9 +5,9 @@
  */
 import type { Repository, WriteSession } from "@dm/repo";
 import { listSnapshots } from "../snapshots.ts";
-import { type ObjectSource, readDirectory } from "../tree.ts";
+import { isDamage, type ObjectSource, readDirectory } from "../tree.ts";
 import { inPlacePlane } from "../upload/in-place-plane.ts";
-import { partialName, previousSnapshots } from "../upload/previous.ts";
+import { fileOfPartial, previousSnapshots } from "../upload/previous.ts";
 import {
   type UploadedSnapshot,
   type UploadSnapshotOptions,
@@ -110,19 +110,24 @@ const nothing: VolumeProgress = {
   keptBytes: 0,
 };
 
-/** The half-stored object of a run that was cut off. */
+/** The half-stored object of a run that was cut off; undefined also when it is damaged, for then everything is read. */
 async function partialObject(
   session: WriteSession & ObjectSource,
-  { name, signal, source }: UploadVolumeOptions,
+  { logger, name, signal, source }: UploadVolumeOptions,
 ): Promise<string | undefined> {
   const previous = previousSnapshots(await listSnapshots(session, { source, signal }));
   const latest = previous.filter(({ incompleteReason }) => incompleteReason).at(-1);
   if (latest?.rootEntry?.type !== "d") return undefined;
-  const { entries } = await readDirectory(session, latest.rootEntry, { signal });
-  // Such a name ends with a number of its own.
-  const example = partialName(name);
-  const [begin] = example.split(name);
-  const isPartial = (other: string): boolean =>
-    other.length === example.length && other.startsWith(`${begin}${name}.`);
-  return entries.find((entry) => entry.type === "f" && isPartial(entry.name))?.objectId;
+  try {
+    const { entries } = await readDirectory(session, latest.rootEntry, { signal });
+    const partial = entries.find(
+      (entry) => entry.type === "f" && fileOfPartial(entry.name) === name,
+    );
+    if (partial) await session.objectParts(partial.objectId, { signal });
+    return partial?.objectId;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    logger?.warn("Left out damaged checkpoint of volume", { code: error.code });
+    return undefined;
+  }
 }
