@@ -668,6 +668,62 @@ describe("cutting off", () => {
     expect(await pathsOf(saved)).toEqual([]);
   });
 
+  it.each([
+    ["a directory", directory("b", [])],
+    ["a link", link("b", "x")],
+  ])("by abort while the store does not take %s", async (_what, entry) => {
+    const { repository: slow, store } = await newRepository();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    store.put = (_blobId, _bytes, { signal } = {}) => {
+      setTimeout(() => controller.abort(reason));
+      return new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
+      });
+    };
+    await using session = await slow.openWriteSession({ maxUnflushedEntries: 1 });
+    const root = directory("root", [directory("a", [link("l", "y")]), entry]);
+    const { signal } = controller;
+    await expect(uploadSnapshot(session, root, { source, signal })).rejects.toBe(reason);
+  });
+
+  it("by abort while the store does not take a checkpoint", async () => {
+    const { repository: slow, store } = await newRepository();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const reason = new Error("enough");
+    store.put = (_blobId, _bytes, call) => {
+      setTimeout(() => controller.abort(reason));
+      return new Promise((_resolve, reject) => {
+        call?.signal?.addEventListener("abort", () => reject(call.signal!.reason));
+      });
+    };
+    const onSlice = (): Promise<void> =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(reason));
+      });
+    const root = directory("root", [file("a", "a", { onSlice })]);
+    const options = { source, signal, checkpointIntervalMs: 20 };
+    await expect(uploadSnapshot(slow, root, options)).rejects.toBe(reason);
+  });
+
+  it("by abort while the store does not answer for a previous directory", async () => {
+    const root = directory("root", [directory("a", [file("b", "b")])]);
+    const previous = [await upload(root)];
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    await using session = await repository.openWriteSession();
+    const silent: typeof session.openObject = (_id, { signal } = {}) => {
+      setTimeout(() => controller.abort(reason));
+      return new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
+      });
+    };
+    session.openObject = silent;
+    const options = { source, previous, signal: controller.signal };
+    await expect(uploadSnapshot(session, root, options)).rejects.toBe(reason);
+  });
+
   it("a single file that was cut off goes on, too", async () => {
     const cut = await upload(file("b", bytes), { uploadLimitBytes: 9_000_000 });
     expect(cut.incompleteReason).toBe("limit reached");

@@ -90,7 +90,10 @@ export class TreeUpload {
   readonly #logger: Logger;
   readonly #files: Slots;
   readonly #directories: Slots;
+  /** Nothing more is read. */
   readonly #stop = new AbortController();
+  /** Nothing more is written either: what has been cut off is still written as far as it is there. */
+  readonly #failed = new AbortController();
   #incompleteReason: IncompleteReason | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #root: { readonly open: OpenDirectory; readonly isFile: boolean } | undefined;
@@ -119,6 +122,7 @@ export class TreeUpload {
   fail(reason: unknown): void {
     this.#failure ??= { reason };
     this.#stop.abort(reason);
+    this.#failed.abort(this.#failure.reason);
   }
 
   get #isStopped(): boolean {
@@ -211,7 +215,7 @@ export class TreeUpload {
       const members = extendedMembersOf(source);
       return members?.length ? members : undefined;
     } catch (error) {
-      this.#failed(open, path, source, error, ignoredErrorsOf(open.tree.policy).files);
+      this.#noteFailure(open, path, source, error, ignoredErrorsOf(open.tree.policy).files);
       return undefined;
     }
   }
@@ -253,7 +257,10 @@ export class TreeUpload {
     if (!listed) return [];
     const entries = await this.#unlessStopped(this.#kept(open, parent, source, listed));
     if (!entries) return [];
-    const previous = await PreviousDirectories.read(session, previousEntries, this.#logger, {});
+    const previous = await this.#unlessStopped(
+      PreviousDirectories.read(session, previousEntries, this.#logger, { signal }),
+    );
+    if (!previous) return [];
     open.stored = previous.stored;
     const pending: Pending[] = [];
     for (const entry of entries) {
@@ -318,7 +325,7 @@ export class TreeUpload {
     try {
       parent.entries.push(await this.#directory(open, parent, source, name, previous));
     } catch (error) {
-      this.#failed(parent, path, source, error, ignoredErrorsOf(tree.policy).directories);
+      this.#noteFailure(parent, path, source, error, ignoredErrorsOf(tree.policy).directories);
     } finally {
       parent.directories.delete(open);
     }
@@ -368,7 +375,7 @@ export class TreeUpload {
       const entry = await this.#entryOf(open, source, name, previous);
       if (entry) open.entries.push(entry);
     } catch (error) {
-      this.#failed(open, path, source, error, this.#isIgnored(open, source, name));
+      this.#noteFailure(open, path, source, error, this.#isIgnored(open, source, name));
     } finally {
       counter.filesUnderWay -= 1;
       counter.changed();
@@ -425,9 +432,11 @@ export class TreeUpload {
     policy: Policy,
   ): Promise<DirectoryEntry> {
     const { counter, session } = this.#options;
-    const target = await source.readTarget({ signal: this.#stop.signal });
+    const { signal } = this.#stop;
+    const target = await source.readTarget({ signal });
     const objectId = await session.writeObject(target, {
       metadataCompressor: metadataCompressorOf(policy),
+      signal,
     });
     counter.hashedFiles += 1;
     this.#read(target.length);
@@ -480,7 +489,7 @@ export class TreeUpload {
   };
 
   /** Notes an entry that will be missing. An error of the repository is not one of an entry: it ends the upload. */
-  #failed(
+  #noteFailure(
     open: OpenDirectory,
     path: string,
     source: SourceEntry,
@@ -520,6 +529,7 @@ export class TreeUpload {
       prefix: "k",
       compressor: metadataCompressor ?? undefined,
       metadataCompressor,
+      signal: this.#failed.signal,
     });
   }
 

@@ -201,6 +201,7 @@ async function save<S extends Snapshot>(
   session: WriteSession,
   snapshot: S,
   { expire = true, logger }: UploadSnapshotOptions,
+  flushing: CallOptions = {},
 ): Promise<S> {
   const saved = putSnapshot(session, snapshot);
   try {
@@ -210,7 +211,7 @@ async function save<S extends Snapshot>(
     if (!isDamage(error)) throw error;
     logger?.warn("Expired no snapshots", { code: error.code });
   }
-  await session.flush();
+  await session.flush(flushing);
   return saved;
 }
 
@@ -236,6 +237,8 @@ class Checkpoints {
   ): Promise<void> {
     const { checkpointIntervalMs = maxCheckpointIntervalMs, clock = systemClock } = options;
     const { signal } = this.#ended;
+    // An abort that saves what is there needs the store in any case.
+    const flushing = { signal: options.saveOnAbort ? undefined : options.signal };
     for (;;) {
       try {
         await clock.sleep(checkpointIntervalMs, { signal });
@@ -254,6 +257,7 @@ class Checkpoints {
           session,
           { ...prototype, endedAtNs, incompleteReason, rootEntry, tags },
           options,
+          flushing,
         );
       } catch (error) {
         // Without checkpoints what is stored may be collected as garbage: better no snapshot than one that lacks data.
