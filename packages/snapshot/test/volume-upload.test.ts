@@ -163,8 +163,12 @@ describe("uploadVolume", () => {
     const limited = { ...named, uploadLimitBytes: 20 << 20 };
     const { snapshot } = await uploadVolume(repository, volume, limited);
     expect(snapshot.incompleteReason).toBe("limit reached");
+    // What is taken over does not count, or no run would ever get further.
+    const next = await uploadVolume(repository, volume, { ...limited, resume: true });
+    expect(next.volume.keptBytes).toBeGreaterThan(8 << 20);
+    expect(next.volume.readBytes).toBeGreaterThan(16 << 20);
     const { volume: done } = await uploadVolume(repository, volume, { ...named, resume: true });
-    expect(done.keptBytes).toBeGreaterThan(8 << 20);
+    expect(done.keptBytes).toBeGreaterThan(24 << 20);
   });
 
   it("fails when the volume cannot be read, and keeps what it has for the next run", async () => {

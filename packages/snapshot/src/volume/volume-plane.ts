@@ -46,8 +46,9 @@ export function volumePlane(
       sink: plane.chunks,
       changedBlocks: resumeFrom ? { baseObjectId: resumeFrom, ranges: [] } : options.changedBlocks,
       onProgress(progress) {
-        onBytes?.(progress.doneBytes - toldBytes);
-        toldBytes = progress.doneBytes;
+        const bytes = progress.doneBytes - progress.keptBytes;
+        onBytes?.(bytes - toldBytes);
+        toldBytes = bytes;
         options.onProgress?.(progress);
       },
     });
