@@ -1,3 +1,7 @@
 import { library } from "../../tsup.base.ts";
 
-export default library({ index: "src/index.ts", client: "src/client/index.ts" });
+export default library({
+  index: "src/index.ts",
+  client: "src/client/index.ts",
+  sealing: "src/sealing.ts",
+});

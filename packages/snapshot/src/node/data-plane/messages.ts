@@ -114,4 +114,6 @@ export interface WorkerStart {
   readonly format: CrypterFormat;
   /** A `SharedArrayBuffer`, page aligned. */
   readonly memory: ArrayBufferLike;
+  /** Folder of compiled code, if any is kept. */
+  readonly compiledCode: string | undefined;
 }

@@ -7,6 +7,7 @@
 import { Worker } from "node:worker_threads";
 import { StorageError } from "@dm/core";
 import type { CrypterFormat } from "@dm/repo";
+import { compiledCodeFolder } from "../compiled-code.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { createSealer } from "./sealer.ts";
 import { allocateSlots, type SlotMemory, slotsOf, slotsPerWorker } from "./slots.ts";
@@ -127,7 +128,7 @@ export class WorkerPool<Job> {
     const { encryption, ecc, eccOverheadPercent, hash, masterKey, secret } = this.#options.format;
     const format = { encryption, ecc, eccOverheadPercent, hash, masterKey, secret };
     const slots: Slot<Job>[] = [];
-    const thread = startThread({ format, memory }, (report) => {
+    const thread = startThread({ format, memory, compiledCode: compiledCodeFolder() }, (report) => {
       const slot = slots[report.slot]!;
       if (slot.job !== undefined) this.#options.onReport(slot, report);
     });

@@ -6,7 +6,7 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { type CompressorName, compress, compressors } from "@dm/compression";
 import { toHex } from "@dm/core";
-import { type Crypter, type CrypterFormat, contentIv, createCrypter } from "@dm/repo";
+import { type Crypter, type CrypterFormat, contentIv, createCrypter } from "@dm/repo/sealing";
 import { createSplitter, type Splitter, splitterDescription } from "@dm/splitter";
 import type { LocalPath } from "../../source/source-entry.ts";
 import type {

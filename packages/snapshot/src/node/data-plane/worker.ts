@@ -3,9 +3,12 @@
  * @module
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { useCompiledCode } from "../compiled-code.ts";
 import type { ToWorker, WorkerStart } from "./messages.ts";
-import { createSealer } from "./sealer.ts";
 
 const port = parentPort!;
-const handle = createSealer(workerData as WorkerStart, (report) => port.postMessage(report));
+const start = workerData as WorkerStart;
+useCompiledCode(start.compiledCode);
+const { createSealer } = await import("./sealer.ts");
+const handle = createSealer(start, (report) => port.postMessage(report));
 port.on("message", (message: ToWorker) => handle(message));

@@ -7,6 +7,7 @@
 import { Worker } from "node:worker_threads";
 import { StorageError } from "@dm/core";
 import type { CrypterFormat } from "@dm/repo";
+import { compiledCodeFolder } from "../compiled-code.ts";
 import type { LoadedContents } from "./contents.ts";
 import type { Executor } from "./executor.ts";
 import type { WorkSettings } from "./file-work.ts";
@@ -32,7 +33,11 @@ export function workerExecutor(
 ): Executor {
   const { ecc, eccOverheadPercent, encryption, hash, masterKey, secret } = format;
   const keys = { ecc, eccOverheadPercent, encryption, hash, masterKey, secret };
-  const workerData: RestoreWorkerStart = { format: keys, settings };
+  const workerData: RestoreWorkerStart = {
+    format: keys,
+    settings,
+    compiledCode: compiledCodeFolder(),
+  };
   let lastId = 0;
   let lost: StorageError | undefined;
   const lanes = Array.from({ length: workers }, (): Lane => {

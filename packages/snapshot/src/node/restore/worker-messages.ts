@@ -11,6 +11,8 @@ import type { EntryOutcome, EntryWork, WorkSettings } from "./file-work.ts";
 export interface RestoreWorkerStart {
   readonly format: CrypterFormat;
   readonly settings: WorkSettings;
+  /** Folder of compiled code, if any is kept. */
+  readonly compiledCode: string | undefined;
 }
 
 export type RestoreJob = { readonly id: number; readonly loaded: LoadedContents } & (
