@@ -160,11 +160,11 @@ export class ContentWriter {
   }
 
   #pending(id: ContentId): IndexEntry | undefined {
-    for (const generation of this.#generations()) {
-      const entry = generation.entries.get(id);
-      if (entry) return entry;
-    }
-    return undefined;
+    // Asked several times for each content, and nearly always there is one generation.
+    let entry = this.#generation.entries.get(id);
+    for (let index = this.#flushing.length - 1; !entry && index >= 0; index -= 1)
+      entry = this.#flushing[index]!.entries.get(id);
+    return entry;
   }
 
   #newest(id: ContentId): IndexEntry | undefined {
