@@ -392,6 +392,13 @@ describe("taking over", () => {
     const third = await upload(tree({}, "other"));
     expect(await listSnapshots(repository)).toEqual([first, third]);
   });
+
+  it("a whole file is saved though it was there before it was known to be whole", async () => {
+    const { id, ...whole } = await upload(file("f", "same"));
+    const previous = [{ ...whole, id, incompleteReason: "canceled" }];
+    const again = await upload(file("f", "same"), { previous, ignoreIdentical: true });
+    expect(again.id).not.toBe("");
+  });
 });
 
 describe("policies", () => {

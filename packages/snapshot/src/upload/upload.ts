@@ -166,7 +166,11 @@ async function upload(
     pins: [...(options.pins ?? [])].sort(),
   };
   counter.finish();
-  const isIdentical = previous[0]?.rootEntry?.objectId === rootEntry.objectId;
+  const [before] = previous;
+  // The beginning of a file may be all of it, and have its object.
+  const isIdentical =
+    before?.incompleteReason === snapshot.incompleteReason &&
+    before?.rootEntry?.objectId === rootEntry.objectId;
   const { ignoreIdentical = policy.retention.ignoreIdenticalSnapshots ?? false } = options;
   if (ignoreIdentical && isIdentical) {
     await session.flush();
