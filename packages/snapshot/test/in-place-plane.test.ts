@@ -1,6 +1,6 @@
 // The data plane in this thread makes the objects that an object writer makes, whatever the slices, parts and resumptions.
 import { generate } from "@dm/fixtures";
-import type { ObjectWriterOptions, Repository, WriteSession } from "@dm/repo";
+import type { ContentId, ObjectWriterOptions, Repository, WriteSession } from "@dm/repo";
 import { beforeEach, describe, expect, it } from "vitest";
 import { inPlacePlane, type SourceFile } from "../src/index.ts";
 import { file } from "./memory-source.ts";
@@ -170,6 +170,18 @@ describe("checkpoints", () => {
       expect(done).toEqual({ objectId: expected, sizeBytes: bytes.length });
       expect(source.reads).toEqual([begun.sizeBytes]);
     }
+  });
+
+  it("are gone on from where the first chunk is lost, or marked as deleted", async () => {
+    const begun = (await cutOffAt(1_500_000))!;
+    const [, , lost] = await session.objectParts(begun.objectId);
+    await session.deleteContent(lost!.objectId as ContentId);
+    const source = file("f", bytes);
+    const { objectId } = await store(source, { resumeFrom: begun.objectId }).done;
+    expect(source.reads).toEqual([lost!.start]);
+    const { deleted } = (await session.contentInfo(lost!.objectId as ContentId))!;
+    expect(deleted).toBe(false);
+    expect(objectId).toBe(await expectedId(bytes));
   });
 
   it("of a whole file read nothing again", async () => {

@@ -5,7 +5,13 @@
  * Proof: test/in-place-plane.test.ts.
  * @module
  */
-import type { IndirectEntry, ObjectWriterOptions, WriteSession } from "@dm/repo";
+import {
+  type IndirectEntry,
+  type ObjectWriterOptions,
+  parseObjectId,
+  type SealedContents,
+  type WriteSession,
+} from "@dm/repo";
 import type { SourceFile } from "../source/source-entry.ts";
 import { isDamage } from "../tree.ts";
 import { ChunkBuffer, ChunkStream, endOf } from "./chunk-stream.ts";
@@ -115,7 +121,10 @@ export function partsOf(file: SourceFile, partBytes: number | undefined): FilePa
   return { count: Math.floor(file.sizeBytes / partBytes) + 1, length: partBytes };
 }
 
-/** The chunks of an object that holds the beginning of a file; none when they do not fit to the parts of the file. */
+/**
+ * The chunks of an object that holds the beginning of a file, up to the first that is lost or marked as deleted; none when they
+ * do not fit to the parts of the file.
+ */
 export async function chunksToTakeOver(
   session: PlaneSession,
   objectId: string,
@@ -124,7 +133,7 @@ export async function chunksToTakeOver(
 ): Promise<readonly IndirectEntry[]> {
   let chunks: readonly IndirectEntry[];
   try {
-    chunks = await session.objectParts(objectId);
+    chunks = liveBeginning(await session.objectParts(objectId), session.sealedContents);
   } catch (error) {
     // Then the file is read from its beginning.
     if (!isDamage(error)) throw error;
@@ -136,4 +145,15 @@ export async function chunksToTakeOver(
   for (let part = 1; part < parts.count && part * parts.length < end; part++)
     if (!starts.has(part * parts.length)) return [];
   return chunks;
+}
+
+function liveBeginning(
+  chunks: readonly IndirectEntry[],
+  contents: SealedContents,
+): readonly IndirectEntry[] {
+  const lost = chunks.findIndex(({ objectId }) => {
+    const { contentId, indirection } = parseObjectId(objectId);
+    return contentId === undefined || indirection > 0 || !contents.has(contentId);
+  });
+  return lost < 0 ? chunks : chunks.slice(0, lost);
 }
