@@ -427,6 +427,35 @@ describe("abort and failure", () => {
     }
   });
 
+  it("a worker that cannot be started is lost; others do its work", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const file = await local(random({ bytes: 20_000_000, seed: 4 }));
+    const { WebAssembly: real } = globalThis as unknown as {
+      WebAssembly: { Memory: new (descriptor: object) => object };
+    };
+    let left = 0;
+    class Memory {
+      constructor(descriptor: object) {
+        if (left-- <= 0) throw new Error("no more memory");
+        // biome-ignore lint/correctness/noConstructorReturn: stands in for the real one
+        return new real.Memory(descriptor);
+      }
+    }
+    vi.stubGlobal("WebAssembly", { Memory });
+    try {
+      await using none = createDataPlane(session, { workers: 2 });
+      await expect(none.store(file).done).rejects.toMatchObject({ code: "DM_WORKER_LOST" });
+      left = 1;
+      await using one = createDataPlane(session, { workers: 2 });
+      const files = [file, await local(random({ bytes: 20_000_000, seed: 5 }))];
+      expect(await storeAll(one, files)).toMatchObject([{ sizeBytes: 20_000_000 }, {}]);
+      expect(left).toBeLessThan(0);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it("disposing ends tasks that are not done, and later ones", async () => {
     const data = random({ bytes: 20_000_000, seed: 4 });
     await withPlane(async (plane) => {

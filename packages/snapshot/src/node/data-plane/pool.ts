@@ -78,9 +78,10 @@ export class WorkerPool<Job> {
     let best: Lane<Job> | undefined;
     for (const lane of this.#lanes) if (!best || lane.taken < best.taken) best = lane;
     if (!best || best.taken === slotsPerWorker) {
-      if (this.#started < this.#options.maxWorkers) best = this.#start();
-      else if (!best) throw this.#failure;
-      else return undefined;
+      const started = this.#started < this.#options.maxWorkers ? this.#start() : undefined;
+      if (!started && best) return undefined;
+      if (!started) throw this.#failure;
+      best = started;
     }
     return occupy(best, job);
   }
@@ -104,8 +105,21 @@ export class WorkerPool<Job> {
     slot.lane.thread.postMessage(message);
   }
 
-  #start(): Lane<Job> {
+  /** Undefined where the system has no thread or no memory for it: then none is tried again. */
+  #start(): Lane<Job> | undefined {
     this.#started += 1;
+    try {
+      return this.#startWorker();
+    } catch (cause) {
+      this.#started = this.#options.maxWorkers;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const message = `a worker thread of the data plane did not start: ${why}`;
+      this.#failure = new StorageError("DM_WORKER_LOST", message, {}, { cause });
+      return undefined;
+    }
+  }
+
+  #startWorker(): Lane<Job> {
     const lane = this.#open(allocateSlots(), (workerData, onReport) => {
       const worker = new Worker(workerUrl, { workerData, name: "dm data plane", ...execArgv });
       worker.on("message", onReport);
