@@ -10,6 +10,7 @@ const snapshot = "../../packages/snapshot/src/node";
 const nativePackages: NonNullable<Options["esbuildPlugins"]>[number] = {
   name: "native packages",
   setup(build) {
+    build.onResolve({ filter: /^ssh2$/ }, ({ path }) => ({ path, external: true }));
     build.onLoad({ filter: /hashing\/src\/backend-native\.ts$/ }, ({ path }) => ({
       contents: readFileSync(path, "utf8").replace(
         "import.meta.url",

@@ -12,7 +12,10 @@ const providers: Readonly<Record<string, () => Promise<StorageProvider>>> = {
   filesystem: async () => (await import("./storage/filesystem.ts")).filesystemProvider,
   azureBlob: async () => (await import("./storage/azure.ts")).azureProvider,
   gcs: async () => (await import("./storage/gcs.ts")).gcsProvider,
+  rclone: async () => (await import("./storage/rclone.ts")).rcloneProvider,
   s3: async () => (await import("./storage/s3.ts")).s3Provider,
+  sftp: async () => (await import("./storage/sftp.ts")).sftpProvider,
+  webdav: async () => (await import("./storage/webdav.ts")).webdavProvider,
 };
 
 /** All of them, for commands that have a sub-command for each. */

@@ -31,8 +31,6 @@ export function systemCode(error: unknown): string {
 export const isMissing = (error: unknown): boolean =>
   ["ENOENT", "ENOTDIR"].includes(systemCode(error));
 
-export const isDenied = (error: unknown): boolean => denied.has(systemCode(error));
-
 /** Errors that are not the system's (an abort, one of ours) come back as they are. */
 export function translated(error: unknown, path: string): unknown {
   const code = systemCode(error);

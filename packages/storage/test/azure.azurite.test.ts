@@ -15,7 +15,7 @@ import {
   azureSharedAccessSignature,
   azureStore,
 } from "../src/azure.ts";
-import type { BlobStore } from "../src/index.ts";
+import { type BlobStore, validateProvider } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
 
 const azurite = requirePeer("azurite");
@@ -103,6 +103,18 @@ describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), (
     { manyBlobs: 50 },
   );
 
+  it("passes validation", async () => {
+    const connect = async (): Promise<BlobStore> => open({ prefix: "validated/" });
+    const store = await connect();
+    const report = await validateProvider(store, {
+      connect,
+      concurrencyTestMs: 1_000,
+      maxBlobBytes: 1_000_000,
+    });
+    expect(report.findings).toEqual([]);
+    for await (const { id } of store.list("")) throw new Error(`${id} was left`);
+  }, 60_000);
+
   it("goes on with a new signature when the old one is used up", async () => {
     const signatures = [
       signature("rwdlac", new Date(Date.now() - 3_600_000)),
@@ -114,6 +126,23 @@ describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), (
     await store.put("p1", new Uint8Array(10));
     expect((await store.stat("p1")).length).toBe(10);
     expect(signatures).toEqual([]);
+  });
+
+  it("works for a writer that may not delete, and for a reader", async () => {
+    const signed = (permissions: string) =>
+      azureSharedAccessSignature(signature(permissions, inAnHour()));
+    const writer = open({ prefix: "roles/", credentials: signed("rwlc") });
+    const reader = open({ prefix: "roles/", credentials: signed("rl") });
+    await writer.put("p1", new Uint8Array(3));
+    await writer.put("p1", new Uint8Array(4));
+    expect(await codeOf(writer.put("p1", new Uint8Array(5), { ifAbsent: true }))).toBe(
+      "DM_BLOB_EXISTS",
+    );
+    expect(await codeOf(writer.delete("p1"))).toBe("DM_STORE_ACCESS_DENIED");
+    expect((await reader.get("p1", { offset: 1 })).length).toBe(3);
+    expect((await reader.stat("p1")).length).toBe(4);
+    for await (const { id } of reader.list("")) expect(id).toBe("p1");
+    expect(await codeOf(reader.delete("p1"))).toBe("DM_STORE_ACCESS_DENIED");
   });
 
   it("tells apart a wrong key, a used up or too weak signature, and a missing container", async () => {

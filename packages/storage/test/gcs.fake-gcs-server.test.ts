@@ -3,7 +3,7 @@
 import { type ReferenceServer, requirePeer, startFakeGcsServer } from "@dm/fixtures";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type GcsStoreOptions, gcsStore } from "../src/gcs.ts";
-import type { BlobStore } from "../src/index.ts";
+import { type BlobStore, validateProvider } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
 
 const peer = requirePeer("gcs");
@@ -47,6 +47,18 @@ describe.skipIf(!peer.available)(peer.title("Google Cloud store over fake-gcs-se
     { describe, it },
     { reopen: async (store) => open({ prefix: prefixes.get(store) }) },
   );
+
+  it("passes validation", async () => {
+    const connect = async (): Promise<BlobStore> => open({ prefix: "validated/" });
+    const store = await connect();
+    const report = await validateProvider(store, {
+      connect,
+      concurrencyTestMs: 1_000,
+      maxBlobBytes: 1_000_000,
+    });
+    expect(report.findings).toEqual([]);
+    for await (const { id } of store.list("")) throw new Error(`${id} was left`);
+  }, 60_000);
 
   it("sees earlier states of a bucket with versions", async () => {
     const text = (data: Uint8Array): string => new TextDecoder().decode(data);

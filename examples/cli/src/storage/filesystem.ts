@@ -9,6 +9,7 @@ import type { FilesystemConfig } from "@dm/storage/filesystem";
 import { UsageError } from "../io.ts";
 import { parseCount } from "../text.ts";
 import {
+  initialShards,
   type StorageConfig,
   type StorageProvider,
   type ThrottlingFlags,
@@ -40,14 +41,10 @@ export const filesystemProvider: StorageProvider = {
         .option("--flat", "no sub-directories"),
     );
   },
-  async connection(flags, { formatVersion, isCreation }) {
+  async connection(flags, context) {
     const options = flags as FilesystemFlags;
     const { fileMode = 0o600, dirMode = 0o700, ownerGid, ownerUid } = options;
     const path = options.path.replace(/^~(?=\/|$)/, homedir());
-    let dirShards: number[] | null = null;
-    if (options.flat) dirShards = [];
-    // Clients of version 1 know no other sharding.
-    else if (isCreation && formatVersion === "1") dirShards = [3, 3];
     return {
       type: "filesystem",
       config: {
@@ -56,7 +53,7 @@ export const filesystemProvider: StorageProvider = {
         dirMode,
         ...(ownerUid === undefined ? {} : { uid: ownerUid }),
         ...(ownerGid === undefined ? {} : { gid: ownerGid }),
-        dirShards,
+        dirShards: initialShards(options.flat, context),
         ...throttlingConfig(options),
       },
     };

@@ -67,6 +67,15 @@ export function throttlingConfig({ maxDownloadSpeed, maxUploadSpeed }: Throttlin
   };
 }
 
+/** Directories of a new repository; null leaves it to the store. Clients of version 1 know no other sharding. */
+export function initialShards(
+  flat: boolean | undefined,
+  { formatVersion, isCreation }: ConnectionContext,
+): number[] | null {
+  if (flat) return [];
+  return isCreation && formatVersion === "1" ? [3, 3] : null;
+}
+
 /** Certificate authorities in place of the platform's, where the environment names a file of them, as for kopia. */
 export async function trustedCertificates(env: Io["env"]): Promise<string | undefined> {
   const file = env["SSL_CERT_FILE"];

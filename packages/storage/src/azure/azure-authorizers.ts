@@ -7,7 +7,7 @@
 
 import { fromBase64, toBase64 } from "@dm/core";
 import type { Authorizer, PlainRequest } from "../http/api-client.ts";
-import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
+import { bearerAuthorizer, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
 import { credentialsMissing } from "../http/surroundings.ts";
 
 /** Of the Blob service; the first with immutable versions is 2020-06-12. */
@@ -52,23 +52,18 @@ export function azureAccountKey(account: string, key: string): Authorizer {
  */
 export function azureSharedAccessSignature(token: string | (() => Promise<string>)): Authorizer {
   const load = typeof token === "string" ? async () => token : token;
-  let current: Promise<string> | undefined;
-  let loaded = "";
+  const provider = refreshingToken(async () => {
+    const signature = (await load()).trim().replace(/^\?/, "");
+    if (signature === "") throw credentialsMissing("the shared access signature is empty");
+    return { token: signature };
+  });
   return {
     async authorize({ headers, url }, { nowMs, rejected }) {
-      if (rejected !== undefined && rejected === loaded) current = undefined;
-      current ??= load();
-      try {
-        loaded = (await current).trim().replace(/^\?/, "");
-      } catch (error) {
-        current = undefined;
-        throw error;
-      }
-      if (loaded === "") throw credentialsMissing("the shared access signature is empty");
+      const signature = await provider.token({ rejected });
       return {
-        url: `${url}${url.includes("?") ? "&" : "?"}${loaded}`,
+        url: `${url}${url.includes("?") ? "&" : "?"}${signature.token}`,
         headers: versioned(headers, nowMs),
-        proof: loaded,
+        proof: signature.token,
       };
     },
   };

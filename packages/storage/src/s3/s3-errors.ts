@@ -167,7 +167,8 @@ export function faultError(fault: S3Fault, call: S3Call): DmError {
     return new StorageError("DM_STORE_FAILED", text, details);
   }
   if (status >= 300 && status < 400) {
-    const where = location === undefined ? "elsewhere" : `to ${hostOf(location)}`;
+    const inRegion = fault.region === undefined ? "" : `, where the bucket is in ${fault.region}`;
+    const where = `${location === undefined ? "elsewhere" : `to ${hostOf(location)}`}${inRegion}`;
     const text = `${what}: the server sends us ${where}; use that endpoint, or give the region`;
     return new StorageError("DM_STORE_FAILED", text, details);
   }

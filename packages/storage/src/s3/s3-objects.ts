@@ -45,9 +45,16 @@ export interface GetErrors {
 const maxPageBytes = 16 << 20;
 const maxSmallBytes = 64 << 10;
 
-/** Empty, and without what a server says of every object, also in a browser. */
-const isNoObject = ({ body, header, status }: HttpResponse): boolean =>
-  status === 200 && body.length === 0 && !header("etag") && !header("last-modified");
+/**
+ * Somebody has answered in the place of the server: with a page, which no blob is, or with nothing, and without what a server says
+ * of every object, also in a browser.
+ */
+const isNoObject = ({ body, header, status }: HttpResponse): boolean => {
+  if (/^text\/html\b/i.test(header("content-type") ?? "")) return true;
+  if (status !== 200) return false;
+  if (body.length === 0) return !header("etag") && !header("last-modified");
+  return /^<(?:!doctype\s|html)/i.test(String.fromCharCode(...body.subarray(0, 10)));
+};
 
 const versionQuery = ({ versionId }: Call): Readonly<Record<string, string>> | undefined =>
   versionId === undefined ? undefined : { versionId };
@@ -142,10 +149,8 @@ export function s3Objects(client: S3Client) {
         return notAnswered;
       },
     });
-    // Blobs have no type that a browser shows: somebody answers in the place of the server.
-    if (/^text\/html\b/i.test(response.header("content-type") ?? "") || isNoObject(response)) {
+    if (isNoObject(response))
       throw invalidAnswer(`status ${response.status}, and no object`, response.body);
-    }
     if (!range) {
       if (response.status !== 200) throw invalidAnswer(`status ${response.status}`, response.body);
       return response.body;

@@ -1,3 +1,4 @@
+/// <reference path="./ssh2.d.ts" />
 /**
  * How an SFTP server is reached: by `ssh2` inside of this process, or by a program such as OpenSSH's `ssh`. The key of the
  * server is verified in both cases, here or there.
