@@ -8,7 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 60_000,
+    // Exhaustive runs share the machine, and take their time.
+    testTimeout: process.env.DM_FULL ? 600_000 : 60_000,
     hookTimeout: 60_000,
     reporters: ["default", ["json", { outputFile: ".vitest/results.json" }]],
     passWithNoTests: false,
