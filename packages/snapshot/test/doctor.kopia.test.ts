@@ -161,7 +161,10 @@ describe.skipIf(!kopiaPeer.path)(
       expect((await repair(client)).plan.map((step) => step.do)).toEqual(["forgetContents"]);
       await client.run("snapshot", "create", join(client.folder, "tree"));
       await client.run("snapshot", "verify", "--verify-files-percent=100");
-      const last = JSON.parse(await client.run("snapshot", "list", "--all", "--json")).at(-1);
+      const snapshots = JSON.parse(await client.run("snapshot", "list", "--all", "--json"));
+      // The list goes by source first, and the copied tree is another one.
+      const times = snapshots.map(({ startTime }: { startTime: string }) => Date.parse(startTime));
+      const last = snapshots[times.indexOf(Math.max(...times))];
       const target = join(client.folder, "restored");
       await client.run("snapshot", "restore", last.id, target);
       for (const name of names)
