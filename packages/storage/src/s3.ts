@@ -6,13 +6,13 @@
 export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
 export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
 export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
+export type { RefreshingOptions } from "./http/refreshing.ts";
 export type { ReadText } from "./http/surroundings.ts";
 export {
   type CredentialsProvider,
   type CredentialsRequest,
   environmentCredentials,
   firstCredentials,
-  type RefreshingOptions,
   refreshingCredentials,
   type S3Credentials,
   staticCredentials,

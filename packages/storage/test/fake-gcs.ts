@@ -79,7 +79,7 @@ function answer(seen: Seen, fake: FakeGcs): Answer {
   if (method === "GET" && isMedia) {
     return ranged(
       headers.range,
-      { body: version.data },
+      { body: version.data, headers: { "x-goog-generation": String(version.number) } },
       text(416, "The requested range cannot be satisfied."),
     );
   }

@@ -6,7 +6,7 @@
 
 import { UnsupportedError } from "@dm/core";
 import type { Retention } from "../blob-store.ts";
-import { type ApiClient, type Fault, notAnswered } from "../http/api-client.ts";
+import { type ApiClient, type ApiRequest, type Fault, notAnswered } from "../http/api-client.ts";
 import { md5Base64 } from "../http/digests.ts";
 import { contentLength, type HttpResponse } from "../http/http-transport.ts";
 import { invalidAnswer } from "../http/invalid-answer.ts";
@@ -31,6 +31,8 @@ import type { Repeat } from "../retrying.ts";
 const pageEntries = 1000;
 const maxPageBytes = 16 << 20;
 const maxSmallBytes = 64 << 10;
+/** Every answer of the service has the last two; a browser may not see all. */
+const ownHeaders = ["etag", "x-ms-request-id", "x-ms-version"];
 /** Metadata in which Kopia records a time. It writes `Kopiamtime`, and reads this from lists: names have no case in HTTP. */
 const timeHeader = "x-ms-meta-kopiamtime";
 const timeElement = "kopiamtime";
@@ -105,6 +107,21 @@ export function azureObjects(
     });
   }
 
+  /**
+   * A request that changes something. The service answers with just this status, and headers of its own; anything else comes from
+   * somebody in its place, and nothing was done.
+   */
+  async function change(
+    status: number,
+    request: Omit<ApiRequest, "maxBodyBytes">,
+  ): Promise<HttpResponse> {
+    const response = await client.request({ ...request, maxBodyBytes: maxSmallBytes });
+    const { body, header } = response;
+    const isOwn = response.status === status && body.length === 0 && ownHeaders.some(header);
+    if (isOwn || response === notAnswered) return response;
+    throw invalidAnswer(`status ${response.status}, and not the Blob service's`, body);
+  }
+
   async function put(
     key: string,
     data: Uint8Array,
@@ -112,7 +129,7 @@ export function azureObjects(
   ): Promise<HttpResponse> {
     const { exists, retention, signal, timestampNs } = options;
     const digest = md5Base64(data);
-    return client.request({
+    return change(201, {
       operation: "put",
       key,
       method: "PUT",
@@ -129,7 +146,6 @@ export function azureObjects(
         },
         body: data,
       }),
-      maxBodyBytes: maxSmallBytes,
       signal,
       onFault: ({ code, status }) =>
         exists && (status === 412 || code === "BlobAlreadyExists") ? exists() : undefined,
@@ -142,12 +158,11 @@ export function azureObjects(
     query: Query | undefined,
     onFault: (fault: Fault) => HttpResponse | undefined,
   ): Promise<HttpResponse> =>
-    client.request({
+    change(query?.["comp"] ? 200 : 202, {
       operation: "delete",
       key,
       method: "DELETE",
       url: urlOf(key, query),
-      maxBodyBytes: maxSmallBytes,
       signal,
       onFault: (fault) => (isMissing(fault) ? notAnswered : onFault(fault)),
     });
@@ -181,13 +196,12 @@ export function azureObjects(
     errors: ObjectErrors,
     { signal }: ObjectCall,
   ): Promise<void> {
-    await client.request({
+    await change(200, {
       operation: "extendRetention",
       key,
       method: "PUT",
       url: urlOf(key, { comp: "immutabilityPolicies" }),
       content: (nowMs) => ({ headers: policy("Locked", retention.periodMs, nowMs) }),
-      maxBodyBytes: maxSmallBytes,
       signal,
       onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
     });

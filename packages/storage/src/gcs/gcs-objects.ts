@@ -100,7 +100,7 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
   async function put(key: string, data: Uint8Array, options: ObjectPut): Promise<void> {
     const { exists, retention, signal, timestampNs } = options;
     const md5Hash = md5Base64(data);
-    await client.request({
+    const { body } = await client.request({
       operation: "put",
       key,
       method: "POST",
@@ -124,10 +124,11 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
       signal,
       onFault: ({ status }) => (exists && status === 412 ? exists() : undefined),
     });
+    requireNamed(body, key);
   }
 
   async function remove(key: string, { signal }: ObjectCall): Promise<void> {
-    await client.request({
+    const { body, status } = await client.request({
       operation: "delete",
       key,
       method: "DELETE",
@@ -136,6 +137,8 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
       signal,
       onFault: (fault) => (isMissing(fault) ? notAnswered : undefined),
     });
+    // The service says 204, fake-gcs-server 200 with a JSON `null`. Anything else, somebody says in their place.
+    if (status !== 204) parseJson(body);
   }
 
   async function extendRetention(
@@ -144,7 +147,7 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
     errors: ObjectErrors,
     { signal }: ObjectCall,
   ): Promise<void> {
-    await client.request({
+    const { body } = await client.request({
       operation: "extendRetention",
       key,
       method: "PATCH",
@@ -157,6 +160,7 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
       signal,
       onFault: (fault) => (isMissing(fault) ? errors.missing() : undefined),
     });
+    requireNamed(body, key);
   }
 
   async function page<Entry>(
@@ -254,13 +258,21 @@ function lockedUntil({ periodMs }: Retention, nowMs: number): Json {
   return { mode: "Locked", retainUntilTime: until.replace(".000Z", "Z") };
 }
 
-function jsonOf(body: Uint8Array): Json {
-  let value: unknown;
+/** To a change the service answers with the object's name; anybody else has changed nothing. */
+function requireNamed(body: Uint8Array, key: string): void {
+  if (jsonOf(body)["name"] !== key) throw invalidAnswer("about another object", body);
+}
+
+function parseJson(body: Uint8Array): unknown {
   try {
-    value = JSON.parse(new TextDecoder().decode(body));
+    return JSON.parse(new TextDecoder().decode(body));
   } catch {
     throw invalidAnswer("no JSON", body);
   }
+}
+
+function jsonOf(body: Uint8Array): Json {
+  const value = parseJson(body);
   if (typeof value === "object" && value !== null) return value as Json;
   throw invalidAnswer("no JSON object", body);
 }

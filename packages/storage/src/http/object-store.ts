@@ -1,6 +1,6 @@
 /**
  * A blob store over the few requests that every object service has: one object for each blob, its key the prefix and the id.
- * Format: docs/format/blobs.md. Proof: test/azure-store.test.ts, test/gcs-store.test.ts.
+ * Format: docs/format/blobs.md. Proof: test/s3-store.test.ts, test/azure-store.test.ts, test/gcs-store.test.ts.
  * @module
  */
 import type { Clock, Logger } from "@dm/core";
@@ -105,6 +105,8 @@ export interface ObjectStoreOptions {
 export interface ObjectStoreParts {
   readonly type: string;
   readonly displayName: string;
+  /** Of a store that may be written to, where they are not all. */
+  readonly features?: Partial<BlobStoreFeatures> | undefined;
   readonly read: ReadableObjects;
   /** Without it the store is read-only. */
   readonly write: WritableObjects | undefined;
@@ -117,12 +119,14 @@ export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreP
   checkPrefix(prefix);
   const retries: RetryOptions = { attempts: 10, clock, logger, ...options.retries };
   const repeat = repeating(retries);
-  const possible = write !== undefined;
-  const features: BlobStoreFeatures = {
-    ifAbsent: possible,
-    retention: possible && (options.retention ?? true),
-    setTimestamp: possible,
-  };
+  const features: BlobStoreFeatures = write
+    ? {
+        ifAbsent: true,
+        retention: options.retention ?? true,
+        setTimestamp: true,
+        ...parts.features,
+      }
+    : { ifAbsent: false, retention: false, setTimestamp: false };
 
   const keyOf = (id: string, signal: AbortSignal | undefined): string => {
     signal?.throwIfAborted();
@@ -143,7 +147,7 @@ export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreP
     type,
     displayName: parts.displayName,
     features,
-    readOnly: !possible,
+    readOnly: !write,
     async get(id, { offset = 0, length, signal } = {}) {
       const key = keyOf(id, signal);
       if (!isCount(offset) || (length !== undefined && !isCount(length))) {
@@ -224,14 +228,14 @@ export function exactTimeNs(text: unknown): bigint | undefined {
 }
 
 /** Follows pages to their end; each is asked for through `repeat`. */
-export async function* eachPage<Entry>(
+export async function* eachPage<Entry, Token = string>(
   repeat: Repeat,
   signal: AbortSignal | undefined,
   ask: (
-    token: string | undefined,
-  ) => Promise<{ readonly entries: readonly Entry[]; readonly next: string | undefined }>,
+    token: Token | undefined,
+  ) => Promise<{ readonly entries: readonly Entry[]; readonly next: Token | undefined }>,
 ): AsyncGenerator<Entry> {
-  let token: string | undefined;
+  let token: Token | undefined;
   do {
     const from = token;
     const page = await repeat(signal, () => ask(from));

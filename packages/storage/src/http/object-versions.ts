@@ -1,7 +1,6 @@
 /**
- * A container that keeps versions, as it was at some time: read-only. For services that list the versions of a key from the
- * oldest to the newest.
- * Proof: test/azure-versions.test.ts, test/gcs-versions.test.ts.
+ * A container that keeps versions, as it was at some time: read-only. Of each key the newest version that is not younger counts.
+ * Proof: test/s3-versions.test.ts, test/azure-versions.test.ts, test/gcs-versions.test.ts.
  * @module
  */
 import type { Repeat } from "../retrying.ts";
@@ -26,7 +25,9 @@ export interface ObjectVersion extends StoredObject {
 export interface VersionedObjects {
   /** Refuses a container that keeps no versions, with an error. */
   requireVersions(call: ObjectCall): Promise<void>;
-  /** Versions by key, of one key from the oldest on. */
+  /** Of versions of a key that began at the same time, the newest comes first; last otherwise. */
+  readonly newestFirst?: boolean;
+  /** Versions by key, those of one key together. */
   versions(prefix: string, repeat: Repeat, call: ObjectCall): AsyncIterable<ObjectVersion>;
   getVersion(
     version: ObjectVersion,
@@ -65,12 +66,13 @@ export function objectsAt(objects: VersionedObjects, timeNs: bigint): ReadableOb
         if (isThere(newest)) yield newest;
         newest = undefined;
       }
-      if (version.sinceNs <= timeNs && (!newest || newest.sinceNs <= version.sinceNs)) {
-        newest = version;
-      }
+      if (version.sinceNs <= timeNs && (!newest || succeeds(version, newest))) newest = version;
     }
     if (newest && isThere(newest)) yield newest;
   }
+
+  const succeeds = (later: ObjectVersion, earlier: ObjectVersion): boolean =>
+    later.sinceNs > earlier.sinceNs || (later.sinceNs === earlier.sinceNs && !objects.newestFirst);
 
   const isThere = ({ deleted, untilNs }: ObjectVersion): boolean =>
     !deleted && (untilNs === undefined || untilNs > timeNs);

@@ -1,6 +1,7 @@
 /**
  * Reading an object, or exactly a range of it, from a server that knows `Range`: never a short result.
- * Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/gcs-store.test.ts, test/gcs-faults.test.ts.
+ * Proof: test/s3-store.test.ts, test/s3-faults.test.ts, test/azure-store.test.ts, test/azure-faults.test.ts,
+ * test/gcs-store.test.ts, test/gcs-faults.test.ts.
  * @module
  */
 import { StorageError } from "@dm/core";
@@ -24,7 +25,7 @@ export interface RangedRead {
 export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   const { key, range } = read;
   if (!range) {
-    const whole = await read.ask(undefined, read.maxBytes);
+    const whole = await ask(read, undefined, read.maxBytes);
     if (whole?.status === 200) return whole.body;
     const { status = 416, body = new Uint8Array(0) } = whole ?? {};
     throw invalidAnswer(`status ${status} to a request without a range`, body);
@@ -32,7 +33,7 @@ export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   const { offset, length } = range;
   const end = length === undefined ? undefined : offset + length;
   const wanted = `bytes=${offset}-${end === undefined ? "" : end - 1}`;
-  const response = await read.ask(wanted, length ?? read.maxBytes);
+  const response = await ask(read, wanted, length ?? read.maxBytes);
   if (!response) {
     const objectLength = await read.objectLength();
     if (length === undefined && offset === objectLength) return new Uint8Array(0);
@@ -65,8 +66,33 @@ export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   throw answerIncomplete(`${body.length} of ${length} bytes of ${key}`);
 }
 
+async function ask(
+  read: RangedRead,
+  range: string | undefined,
+  maxBodyBytes: number,
+): Promise<HttpResponse | undefined> {
+  const response = await read.ask(range, maxBodyBytes);
+  if (response && isNoObject(response))
+    throw invalidAnswer(`status ${response.status}, and no object`, response.body);
+  return response;
+}
+
+/** One of these comes with every object, in a browser perhaps only the second. */
+const describing = ["etag", "last-modified", "x-goog-generation"];
+
+/**
+ * Somebody has answered in the place of the server: with a page, which no blob is, or with nothing, and without what a server says
+ * of every object, also in a browser.
+ */
+const isNoObject = ({ body, header, status }: HttpResponse): boolean => {
+  if (/^text\/html\b/i.test(header("content-type") ?? "")) return true;
+  if (status !== 200) return false;
+  if (body.length === 0) return !describing.some((name) => header(name));
+  return /^<(?:!doctype\s|html)/i.test(String.fromCharCode(...body.subarray(0, 10)));
+};
+
 /** `bytes 0-9/100`. */
-function parseContentRange(
+export function parseContentRange(
   text: string | undefined,
 ): { readonly from: number; readonly to: number; readonly total: number } | undefined {
   const found = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(text ?? "");

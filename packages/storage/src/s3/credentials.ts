@@ -4,7 +4,8 @@
  * Proof: test/s3-credentials.test.ts.
  * @module
  */
-import { type Clock, isDmError, nsPerMs, systemClock } from "@dm/core";
+import { isDmError } from "@dm/core";
+import { type RefreshingOptions, refreshing } from "../http/refreshing.ts";
 import { credentialsMissing, processEnvironment } from "../http/surroundings.ts";
 
 export interface S3Credentials {
@@ -27,11 +28,6 @@ export interface CredentialsProvider {
    */
   credentials(request?: CredentialsRequest): Promise<S3Credentials>;
 }
-
-/** New ones are fetched this long before the old ones expire. */
-const refreshBeforeMs = 5 * 60_000;
-/** After a renewal that failed, while the old ones hold: requests shall not wait for a service that is away. */
-const renewAgainMs = 30_000;
 
 /** @example staticCredentials({ accessKeyId: "AKIA…", secretAccessKey: "…" }) */
 export function staticCredentials(credentials: S3Credentials): CredentialsProvider {
@@ -82,42 +78,15 @@ export function firstCredentials(
   };
 }
 
-export interface RefreshingOptions {
-  readonly clock?: Clock | undefined;
-}
-
-/**
- * Keeps what `load` gave until shortly before it expires, or until a server refuses it; questions that come together
- * cause one loading. When a renewal fails, the old ones are used as long as they hold.
- */
+/** A provider that keeps what `load` gave as long as it holds; see {@link refreshing}. */
 export function refreshingCredentials(
   load: (request: CredentialsRequest) => Promise<S3Credentials>,
   options: RefreshingOptions = {},
 ): CredentialsProvider {
-  const { clock = systemClock } = options;
-  let current: S3Credentials | undefined;
-  let loading: Promise<S3Credentials> | undefined;
-  let restUntilMs = Number.NEGATIVE_INFINITY;
-  const nowMs = (): number => Number(clock.nowNs() / nsPerMs);
-  const leftMs = (): number => (current?.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs();
-  const isFresh = (): boolean =>
-    leftMs() > refreshBeforeMs || (leftMs() > 0 && nowMs() < restUntilMs);
-  return {
-    async credentials({ rejected } = {}) {
-      const refused = current && rejected && sameCredentials(current, rejected);
-      if (current && !refused && isFresh()) return current;
-      loading ??= load({ rejected }).finally(() => {
-        loading = undefined;
-      });
-      try {
-        current = await loading;
-      } catch (error) {
-        if (!current || refused || leftMs() <= 0) throw error;
-        restUntilMs = nowMs() + renewAgainMs;
-      }
-      return current;
-    },
-  };
+  const isRefused = (kept: S3Credentials, { rejected }: CredentialsRequest): boolean =>
+    rejected !== undefined && sameCredentials(kept, rejected);
+  const credentials = refreshing(load, isRefused, options);
+  return { credentials: (request = {}) => credentials(request) };
 }
 
 /** Whether two credentials are the same for a server. */
