@@ -49,6 +49,10 @@ describe("what passes", () => {
     otherPage:
       "<EnumerationResults><Blobs><Blob><Name>elsewhere</Name><Properties><Last-Modified>Wed, 25 Nov 2026 10:00:00 GMT</Last-Modified>" +
       "<Content-Length>1</Content-Length></Properties></Blob></Blobs><NextMarker/></EnumerationResults>",
+    foreign: {
+      "no more than a status": { status: 202 },
+      "a text": { status: 201, headers: { etag: '"1"' }, body: "Welcome" },
+    },
     passing: {
       ServerBusy: { answer: azureError(503, "ServerBusy", "The server is busy.") },
       OperationTimedOut: { answer: azureError(500, "OperationTimedOut") },

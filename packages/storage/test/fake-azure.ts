@@ -33,7 +33,10 @@ export function azureError(status: number, code: string, message = "", detail = 
 
 export async function startFakeAzure(): Promise<FakeAzure> {
   const own = { accepted: new Set<string>(), immutable: false, pageEntries: 1000 };
-  const fake = await startFake((seen, service) => answer(seen, service as FakeAzure));
+  const fake = await startFake((seen, service) => {
+    const own = answer(seen, service as FakeAzure);
+    return { ...own, headers: { "x-ms-request-id": "1", ...own.headers } };
+  });
   return Object.assign(fake, own);
 }
 

@@ -39,6 +39,7 @@ describe("what passes", () => {
     otherPage: JSON.stringify({
       items: [{ name: "elsewhere", size: "1", timeCreated: "2026-11-25T10:00:00Z" }],
     }),
+    foreign: { "a text": { status: 200, body: "Welcome" } },
     passing: {
       "a JSON error that passes": { answer: gcsError(503, "backendError", "Backend Error") },
       "too many requests": { answer: gcsError(403, "userRateLimitExceeded", "slow down") },
@@ -50,6 +51,16 @@ describe("what passes", () => {
     fake.inject({ answer: gcsError(400, "invalid", "Provided MD5 hash does not match") }, 1);
     await store.put("p1", bytes(10));
     expect(await store.get("p1")).toEqual(bytes(10));
+  });
+
+  it("holds nothing for stored or locked where another object is named", async () => {
+    const store = open({ retries: { attempts: 1 } });
+    for (const body of ['{"name":"k/p2"}', "{}", "null", '"k/p1"']) {
+      fake.inject({ answer: { status: 200, body } }, 2);
+      expect((await failure(store.put("p1", bytes(10)))).code).toBe("DM_STORE_ANSWER_INVALID");
+      const extended = store.extendRetention("p1", { mode: "COMPLIANCE", periodMs: 3_600_000 });
+      expect((await failure(extended)).code).toBe("DM_STORE_ANSWER_INVALID");
+    }
   });
 
   it("does not loop over a list without an end", async () => {

@@ -6,7 +6,7 @@
  */
 import { expect, it } from "vitest";
 import type { BlobStore } from "../src/index.ts";
-import type { Fake, Fault, Seen } from "./fake-service.ts";
+import type { Answer, Fake, Fault, Seen } from "./fake-service.ts";
 
 export const bytes = (length: number): Uint8Array =>
   Uint8Array.from({ length }, (_, index) => index * 7);
@@ -33,6 +33,8 @@ export interface FaultSubject {
   readonly isList: (seen: Seen) => boolean;
   /** A page of a list in which an entry has another prefix. */
   readonly otherPage: string;
+  /** More answers that are none of the service to a change. */
+  readonly foreign: Readonly<Record<string, Answer>>;
   /** More faults that pass. */
   readonly passing: Readonly<Record<string, Fault>>;
 }
@@ -110,6 +112,32 @@ export function testObjectFaults(subject: FaultSubject): void {
     expect(listed.message).toContain("a web page");
     fake().inject({ answer: { status: 404, body: html } }, 1, isGet);
     expect((await failure(store.get("p1"))).code).toBe("DM_STORE_ANSWER_INVALID");
+  });
+
+  it.each(
+    Object.entries({
+      "a web page": { status: 200, body: html },
+      "a web page with the right status": { status: 201, headers: { etag: '"1"' }, body: html },
+      "a web page to a deletion": { status: 202, headers: { etag: '"1"' }, body: html },
+      "an empty answer": { status: 200 },
+      "an empty answer with another status": { status: 201 },
+      ...subject.foreign,
+    } satisfies Record<string, Answer>),
+  )("holds nothing for stored, locked or deleted after %s", async (_name, answer) => {
+    const store = open();
+    await store.put("p1", data);
+    fake().inject({ answer });
+    const retention = { mode: "COMPLIANCE", periodMs: 3_600_000 } as const;
+    for (const change of [
+      () => store.put("p2", data),
+      () => store.put("p2", data, { ifAbsent: true }),
+      () => store.extendRetention("p1", retention),
+      () => store.delete("p1"),
+    ]) {
+      const before = fake().seen.length;
+      expect((await failure(change())).code).toBe("DM_STORE_ANSWER_INVALID");
+      expect(fake().seen.length - before).toBeLessThanOrEqual("body" in answer ? 1 : 4);
+    }
   });
 
   it("refuses more bytes than it asked for", async () => {
