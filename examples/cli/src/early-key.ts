@@ -45,7 +45,7 @@ interface Guess {
 export type EarlyKey = (
   password: string,
   options: { readonly algorithm: string; readonly salt: Uint8Array },
-) => Promise<Uint8Array> | undefined;
+) => Promise<Uint8Array | undefined> | undefined;
 
 /**
  * Begins when the command line and the files let it.
@@ -56,23 +56,23 @@ export function beginKey(
   env: Readonly<Record<string, string | undefined>>,
 ): EarlyKey | undefined {
   const opens = argv.some((word) => openingGroups.has(word) || otherGroups.has(word));
-  // A password on the command line has rules of its own.
-  if (!opens || argv.some((word) => /^(-h|--help|-p|--password)\b/.test(word))) return undefined;
+  // A password on the command line has rules of its own. A word that is only a value costs a key in vain, or its early start.
+  const isOther = argv.some((word) => /^(help$|-h|-p|--help\b|--password\b)/.test(word));
+  if (!opens || isOther) return undefined;
   let guess: Guess;
   try {
     guess = guessOf(configPathOf(flag(argv, "--config-file"), env), env);
   } catch {
     return undefined;
   }
-  const [name, N, r, p] = guess.algorithm.split("-");
-  if (name !== "scrypt") return undefined;
-  const cost = { N: Number(N), r: Number(r), p: Number(p), maxmem: 128 << 20 };
-  const key = new Promise<Uint8Array>((resolve, reject) => {
+  if (guess.algorithm !== "scrypt-65536-8-1") return undefined;
+  const cost = { N: 65536, r: 8, p: 1, maxmem: 128 << 20 };
+  const key = new Promise<Uint8Array | undefined>((resolve) => {
+    // What fails here fails again where the key is needed, and is reported there.
     scrypt(guess.password, guess.salt, 32, cost, (error, bytes) =>
-      error ? reject(error) : resolve(bytes),
+      resolve(error ? undefined : bytes),
     );
   });
-  key.catch(() => {});
   return (password, { algorithm, salt }) =>
     password === guess.password && algorithm === guess.algorithm && guess.salt.equals(salt)
       ? key

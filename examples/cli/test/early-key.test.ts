@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { derivePasswordKey } from "@dm/encryption";
-import { afterAll, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { beginKey } from "../src/early-key.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dm-early-"));
@@ -42,9 +42,30 @@ it("takes the configuration from the environment, and the password from its file
 
 it.each([
   ["help is asked for", [...list, "--help"], env],
+  ["help is asked for by its command", ["help", ...list], env],
   ["a password is on the command line", [...list, "--password=x"], env],
+  ["a short password is on the command line", [...list, "-psecret"], env],
   ["the command opens nothing", ["--config-file", configPath, "benchmark", "hashing"], env],
   ["there is no configuration", ["--config-file", join(folder, "none"), "ls"], env],
 ])("is not begun when %s", (_why, argv, environment) => {
   expect(beginKey(argv, environment)).toBeUndefined();
+});
+
+describe("is not begun, and nothing fails, when", () => {
+  const storage = { type: "filesystem", config: { path: blobs } };
+  const uniqueID = Buffer.from(salt).toString("base64");
+  it.each<[string, unknown, unknown]>([
+    ["the format blob names no derivation", { storage }, { uniqueID }],
+    ["the format blob names an unknown one", { storage }, { uniqueID, keyAlgo: "scrypt-x-8-1" }],
+    ["the format blob has no salt", { storage }, { keyAlgo: algorithm }],
+    ["the format blob is null", { storage }, null],
+    ["the configuration is that of a server", { apiServer: { url: "https://x" } }, {}],
+    ["the repository is in no directory", { storage: { type: "s3", config: { bucket: "b" } } }, {}],
+    ["the configuration is a list", [], {}],
+  ])("%s", (_what, config, format) => {
+    const other = join(folder, "other.config");
+    writeFileSync(other, JSON.stringify(config));
+    writeFileSync(join(blobs, "kopia.repository.f"), JSON.stringify(format));
+    expect(beginKey(["--config-file", other, "ls"], env)).toBeUndefined();
+  });
 });
