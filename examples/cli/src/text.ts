@@ -2,7 +2,7 @@
  * Numbers, sizes, times and lists as kopia prints and reads them.
  * @module
  */
-import { nsPerMs } from "@dm/core";
+import { nsPerMs, parseGoDuration } from "@dm/core";
 import { type Io, UsageError } from "./io.ts";
 
 const decimalUnits = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
@@ -58,23 +58,12 @@ export function parseSize(text: string): number {
   return Math.round(Number(match[1]) * 1024 ** (match[2] ? power : 0));
 }
 
-const durationUnits: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
-/** Milliseconds of `15m`, `1h30m`, `24h`, `2d`. */
+/** Milliseconds of `15m`, `1h30m`, `24h`, and beyond Go `2d`. */
 export function parseDuration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|ms|s|m|h|d)/g)];
-  if (parts.length === 0 || parts.map((part) => part[0]).join("") !== text) {
-    throw new UsageError(`not a duration: ${text} (examples: 15m, 1h30m)`);
-  }
-  return parts.reduce((sum, part) => sum + Number(part[1]) * durationUnits[part[2]!]!, 0);
+  const inHours = text.replace(/(\d+(?:\.\d+)?)d/g, (_, days: string) => `${Number(days) * 24}h`);
+  const ms = text === "0" ? undefined : parseGoDuration(inHours);
+  if (ms === undefined) throw new UsageError(`not a duration: ${text} (examples: 15m, 1h30m)`);
+  return ms;
 }
 
 export function parseCount(text: string): number {

@@ -37,5 +37,6 @@ export {
   type StorageErrorOptions,
   UnsupportedError,
 } from "./errors.ts";
+export { parseGoDuration } from "./go-duration.ts";
 export { type LogFields, type Logger, silentLogger } from "./logger.ts";
 export { nodeBuiltin } from "./platform.ts";

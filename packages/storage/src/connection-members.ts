@@ -90,7 +90,9 @@ export function pointInTimeOf(
   text: unknown,
   invalid: (reason: string) => FormatError,
 ): Date | undefined {
-  if (typeof text !== "string" || text === "" || text.startsWith("0001-01-01T")) return undefined;
+  if (text === undefined || text === null || text === "") return undefined;
+  if (typeof text !== "string") throw invalid("pointInTime is no string");
+  if (text.startsWith("0001-01-01T")) return undefined;
   const time = rfc3339.test(text) ? new Date(text) : new Date(Number.NaN);
   if (Number.isNaN(time.getTime())) throw invalid("pointInTime is no time of RFC 3339");
   return time;

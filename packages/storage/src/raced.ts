@@ -1,6 +1,6 @@
 /**
  * Waiting that ends with a signal, for work that is shared or has to tidy up and so cannot end with it.
- * Proof: test/sftp-faults.test.ts, test/webdav-faults.test.ts.
+ * Proof: test/s3-faults.test.ts, test/api-client.test.ts, test/sftp-faults.test.ts, test/webdav-faults.test.ts.
  * @module
  */
 

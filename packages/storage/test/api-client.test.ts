@@ -1,4 +1,4 @@
-// What a server teaches about its clock is learned once for all requests that are under way together.
+// What a server teaches about its clock is learned once for all requests that are under way together; an abort does not wait for a token.
 import { AccessError } from "@dm/core";
 import { expect, it } from "vitest";
 import { apiClient } from "../src/http/api-client.ts";
@@ -44,4 +44,25 @@ it("follows the clock of the server for all requests that it has refused", async
   const answers = await Promise.all(Array.from({ length: 8 }, () => client.request(ask)));
   expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
   expect(sent).toBe(16);
+});
+
+it("an abort does not wait for a token", async () => {
+  const stop = new AbortController();
+  const reason = new Error("enough");
+  const client = apiClient({
+    timeoutMs: 1000,
+    authorizer: { authorize: () => new Promise(() => {}) },
+    transport: { send: () => Promise.reject(new Error("sent")), close: async () => {} },
+    dialect: {
+      readFault: () => expect.unreachable(),
+      error: () => expect.unreachable(),
+      credentialsRefused: () => false,
+      clockSkewed: () => false,
+    },
+  });
+  const { signal } = stop;
+  const ask = { method: "GET", url: "http://h/", operation: "get", key: "k", maxBodyBytes: 10 };
+  const answer = client.request({ ...ask, signal });
+  stop.abort(reason);
+  await expect(answer).rejects.toBe(reason);
 });

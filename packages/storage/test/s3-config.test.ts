@@ -9,7 +9,7 @@ const invalid = (value: unknown): string => {
   try {
     decodeS3Config(value);
   } catch (error) {
-    expect(error).toMatchObject({ code: "DM_S3_CONFIG_INVALID", name: "FormatError" });
+    expect(error).toMatchObject({ code: "DM_STORE_CONFIG_INVALID", name: "FormatError" });
     return String(error);
   }
   throw new Error("it was accepted");

@@ -17,10 +17,11 @@ import {
   refreshingCredentials,
   type S3Credentials,
   s3Store,
+  s3StoreOptions,
   staticCredentials,
   webIdentityCredentials,
 } from "../src/s3.ts";
-import { startS3Server } from "../src/testing/s3.ts";
+import { selfSignedCertificate, startS3Server } from "../src/testing/s3.ts";
 
 const missing = { code: "DM_STORE_CREDENTIALS_MISSING", name: "AccessError" };
 const key = (name: string, expiresAtMs?: number): S3Credentials => ({
@@ -215,6 +216,43 @@ describe("roles", () => {
     expect((await store.get("x")).length).toBe(3);
     expect(reads).toBe(2);
     await store.close();
+  });
+
+  it("come from a service of one's own by the authority of the store", async () => {
+    const tls = selfSignedCertificate();
+    const webIdentities = [{ token: "jwt", roleArn }];
+    await using server = await startS3Server({ buckets: ["b1b"], webIdentities, tls });
+    const { endpoint } = server;
+    const connection = {
+      ...{ bucket: "b1b", endpoint, roleARN: roleArn, roleEndpoint: server.url },
+      ...{ webIdentityToken: "jwt", rootCA: Buffer.from(tls.cert).toString("base64") },
+    };
+    const store = s3Store(s3StoreOptions(connection));
+    await store.put("x", new Uint8Array(3));
+    await store.close();
+    const untrusting = s3Store({
+      ...s3StoreOptions({ ...connection, rootCA: "" }),
+      retries: { attempts: 1 },
+    });
+    await expect(untrusting.stat("x")).rejects.toMatchObject({ code: "DM_STORE_TLS_UNTRUSTED" });
+    await untrusting.close();
+  });
+
+  it("do not keep an abort waiting", async () => {
+    const stop = new AbortController();
+    const reason = new Error("enough");
+    const asked = Promise.withResolvers<void>();
+    const credentials = {
+      credentials() {
+        asked.resolve();
+        return new Promise<never>(() => {});
+      },
+    };
+    const store = s3Store({ endpoint: "http://127.0.0.1:1", bucket: "b1b", credentials });
+    const read = store.get("x", { signal: stop.signal });
+    await asked.promise;
+    stop.abort(reason);
+    await expect(read).rejects.toBe(reason);
   });
 
   it("are found by the variables of a pod, and by a profile of OpenShift's STS mode", async () => {

@@ -280,6 +280,17 @@ describe("what does not pass says what to do", () => {
     expect(server.requests.length).toBe(status === 200 ? 1 : 2);
   });
 
+  it("a put that was answered without an ETag is believed when its bytes are there, and not for an old blob's length", async () => {
+    const server = await serve();
+    const store = open(server.url);
+    await store.put("p1", bytes(5));
+    server.inject(faultOn({ operations: ["PutObject"] }, { answer: { status: 200, body: "" } }));
+    await store.put("p1", bytes(5));
+    const error = await failure(store.put("p1", bytes(5).reverse()));
+    expect(error).toMatchObject({ code: "DM_STORE_ANSWER_INVALID" });
+    expect(await store.get("p1")).toEqual(bytes(5));
+  });
+
   it("a web page in place of the answer to a put stores nothing, and to a get is no blob", async () => {
     const server = await serve();
     const store = open(server.url);

@@ -110,7 +110,7 @@ async function connectionConfig(config: S3Config): Promise<Record<string, unknow
     await s3Store(s3StoreOptions(decoded)).close();
     return encodeS3Config(decoded);
   } catch (error) {
-    if (error instanceof TypeError || isDmError(error, "DM_S3_CONFIG_INVALID")) {
+    if (error instanceof TypeError || isDmError(error, "DM_STORE_CONFIG_INVALID")) {
       throw new UsageError(error.message);
     }
     throw error;

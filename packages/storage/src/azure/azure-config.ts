@@ -73,8 +73,6 @@ export function decodeAzureConfig(value: unknown): AzureConfig {
   const config = members.decode(value);
   members.require(config, "container");
   members.require(config, "storageAccount");
-  if (typeof (config["pointInTime"] ?? "") !== "string")
-    throw members.invalid("pointInTime is no string");
   pointInTimeOf(config["pointInTime"], members.invalid);
   return config as AzureConfig;
 }

@@ -48,8 +48,6 @@ const members = connectionMembers("gcs", [
 export function decodeGcsConfig(value: unknown): GcsConfig {
   const config = members.decode(value);
   members.require(config, "bucket");
-  if (typeof (config["pointInTime"] ?? "") !== "string")
-    throw members.invalid("pointInTime is no string");
   pointInTimeOf(config["pointInTime"], members.invalid);
   return config as GcsConfig;
 }

@@ -13,6 +13,7 @@ import {
   silentLogger,
   systemClock,
 } from "@dm/core";
+import { raced } from "../raced.ts";
 import type { HttpResponse, HttpTransport } from "./http-transport.ts";
 
 /** An answer that is no success, taken apart. */
@@ -139,11 +140,11 @@ export function apiClient(options: ApiClientOptions): ApiClient {
         const nowMs = localMs() + sentWithOffsetMs;
         const { body, headers = {} } =
           (typeof content === "function" ? content(nowMs) : content) ?? {};
-        const authorized = await authorizer.authorize(
-          { method, url, headers, body },
-          { nowMs, rejected },
+        // Others may wait for the same token: an abort ends the waiting, not the loading.
+        const authorized = await raced(
+          authorizer.authorize({ method, url, headers, body }, { nowMs, rejected }),
+          signal,
         );
-        signal?.throwIfAborted();
         if (refusal && refused.has(authorized.proof)) throw refusal;
         const response = await transport.send({
           method,

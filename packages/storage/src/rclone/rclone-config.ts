@@ -3,6 +3,7 @@
  * Format: docs/format/blobs.md. Proof: test/store-configs.test.ts, test/stores.kopia.test.ts.
  * @module
  */
+import { parseGoDuration } from "@dm/core";
 import { connectionMembers } from "../connection-members.ts";
 import type { ShardedConfig } from "../sharded-store.ts";
 
@@ -70,25 +71,9 @@ export function encodeRcloneConfig(config: RcloneConfig): Record<string, unknown
   return members.encode({ ...decoded, startupTimeout: decoded.startupTimeout || "0s" });
 }
 
-const millisecondsOf: Readonly<Record<string, number>> = {
-  h: 3_600_000,
-  m: 60_000,
-  s: 1000,
-  ms: 1,
-  us: 1e-3,
-  µs: 1e-3,
-  ns: 1e-6,
-};
-
 /** @throws {FormatError} `DM_STORE_CONFIG_INVALID` */
 export function startupTimeoutMs({ startupTimeout }: RcloneConfig): number {
-  if (!startupTimeout || startupTimeout === "0") return 15_000;
-  if (!/^(?:\d+(?:\.\d+)?(?:h|ms|m|us|µs|ns|s))+$/.test(startupTimeout)) {
-    throw members.invalid("startupTimeout is no duration such as 15s");
-  }
-  let sum = 0;
-  for (const [, count, unit] of startupTimeout.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)/g)) {
-    sum += Number(count) * (millisecondsOf[unit ?? ""] ?? 0);
-  }
-  return sum || 15_000;
+  const ms = parseGoDuration(startupTimeout || "0");
+  if (ms === undefined) throw members.invalid("startupTimeout is no duration such as 15s");
+  return ms || 15_000;
 }

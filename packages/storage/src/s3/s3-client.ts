@@ -10,7 +10,13 @@ import { sha256Hex } from "../http/digests.ts";
 import type { HttpResponse, HttpTransport } from "../http/http-transport.ts";
 import { encodeComponent, encodeQuery } from "../http/percent-encoding.ts";
 import { parseXml } from "../http/xml.ts";
-import { type CredentialsProvider, type S3Credentials, sameCredentials } from "./credentials.ts";
+import { raced } from "../raced.ts";
+import {
+  type CredentialsProvider,
+  type CredentialsRequest,
+  type S3Credentials,
+  sameCredentials,
+} from "./credentials.ts";
 import type { BucketAddress } from "./endpoint.ts";
 import { credentialsRefused, faultError, readFault, type S3Fault } from "./s3-errors.ts";
 import type { UnsignedRequest } from "./signing.ts";
@@ -89,6 +95,10 @@ export function s3Client(options: S3ClientOptions): S3Client {
   let locating: Promise<string | undefined> | undefined;
   const nowMs = (): number => Number(clock.nowNs() / nsPerMs) + clockOffsetMs;
 
+  /** Others may wait for the same credentials: an abort ends the waiting, not the loading. */
+  const ask = (question: CredentialsRequest, signal: AbortSignal | undefined) =>
+    options.credentials && raced(options.credentials.credentials(question), signal);
+
   async function send(
     request: S3Request,
     to: BucketAddress,
@@ -139,6 +149,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
     fault: S3Fault,
     { credentials, sentTo, sentWithOffsetMs }: Attempt,
     rejected: Set<S3Credentials>,
+    signal: AbortSignal | undefined,
   ): Promise<boolean> {
     if (wrongRegion.has(fault.code) || fault.status === 301 || fault.status === 307) {
       // Another request may have learned it meanwhile.
@@ -148,7 +159,10 @@ export function s3Client(options: S3ClientOptions): S3Client {
         locating ??= locate(credentials).finally(() => {
           locating = undefined;
         });
-        region = await locating.catch(() => undefined);
+        region = await raced(
+          locating.catch(() => undefined),
+          signal,
+        );
       }
       const moved = region === undefined ? sentTo : sentTo.inRegion(region);
       // A redirect may name the region that we have: then the host is another, as for buckets in paths at AWS.
@@ -167,10 +181,10 @@ export function s3Client(options: S3ClientOptions): S3Client {
       clockOffsetMs = offsetMs;
       return true;
     }
-    if (credentials && options.credentials && credentialsRefused(fault)) {
+    if (credentials && credentialsRefused(fault)) {
       rejected.add(credentials);
-      const fresh = await options.credentials.credentials({ rejected: credentials });
-      return ![...rejected].some((old) => sameCredentials(old, fresh));
+      const fresh = await ask({ rejected: credentials }, signal);
+      return fresh !== undefined && ![...rejected].some((old) => sameCredentials(old, fresh));
     }
     return false;
   }
@@ -183,8 +197,7 @@ export function s3Client(options: S3ClientOptions): S3Client {
       const rejected = new Set<S3Credentials>();
       for (let correction = 0; ; correction++) {
         request.signal?.throwIfAborted();
-        const credentials = options.sign ? undefined : await options.credentials?.credentials();
-        request.signal?.throwIfAborted();
+        const credentials = options.sign ? undefined : await ask({}, request.signal);
         const sentTo = address;
         const attempt = { credentials, sentTo, sentWithOffsetMs: clockOffsetMs };
         const response = await send(request, sentTo, credentials);
@@ -197,7 +210,10 @@ export function s3Client(options: S3ClientOptions): S3Client {
         const answer = request.onFault?.(fault);
         if (answer instanceof Error) throw answer;
         if (answer) return answer;
-        if (correction >= maxCorrections || !(await corrected(fault, attempt, rejected))) {
+        if (
+          correction >= maxCorrections ||
+          !(await corrected(fault, attempt, rejected, request.signal))
+        ) {
           throw faultError(fault, { bucket, operation: request.operation, key: request.key });
         }
       }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { FormatError, fromBase64, utf8Decode } from "@dm/core";
-import { pointInTimeOf } from "../connection-members.ts";
+import { fromBase64, parseGoDuration, utf8Decode } from "@dm/core";
+import { connectionMembers, pointInTimeOf } from "../connection-members.ts";
 import type { HttpTransport } from "../http/http-transport.ts";
+import { nodeTransport } from "../http/node-transport.ts";
 import { processEnvironment, type ReadText, readTextFile } from "../http/surroundings.ts";
 import {
   type CredentialsProvider,
@@ -46,26 +47,26 @@ export interface S3Config {
   readonly [other: string]: unknown;
 }
 
-/** In Kopia's order; the kind, and whether Kopia writes the member also when it is empty. */
-const members: ReadonlyArray<readonly [string, "string" | "boolean", boolean]> = [
-  ["bucket", "string", true],
-  ["prefix", "string", false],
-  ["endpoint", "string", true],
-  ["doNotUseTLS", "boolean", false],
-  ["doNotVerifyTLS", "boolean", false],
-  ["rootCA", "string", false],
-  ["accessKeyID", "string", true],
-  ["secretAccessKey", "string", true],
-  ["sessionToken", "string", true],
-  ["webIdentityToken", "string", false],
-  ["webIdentityTokenFile", "string", false],
-  ["roleARN", "string", true],
-  ["sessionName", "string", true],
-  ["duration", "string", true],
-  ["roleEndpoint", "string", true],
-  ["roleRegion", "string", true],
-  ["region", "string", false],
-];
+/** In Kopia's order; throttling limits stand between them and `pointInTime`. */
+const members = connectionMembers("s3", [
+  ["bucket", "string", "always"],
+  ["prefix", "string"],
+  ["endpoint", "string", "always"],
+  ["doNotUseTLS", "boolean"],
+  ["doNotVerifyTLS", "boolean"],
+  ["rootCA", "string"],
+  ["accessKeyID", "string", "always"],
+  ["secretAccessKey", "string", "always"],
+  ["sessionToken", "string", "always"],
+  ["webIdentityToken", "string"],
+  ["webIdentityTokenFile", "string"],
+  ["roleARN", "string", "always"],
+  ["sessionName", "string", "always"],
+  ["duration", "string", "always"],
+  ["roleEndpoint", "string", "always"],
+  ["roleRegion", "string", "always"],
+  ["region", "string"],
+]);
 
 /** Members that are never shown to people. */
 export const sensitiveS3Members: readonly string[] = Object.freeze([
@@ -76,42 +77,25 @@ export const sensitiveS3Members: readonly string[] = Object.freeze([
 
 /**
  * Checks the `config` of a connection.
- * @throws {FormatError} `DM_S3_CONFIG_INVALID`, without the value that is wrong
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`, without the value that is wrong
  */
 export function decodeS3Config(value: unknown): S3Config {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalidConfig("it is no object");
-  }
-  const config = value as Record<string, unknown>;
-  for (const [name, kind] of [...members, ["pointInTime", "string", false] as const]) {
-    const member = config[name];
-    if (member !== undefined && member !== null && typeof member !== kind) {
-      throw invalidConfig(`${name} is no ${kind}`);
-    }
-  }
-  if (!config.bucket) throw invalidConfig("bucket is missing");
-  if (!config.endpoint) throw invalidConfig("endpoint is missing");
-  durationSeconds(config.duration as string | undefined);
-  rootCaOf(config.rootCA as string | undefined);
-  pointInTimeOf(config.pointInTime, invalidConfig);
-  return config as S3Config;
+  const config = members.decode(value) as S3Config;
+  members.require(config, "bucket");
+  members.require(config, "endpoint");
+  durationSeconds(config.duration);
+  rootCaOf(config.rootCA);
+  pointInTimeOf(config.pointInTime, members.invalid);
+  return config;
 }
 
 /** The `config` as Kopia writes it: its order, and its empty members. */
 export function encodeS3Config(config: S3Config): Record<string, unknown> {
   const { pointInTime, ...rest } = decodeS3Config(config);
-  const written: Record<string, unknown> = {};
-  for (const [name, kind, always] of members) {
-    const value = rest[name] ?? (kind === "boolean" ? false : "");
-    const shown = name === "duration" && value === "" ? "0s" : value;
-    if (always || (shown !== "" && shown !== false)) written[name] = shown;
-  }
-  const known = new Set(members.map(([name]) => name));
-  for (const [name, value] of Object.entries(rest)) {
-    if (!known.has(name) && value !== undefined) written[name] = value;
-  }
-  if (pointInTime) written.pointInTime = pointInTime;
-  return written;
+  return {
+    ...members.encode({ ...rest, duration: rest.duration || "0s" }),
+    ...(pointInTime ? { pointInTime } : {}),
+  };
 }
 
 export interface S3ConfigContext {
@@ -126,7 +110,7 @@ export interface S3ConfigContext {
  * What `s3Store` needs to open a connection. Credentials as Kopia finds them: a role by a web identity or by keys when one is
  * named, else the keys of the connection, else the environment; and then, beyond Kopia, the role and the credentials file
  * that the environment names.
- * @throws {FormatError} `DM_S3_CONFIG_INVALID`
+ * @throws {FormatError} `DM_STORE_CONFIG_INVALID`
  * @example const store = s3Store(s3StoreOptions(decodeS3Config(connection.config)));
  */
 export function s3StoreOptions(value: S3Config, context: S3ConfigContext = {}): S3StoreOptions {
@@ -136,23 +120,28 @@ export function s3StoreOptions(value: S3Config, context: S3ConfigContext = {}): 
     bucket: config.bucket,
     prefix: config.prefix || "",
     tls: !config.doNotUseTLS,
-    verifyTls: !config.doNotVerifyTLS,
-    rootCa: rootCaOf(config.rootCA),
+    ...tlsOf(config),
     region: config.region || undefined,
-    pointInTime: pointInTimeOf(config.pointInTime, invalidConfig),
+    pointInTime: pointInTimeOf(config.pointInTime, members.invalid),
     credentials: configCredentials(config, context),
   };
 }
+
+const tlsOf = ({ doNotVerifyTLS, rootCA }: S3Config) => ({
+  verifyTls: !doNotVerifyTLS,
+  rootCa: rootCaOf(rootCA),
+});
 
 function configCredentials(config: S3Config, context: S3ConfigContext): CredentialsProvider {
   const { environment = processEnvironment(), readText = readTextFile, transport } = context;
   const { accessKeyID = "", secretAccessKey = "", sessionToken, roleARN } = config;
   const { webIdentityToken, webIdentityTokenFile } = config;
   const keys = staticCredentials(withToken(accessKeyID, secretAccessKey, sessionToken));
-  const shared = { environment, transport };
   if (roleARN) {
     const role = {
-      ...shared,
+      environment,
+      // A service of one's own stands beside the store, with certificates of the same authority; that of AWS does not.
+      transport: transport ?? (config.roleEndpoint ? nodeTransport({ ...tlsOf(config), environment }) : undefined),
       roleArn: roleARN,
       sessionName: config.sessionName,
       durationSeconds: durationSeconds(config.duration),
@@ -186,30 +175,11 @@ export function defaultCredentials(context: S3ConfigContext = {}): CredentialsPr
   return firstCredentials(...providers);
 }
 
-function invalidConfig(reason: string): FormatError {
-  return new FormatError("DM_S3_CONFIG_INVALID", `connection of type s3: ${reason}`, {});
-}
-
-const secondsOf: Readonly<Record<string, number>> = {
-  h: 3600,
-  m: 60,
-  s: 1,
-  ms: 1e-3,
-  us: 1e-6,
-  ns: 1e-9,
-};
-
-/** Seconds of a duration such as `1h0m0s`; undefined for none. */
+/** Undefined for none. */
 function durationSeconds(text: string | null | undefined): number | undefined {
-  if (!text || text === "0") return undefined;
-  if (!/^(?:\d+(?:\.\d+)?(?:h|ms|m|us|ns|s))+$/.test(text)) {
-    throw invalidConfig("duration is no duration such as 1h0m0s");
-  }
-  let seconds = 0;
-  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|us|ns|s)/g)) {
-    seconds += Number(count) * (secondsOf[unit ?? ""] ?? 0);
-  }
-  return Math.floor(seconds) || undefined;
+  const ms = parseGoDuration(text || "0");
+  if (ms === undefined) throw members.invalid("duration is no duration such as 1h0m0s");
+  return Math.floor(ms / 1000) || undefined;
 }
 
 function rootCaOf(base64: string | null | undefined): string | undefined {
@@ -221,5 +191,5 @@ function rootCaOf(base64: string | null | undefined): string | undefined {
     // Answered below.
   }
   if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
-  throw invalidConfig("rootCA is no certificate in PEM, in base64");
+  throw members.invalid("rootCA is no certificate in PEM, in base64");
 }
