@@ -5,9 +5,9 @@
  * Wall and CPU seconds and peak memory of the program alone, minimum of interleaved rounds.
  *
  * KOPIA=/path/to/kopia node bench/s3.bench.ts [rounds]; build the packages and examples/cli before, or set SOURCE=1 to run the
- * sources as they stand. The server is SeaweedFS (`weed` on the path or in DM_PEERS), else, or with SERVER=test, the one of
- * `@dm/storage/testing/s3`, which also counts requests. LONG_MIB is the length of the long file, 256 by default; ROWS=long,small,blobs,open
- * chooses.
+ * sources as they stand. The server is SeaweedFS (`weed` on PATH), else, or with SERVER=test, the one of `@dm/storage/testing/s3`,
+ * which also counts requests: the last column, kopia's and dm's. LONG_MIB is the length of the long file, 256 by default;
+ * ROWS=long,small,blobs,open chooses.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
