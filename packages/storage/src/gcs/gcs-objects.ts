@@ -76,24 +76,12 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
       key,
       range,
       maxBytes,
-      rangeError: errors.range,
+      signal,
+      errors,
+      isMissing,
+      send: (request) =>
+        client.request({ ...request, url: urlOf(key, { ...query, alt: "media" }) }),
       objectLength: async () => (await head(key, errors, { signal }, query)).length,
-      async ask(wanted, maxBodyBytes) {
-        const response = await client.request({
-          operation: "get",
-          key,
-          method: "GET",
-          url: urlOf(key, { ...query, alt: "media" }),
-          content: { headers: wanted === undefined ? {} : { range: wanted } },
-          maxBodyBytes,
-          signal,
-          onFault(fault) {
-            if (isMissing(fault)) return errors.missing();
-            return fault.status === 416 ? notAnswered : undefined;
-          },
-        });
-        return response === notAnswered ? undefined : response;
-      },
     });
   }
 

@@ -5,24 +5,42 @@
  * @module
  */
 import { StorageError } from "@dm/core";
+import { notAnswered } from "./api-client.ts";
 import { answerIncomplete, type HttpResponse } from "./http-transport.ts";
 import { invalidAnswer } from "./invalid-answer.ts";
-import type { ByteRange } from "./object-store.ts";
+import type { ByteRange, ObjectCall, ObjectErrors } from "./object-store.ts";
 
-export interface RangedRead {
+/** What a service says that is no success, as far as reading goes. */
+interface ReadFault {
+  readonly status: number;
+}
+
+/** A request for bytes, but for where they are. */
+export interface ReadRequest<Fault extends ReadFault> {
+  readonly operation: "get";
+  readonly method: "GET";
+  readonly key: string;
+  readonly content: { readonly headers: Readonly<Record<string, string>> };
+  readonly maxBodyBytes: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onFault: (fault: Fault) => HttpResponse | Error | undefined;
+}
+
+export interface RangedRead<Fault extends ReadFault> extends ObjectCall {
   readonly key: string;
   /** Without it the whole object. */
   readonly range: ByteRange | undefined;
   readonly maxBytes: number;
-  /** Sends the request, with that value of `Range`; undefined for an answer 416. */
-  ask(range: string | undefined, maxBodyBytes: number): Promise<HttpResponse | undefined>;
+  readonly errors: ObjectErrors;
+  readonly isMissing: (fault: Fault) => boolean;
+  send(request: ReadRequest<Fault>): Promise<HttpResponse>;
   /** Length of the object, by another request. */
   objectLength(): Promise<number>;
-  /** The error for a range that the object does not have. */
-  rangeError(objectLength: number): Error;
 }
 
-export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
+export async function rangedGet<Fault extends ReadFault>(
+  read: RangedRead<Fault>,
+): Promise<Uint8Array> {
   const { key, range } = read;
   if (!range) {
     const whole = await ask(read, undefined, read.maxBytes);
@@ -37,7 +55,7 @@ export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   if (!response) {
     const objectLength = await read.objectLength();
     if (length === undefined && offset === objectLength) return new Uint8Array(0);
-    if (end === undefined || end > objectLength) throw read.rangeError(objectLength);
+    if (end === undefined || end > objectLength) throw read.errors.range(objectLength);
     throw new StorageError(
       "DM_STORE_ANSWER_INVALID",
       `the server refuses a range within ${key}`,
@@ -48,7 +66,7 @@ export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   const { body } = response;
   if (response.status === 200) {
     // The whole object in place of the range: allowed, if it is no longer than the range was.
-    if (offset > body.length || (end ?? 0) > body.length) throw read.rangeError(body.length);
+    if (offset > body.length || (end ?? 0) > body.length) throw read.errors.range(body.length);
     return body.slice(offset, end);
   }
   const served = parseContentRange(response.header("content-range"));
@@ -62,17 +80,30 @@ export async function rangedGet(read: RangedRead): Promise<Uint8Array> {
   }
   if (body.length === length) return body;
   const total = await objectLength();
-  if (offset + length > total) throw read.rangeError(total);
+  if (offset + length > total) throw read.errors.range(total);
   throw answerIncomplete(`${body.length} of ${length} bytes of ${key}`);
 }
 
-async function ask(
-  read: RangedRead,
+/** @returns undefined for an answer 416 */
+async function ask<Fault extends ReadFault>(
+  { errors, isMissing, key, send, signal }: RangedRead<Fault>,
   range: string | undefined,
   maxBodyBytes: number,
 ): Promise<HttpResponse | undefined> {
-  const response = await read.ask(range, maxBodyBytes);
-  if (response && isNoObject(response))
+  const response = await send({
+    operation: "get",
+    method: "GET",
+    key,
+    content: { headers: range === undefined ? {} : { range } },
+    maxBodyBytes,
+    signal,
+    onFault(fault) {
+      if (isMissing(fault)) return errors.missing();
+      return fault.status === 416 ? notAnswered : undefined;
+    },
+  });
+  if (response === notAnswered) return undefined;
+  if (isNoObject(response))
     throw invalidAnswer(`status ${response.status}, and no object`, response.body);
   return response;
 }

@@ -126,24 +126,11 @@ export function s3Objects(
       key,
       range,
       maxBytes,
-      rangeError: errors.range,
+      signal,
+      errors,
+      isMissing,
+      send: (request) => client.request({ ...request, query: versionQuery(version) }),
       objectLength: async () => (await head(key, errors, { signal }, version)).length,
-      async ask(wanted, maxBodyBytes) {
-        const response = await client.request({
-          operation: "get",
-          method: "GET",
-          key,
-          query: versionQuery(version),
-          content: wanted === undefined ? undefined : { headers: { range: wanted } },
-          maxBodyBytes,
-          signal,
-          onFault(fault) {
-            if (isMissing(fault)) return errors.missing();
-            return fault.status === 416 ? notAnswered : undefined;
-          },
-        });
-        return response === notAnswered ? undefined : response;
-      },
     });
   }
 

@@ -8,7 +8,7 @@
 import { type Clock, StorageError, systemClock } from "@dm/core";
 import type { BlobStore } from "../blob-store.ts";
 import { forward } from "../wrappers.ts";
-import { seededChance } from "./seeded.ts";
+import { seededChoice } from "./seeded.ts";
 
 export type StoreOperation =
   | "get"
@@ -163,13 +163,7 @@ export interface SeededFaultOptions {
 const usualFaults: readonly Fault[] = [{ fail: "before" }, { fail: "after" }, { delayMs: 50 }];
 
 /** Faults by chance. The same seed and the same calls meet the same faults. */
-export function seededFaults(options: SeededFaultOptions): FaultRule {
-  const { faults = usualFaults, operations, probability = 0.1, seed } = options;
-  const chance = seededChance(seed);
-  return ({ operation }) => {
-    // Both are drawn at every call, so that a restriction to some operations does not shift the others.
-    const hit = chance() < probability;
-    const fault = faults[Math.floor(chance() * faults.length)];
-    return hit && (operations?.includes(operation) ?? true) ? fault : undefined;
-  };
+export function seededFaults({ faults = usualFaults, ...options }: SeededFaultOptions): FaultRule {
+  const choose = seededChoice<Fault, StoreOperation>({ faults, ...options });
+  return ({ operation }) => choose(operation);
 }

@@ -4,7 +4,7 @@
  * Proof: test/testing-s3-faults.test.ts.
  * @module
  */
-import { seededChance } from "../seeded.ts";
+import { seededChoice } from "../seeded.ts";
 import type { S3Operation } from "./operation.ts";
 
 /** A request as rules and the log see it. */
@@ -106,12 +106,10 @@ const usualFaults: readonly S3Fault[] = [
 ];
 
 /** Faults by chance. The same seed and the same requests in the same order meet the same faults. */
-export function seededS3Faults(options: SeededS3FaultOptions): S3FaultRule {
-  const { faults = usualFaults, operations, probability = 0.1, seed } = options;
-  const chance = seededChance(seed);
-  return ({ operation }) => {
-    const hit = chance() < probability;
-    const fault = faults[Math.floor(chance() * faults.length)];
-    return hit && (operations?.includes(operation) ?? true) ? fault : undefined;
-  };
+export function seededS3Faults({
+  faults = usualFaults,
+  ...options
+}: SeededS3FaultOptions): S3FaultRule {
+  const choose = seededChoice<S3Fault, S3Operation>({ faults, ...options });
+  return ({ operation }) => choose(operation);
 }
