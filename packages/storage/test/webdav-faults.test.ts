@@ -153,6 +153,23 @@ describe("a request that fails", () => {
     },
   );
 
+  it.each([
+    [undefined, { "content-range": "bytes 10-19/100000" }],
+    [undefined, {}],
+    [50, { "content-range": "bytes 10-19/100000" }],
+    [50, {}],
+  ])(
+    "a read of a range of %s bytes that gets ten, with %j, is repeated",
+    async (length, headers) => {
+      const store = await prepared();
+      const failed = failing("GET", { status: 206, headers, body: "x".repeat(10) }, 2);
+      const end = length && 10 + length;
+      expect(await store.get("warm", { offset: 10, length })).toEqual(data.slice(10, end));
+      expect(failed()).toBe(2);
+      await store.close();
+    },
+  );
+
   it("in silence is given up after the timeout, and at once on abort", async () => {
     const store = await prepared({}, { timeoutMs: 60, retries: { attempts: 2, firstDelayMs: 1 } });
     const failed = failing("GET", { silent: true }, Infinity);
@@ -205,6 +222,43 @@ describe("a server", () => {
     });
     failing("PROPFIND", { status: 405 }, Infinity);
     await expect(store.stat("x")).rejects.toThrow("there is no WebDAV at this URL");
+    await store.close();
+  });
+
+  it.each([false, true])(
+    "in whose place a proxy answers has stored and deleted nothing (atomicWrites %s)",
+    async (atomicWrites) => {
+      const options = { retries: { attempts: 3, firstDelayMs: 1 } };
+      const store = await prepared({ atomicWrites }, options);
+      const kept = [...server.files.keys()];
+      for (const method of ["PUT", "DELETE", ...(atomicWrites ? [] : ["MOVE"])]) {
+        for (const body of ["<!DOCTYPE html><html>Please log in</html>", ""]) {
+          for (const everywhere of [true, false]) {
+            failing(method, { status: 200, body }, Infinity);
+            const { fault } = server;
+            server.fault = (seen, path) => (everywhere ? { status: 200, body } : fault(seen, path));
+            const change =
+              method === "DELETE" ? store.delete("warm") : store.put("warm", new Uint8Array(3));
+            await expect(change).rejects.toMatchObject({ code: "DM_STORE_ANSWER_INVALID" });
+          }
+        }
+      }
+      server.fault = () => undefined;
+      expect(await store.get("warm")).toEqual(data);
+      expect(kept.filter((path) => !server.files.has(path))).toEqual([]);
+      await store.close();
+    },
+  );
+
+  it("that says 200 to all that it has done is believed when it shows", async () => {
+    const store = await prepared();
+    server.fault = (method) =>
+      ["PUT", "MOVE", "DELETE"].includes(method) ? { says: 200 } : undefined;
+    await store.put(id, data);
+    expect(await store.get(id)).toEqual(data);
+    await store.delete(id);
+    await expect(store.get(id)).rejects.toMatchObject({ code: "DM_BLOB_NOT_FOUND" });
+    expect(temporaries()).toEqual([]);
     await store.close();
   });
 

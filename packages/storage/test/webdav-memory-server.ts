@@ -8,6 +8,8 @@ export interface DavFault {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** The status of work that was done, in place of the usual one. */
+  readonly says?: number;
   /** The connection is cut: before the work, after it, or in the middle of the answer. */
   readonly cut?: "before" | "after" | "inside";
   readonly silent?: boolean;
@@ -62,7 +64,8 @@ export async function startDavServer(tls?: { key: string; cert: string }): Promi
       request.socket.destroy();
       return;
     }
-    response.writeHead(status, { "content-length": bytes.length, ...more });
+    const says = status < 300 ? fault?.says : undefined;
+    response.writeHead(says ?? status, { "content-length": bytes.length, ...more });
     if (fault?.cut === "inside") {
       response.write(bytes.subarray(0, bytes.length / 2), () => request.socket.destroy());
     } else response.end(bytes);

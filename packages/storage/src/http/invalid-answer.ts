@@ -1,6 +1,6 @@
 /**
  * The error for an answer that no server of the kind that was asked gives.
- * Proof: test/s3-faults.test.ts, test/azure-faults.test.ts, test/gcs-faults.test.ts.
+ * Proof: test/s3-faults.test.ts, test/azure-faults.test.ts, test/gcs-faults.test.ts, test/webdav-multistatus.test.ts.
  * @module
  */
 import { StorageError } from "@dm/core";

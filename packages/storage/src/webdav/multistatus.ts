@@ -4,8 +4,8 @@
  * Format: RFC 4918, 14.16. Proof: test/webdav-multistatus.test.ts.
  * @module
  */
-import { StorageError } from "@dm/core";
 import { SaxesParser } from "saxes";
+import { invalidAnswer } from "../http/invalid-answer.ts";
 
 export interface DavResource {
   /** Decoded, without a slash at its end. */
@@ -46,7 +46,7 @@ export function parseMultistatus(bytes: Uint8Array): DavResource[] {
   let text = "";
   // The parser's own messages quote the text; the answer of a stranger does not belong into a log.
   const refuse = (reason: string): never => {
-    throw invalidMultistatus(reason, bytes);
+    throw invalidAnswer(`no XML that a WebDAV server writes: ${reason}`, bytes);
   };
   const parser = new SaxesParser({ position: false });
   parser.on("error", () => refuse("not well-formed"));
@@ -125,19 +125,4 @@ function pathOf(href: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function invalidMultistatus(reason: string, bytes: Uint8Array): StorageError {
-  const start = new TextDecoder().decode(bytes.subarray(0, 512)).trimStart();
-  const html = /^<(?:!doctype\s+html|html)/i.test(start);
-  const text = html
-    ? "the answer is a web page: the URL is not that of a WebDAV directory, or a proxy answered in its place"
-    : `the answer is no XML that a WebDAV server writes: ${reason}`;
-  // One that is cut may pass; a page for people comes again.
-  return new StorageError(
-    "DM_STORE_ANSWER_INVALID",
-    text,
-    { length: bytes.length, html },
-    { retryable: !html && (start === "" || start.startsWith("<")) },
-  );
 }

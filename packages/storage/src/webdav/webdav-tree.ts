@@ -11,6 +11,9 @@ import {
   toHex,
   utf8Encode,
 } from "@dm/core";
+import { answerIncomplete, type HttpResponse } from "../http/http-transport.ts";
+import { invalidAnswer } from "../http/invalid-answer.ts";
+import { parseContentRange } from "../http/ranged-get.ts";
 import type { FileFacts, FileTree, TreePath, TreeReadOptions } from "../sharded-store.ts";
 import { type DavResource, parseMultistatus } from "./multistatus.ts";
 import type { DavClient, DavRequest } from "./webdav-client.ts";
@@ -111,6 +114,23 @@ export function webdavTree(options: WebdavTreeOptions): FileTree {
     return makeCollection(`${path}/`, signal);
   }
 
+  /**
+   * Servers say 201 or 204 to what they have stored or removed. Any other success may be that of a proxy in their place: it counts
+   * when the file has this length now, or is gone.
+   */
+  async function confirm(
+    { body, status }: HttpResponse,
+    path: string,
+    expectedBytes: number | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (status === 201 || status === 204) return;
+    const facts = await factsAt(path, signal);
+    if (facts?.length !== expectedBytes) {
+      throw invalidAnswer(`status ${status}, and nothing was done`, body);
+    }
+  }
+
   async function putFile(
     at: string,
     directories: TreePath,
@@ -127,6 +147,7 @@ export function webdavTree(options: WebdavTreeOptions): FileTree {
       response = await client.send(request);
     }
     if (response.status < 200 || response.status > 299) throw client.refusal(request, response);
+    await confirm(response, at, data.length, signal);
   }
 
   async function readOnce(path: string, options: TreeReadOptions): Promise<Uint8Array | undefined> {
@@ -150,12 +171,14 @@ export function webdavTree(options: WebdavTreeOptions): FileTree {
       throw rangeError(offset, length ?? 0, facts.length);
     }
     if (status === 206 && ranged) {
-      const [, from, total] =
-        /^bytes (\d+)-\d+\/(\d+|\*)/.exec(response.header("content-range") ?? "") ?? [];
-      if (from !== undefined && Number(from) !== offset) throw wrongRange(path);
-      if (length === undefined || body.length === length) return body;
-      if (body.length > length) throw wrongRange(path);
-      throw rangeError(offset, length, Number(total) || undefined);
+      const served = parseContentRange(response.header("content-range"));
+      if (served && served.from !== offset) throw wrongRange(path);
+      if (body.length === length) return body;
+      if (length !== undefined && body.length > length) throw wrongRange(path);
+      const total = served?.total ?? (await factsAt(path, signal))?.length ?? 0;
+      if (length === undefined && offset + body.length === total) return body;
+      if (length !== undefined && offset + length > total) throw rangeError(offset, length, total);
+      throw answerIncomplete(`${body.length} bytes of ${path} from ${offset} on`);
     }
     if (status !== 200) throw client.refusal(request, response);
     if (!ranged) return body;
@@ -199,6 +222,7 @@ export function webdavTree(options: WebdavTreeOptions): FileTree {
         const request: DavRequest = { method: "MOVE", path: temporary, headers, signal };
         const response = await client.send(request);
         if (![200, 201, 204].includes(response.status)) throw client.refusal(request, response);
+        await confirm(response, target, data.length, signal);
       } catch (error) {
         // A name that stays is never read: not worth a wait.
         client.send({ method: "DELETE", path: temporary }).catch(() => undefined);
@@ -212,6 +236,7 @@ export function webdavTree(options: WebdavTreeOptions): FileTree {
       const response = await client.send(request);
       if (response.status === 404) await requireRoot(signal);
       else if (![200, 202, 204].includes(response.status)) throw client.refusal(request, response);
+      else await confirm(response, request.path, undefined, signal);
     },
 
     async stat(path, { signal }) {
