@@ -3,10 +3,11 @@
  * names it, its client when a store is opened.
  * @module
  */
-import { UnsupportedError } from "@dm/core";
+import { isDmError, UnsupportedError } from "@dm/core";
 import type { StorageConnection } from "@dm/repo/client";
 import type { BlobStore, ThrottlingLimits } from "@dm/storage";
-import type { OpenContext, StorageProvider } from "./storage/provider.ts";
+import { UsageError } from "./io.ts";
+import type { ConnectionContext, OpenContext, StorageProvider } from "./storage/provider.ts";
 
 const providers: Readonly<Record<string, () => Promise<StorageProvider>>> = {
   filesystem: async () => (await import("./storage/filesystem.ts")).filesystemProvider,
@@ -32,6 +33,27 @@ export async function storageProvider(type: string): Promise<StorageProvider> {
     `storage type ${JSON.stringify(type)} cannot be opened here; known: ${known.join(", ")}`,
     { type, known },
   );
+}
+
+/**
+ * The connection that flags make.
+ * @throws {UsageError} when a value of theirs is none that the store takes
+ */
+export async function connectionOf(
+  provider: StorageProvider,
+  flags: object,
+  context: ConnectionContext & OpenContext,
+): Promise<StorageConnection> {
+  try {
+    const connection = await provider.connection(flags, context);
+    // Asks nobody anything yet.
+    const { env, logger } = context;
+    await (await provider.open(connection.config, { env, logger })).close();
+    return connection;
+  } catch (error) {
+    const isOfFlags = error instanceof TypeError || isDmError(error, "DM_STORE_CONFIG_INVALID");
+    throw isOfFlags ? new UsageError(error.message) : error;
+  }
 }
 
 export interface OpenStoreOptions extends OpenContext {

@@ -137,19 +137,23 @@ export class Session implements AsyncDisposable {
     });
   }
 
+  /** What stores get from the program. */
+  get openContext(): Pick<OpenStoreOptions, "env" | "logger"> {
+    return { env: this.io.env, logger: this.logger };
+  }
+
   /** Opens a store by its storage configuration alone. The caller closes it. */
   async openStorage(
     storage: ConnectedConfig["storage"],
     options: Pick<OpenStoreOptions, "create" | "limits" | "readOnly"> = {},
   ): Promise<BlobStore> {
-    const { logger } = this;
     const { secrets } = await storageProvider(storage.type);
     for (const name of secrets) {
       const secret = storage.config[name];
       if (typeof secret === "string") this.messages.keepSecret(secret);
     }
     const trace = this.messages.level === "debug";
-    return openStore(storage, { ...options, env: this.io.env, logger, trace });
+    return openStore(storage, { ...options, ...this.openContext, trace });
   }
 
   /** The format of the connected repository, without opening the repository around it. */

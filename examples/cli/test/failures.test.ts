@@ -100,7 +100,10 @@ describe("exit code 1: failed", () => {
   it.each([
     ['{"storage":{"type":"b2","config":{"key":"tops3cret"}}}', "DM_CLI_STORAGE_UNSUPPORTED"],
     ['{"storage":{"type":"toString","config":{}}}', "DM_CLI_STORAGE_UNSUPPORTED"],
-    ['{"storage":{"type":"s3","config":{"secretAccessKey":"tops3cret"}}}', "DM_STORE_CONFIG_INVALID"],
+    [
+      '{"storage":{"type":"s3","config":{"secretAccessKey":"tops3cret"}}}',
+      "DM_STORE_CONFIG_INVALID",
+    ],
     ['{"storage":{"type":"filesystem","config":{}}}', "DM_CLI_STORAGE_INVALID"],
     [
       '{"storage":{"type":"filesystem","config":{"path":"/x","dirShards":"tops3cret"}}}',

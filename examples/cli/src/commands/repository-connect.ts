@@ -17,7 +17,7 @@ import {
   writePasswordFile,
 } from "@dm/repo/client";
 import type { Command } from "commander";
-import { describeStorage } from "../connection.ts";
+import { connectionOf, describeStorage } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { hidden, secret } from "../options.ts";
 import type { Session } from "../session.ts";
@@ -38,8 +38,8 @@ export function connectCommand(
       .description(`A repository in ${provider.place}`)
       .action(async (_options: unknown, command: Command) => {
         const options = command.optsWithGlobals<ConnectOptions>();
-        const { env } = session.io;
-        const storage = await provider.connection(options, { env, isCreation: false });
+        const context = { ...session.openContext, isCreation: false };
+        const storage = await connectionOf(provider, options, context);
         await connectTo(session, storage, options);
       });
     provider.withFlags(to, session);

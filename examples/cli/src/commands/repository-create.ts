@@ -18,6 +18,7 @@ import { defaultPolicy, globalPolicyTarget, setPolicy } from "@dm/snapshot";
 import { defaultSplitterAlgorithm, splitterAlgorithms } from "@dm/splitter";
 import type { BlobStore, Retention } from "@dm/storage";
 import type { Command } from "commander";
+import { connectionOf } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { choice } from "../options.ts";
 import type { Session } from "../session.ts";
@@ -91,9 +92,8 @@ export function createCommand(
       .action(async (_options: unknown, command: Command) => {
         const options = command.optsWithGlobals<CreateOptions>();
         const { formatVersion } = options;
-        const { env } = session.io;
-        const context = { env, isCreation: true, formatVersion };
-        await createIn(session, await provider.connection(options, context), options);
+        const context = { ...session.openContext, isCreation: true, formatVersion };
+        await createIn(session, await connectionOf(provider, options, context), options);
       });
     provider.withFlags(inProvider, session);
   }

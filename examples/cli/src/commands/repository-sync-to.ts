@@ -3,6 +3,7 @@ import { isDmError } from "@dm/core";
 import { type BlobAmount, type SyncReport, syncRepository } from "@dm/repo";
 import type { BlobStore } from "@dm/storage";
 import type { Command } from "commander";
+import { connectionOf } from "../connection.ts";
 import { UsageError } from "../io.ts";
 import { hidden } from "../options.ts";
 import { Progress } from "../progress.ts";
@@ -50,11 +51,10 @@ async function syncWith(
   provider: StorageProvider,
   options: SyncCommandOptions,
 ): Promise<void> {
-  const { env } = session.io;
+  const context = { ...session.openContext, isCreation: false };
+  const connection = await connectionOf(provider, options, context);
   const source = await session.openStore(await session.config());
-  const target = await session.openStorage(
-    await provider.connection(options, { env, isCreation: false }),
-  );
+  const target = await session.openStorage(connection);
   try {
     await sync(session, source, target, options);
   } catch (error) {

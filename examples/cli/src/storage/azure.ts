@@ -80,13 +80,13 @@ export const azureProvider: StorageProvider = {
       pointInTime,
       ...throttlingConfig(options),
     };
-    const { decodeAzureConfig, encodeAzureConfig } = await import("@dm/storage/azure");
-    return { type: "azureBlob", config: encodeAzureConfig(decodeAzureConfig(config)) };
+    const { encodeAzureConfig } = await import("@dm/storage/azure");
+    return { type: "azureBlob", config: encodeAzureConfig(config) };
   },
   displayName: ({ container }) => `Azure: ${String(container)}`,
   async written(config) {
-    const { decodeAzureConfig, encodeAzureConfig } = await import("@dm/storage/azure");
-    return encodeAzureConfig(decodeAzureConfig(config));
+    const { encodeAzureConfig } = await import("@dm/storage/azure");
+    return encodeAzureConfig(config as AzureConfig);
   },
   async open(config, { env, logger }) {
     const { azureStore, azureStoreOptions, decodeAzureConfig, nodeTransport } = await import(

@@ -60,13 +60,13 @@ export const gcsProvider: StorageProvider = {
       pointInTime,
       ...throttlingConfig(options),
     };
-    const { decodeGcsConfig, encodeGcsConfig } = await import("@dm/storage/gcs");
-    return { type: "gcs", config: encodeGcsConfig(decodeGcsConfig(config)) };
+    const { encodeGcsConfig } = await import("@dm/storage/gcs");
+    return { type: "gcs", config: encodeGcsConfig(config) };
   },
   displayName: ({ bucket }) => `GCS: ${String(bucket)}`,
   async written(config) {
-    const { decodeGcsConfig, encodeGcsConfig } = await import("@dm/storage/gcs");
-    return encodeGcsConfig(decodeGcsConfig(config));
+    const { encodeGcsConfig } = await import("@dm/storage/gcs");
+    return encodeGcsConfig(config as GcsConfig);
   },
   async open(config, { env, logger }) {
     const { decodeGcsConfig, gcsStore, gcsStoreOptions, nodeTransport } = await import(

@@ -50,7 +50,7 @@ export const rcloneProvider: StorageProvider = {
         .addOption(environmentVariable(session))
         .option("--embed-rclone-config <file>", "store this configuration with the connection")
         .option("--rclone-startup-timeout <duration>", "for rclone to start", "15s")
-        .addOption(hidden("--atomic-writes"))
+        .addOption(hidden("--atomic-writes").default(true))
         .option("--no-atomic-writes", "the remote does not write files whole or not at all")
         .option("--flat", "no sub-directories")
         .addOption(hidden("--rclone-debug"))
@@ -79,8 +79,8 @@ export const rcloneProvider: StorageProvider = {
   },
   displayName: ({ remotePath }) => `RClone ${String(remotePath)}`,
   async written(config) {
-    const { decodeRcloneConfig, encodeRcloneConfig } = await import("@dm/storage/rclone");
-    return encodeRcloneConfig(decodeRcloneConfig(config));
+    const { encodeRcloneConfig } = await import("@dm/storage/rclone");
+    return encodeRcloneConfig(config as RcloneConfig);
   },
   async open(config, { create, logger }) {
     const { decodeRcloneConfig, rcloneStore } = await import("@dm/storage/rclone");

@@ -3,7 +3,6 @@
  * @module
  */
 import { readFile } from "node:fs/promises";
-import { isDmError } from "@dm/core";
 import type { S3Config } from "@dm/storage/s3";
 import { UsageError } from "../io.ts";
 import { secret } from "../options.ts";
@@ -80,12 +79,13 @@ export const s3Provider: StorageProvider = {
       pointInTime,
       ...throttlingConfig(options),
     };
-    return { type: "s3", config: await connectionConfig(config) };
+    const { encodeS3Config } = await import("@dm/storage/s3");
+    return { type: "s3", config: encodeS3Config(config) };
   },
   displayName: ({ bucket, endpoint }) => `S3: ${String(endpoint)} ${String(bucket)}`,
   async written(config) {
-    const { decodeS3Config, encodeS3Config } = await import("@dm/storage/s3");
-    return encodeS3Config(decodeS3Config(config));
+    const { encodeS3Config } = await import("@dm/storage/s3");
+    return encodeS3Config(config as S3Config);
   },
   async open(config, { env, logger }) {
     const { decodeS3Config, s3Store, s3StoreOptions } = await import("@dm/storage/s3");
@@ -95,27 +95,6 @@ export const s3Provider: StorageProvider = {
     });
   },
 };
-
-/**
- * The configuration to be stored.
- * @throws {UsageError} for an endpoint, a bucket, a prefix, a time or a certificate that is none
- */
-async function connectionConfig(config: S3Config): Promise<Record<string, unknown>> {
-  const { decodeS3Config, encodeS3Config, s3Store, s3StoreOptions } = await import(
-    "@dm/storage/s3"
-  );
-  try {
-    const decoded = decodeS3Config(config);
-    // Asks nobody anything yet.
-    await s3Store(s3StoreOptions(decoded)).close();
-    return encodeS3Config(decoded);
-  } catch (error) {
-    if (error instanceof TypeError || isDmError(error, "DM_STORE_CONFIG_INVALID")) {
-      throw new UsageError(error.message);
-    }
-    throw error;
-  }
-}
 
 /** In base64, as it is stored. */
 async function rootCaOf(

@@ -79,8 +79,8 @@ export const sftpProvider: StorageProvider = {
   },
   displayName: ({ host, username }) => `SFTP ${String(username)}@${String(host)}`,
   async written(config) {
-    const { decodeSftpConfig, encodeSftpConfig } = await import("@dm/storage/sftp");
-    return encodeSftpConfig(decodeSftpConfig(config));
+    const { encodeSftpConfig } = await import("@dm/storage/sftp");
+    return encodeSftpConfig(config as SftpConfig);
   },
   async open(config, { create, logger }) {
     const { decodeSftpConfig, sftpStore } = await import("@dm/storage/sftp");

@@ -59,8 +59,8 @@ export const webdavProvider: StorageProvider = {
   },
   displayName: ({ url }) => `WebDAV: ${String(url)}`,
   async written(config) {
-    const { decodeWebdavConfig, encodeWebdavConfig } = await import("@dm/storage/webdav");
-    return encodeWebdavConfig(decodeWebdavConfig(config));
+    const { encodeWebdavConfig } = await import("@dm/storage/webdav");
+    return encodeWebdavConfig(config as WebdavConfig);
   },
   async open(config, { create, env, logger }) {
     const { decodeWebdavConfig, webdavStore } = await import("@dm/storage/webdav");
