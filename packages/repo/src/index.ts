@@ -26,6 +26,7 @@ export {
   openBlob,
   sealBlob,
 } from "./crypto/crypter.ts";
+export { isDamage } from "./damage.ts";
 export { createEcc, type Ecc } from "./ecc/index.ts";
 export {
   layoutOfStored,

@@ -4,12 +4,13 @@
  * @module
  */
 import type { DmError } from "@dm/core";
+import { isDamage } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "./directory-entry.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot-codec.ts";
 import { type ListSnapshotsOptions, listSnapshots, type ManifestSource } from "./snapshots.ts";
 import { pathBelow } from "./source/source-path.ts";
-import { isDamage, type ObjectSource, partsOf, readDirectory } from "./tree.ts";
+import { type ObjectSource, partsOf, readDirectory } from "./tree.ts";
 
 /** A snapshot in which a path may be found, and where. */
 export interface CoveringSnapshot {

@@ -3,8 +3,8 @@
  * the way to the current entry. Proof: test/golden.test.ts, test/tree.test.ts.
  * @module
  */
-import { type DmError, FormatError, isDmError, NotFoundError, utf8Decode } from "@dm/core";
-import { isDirectoryObject, type ObjectReader, type Repository } from "@dm/repo";
+import { type DmError, FormatError, NotFoundError, utf8Decode } from "@dm/core";
+import { isDamage, isDirectoryObject, type ObjectReader, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { type Directory, decodeDirectory } from "./directory-codec.ts";
 import type { DirectoryEntry } from "./directory-entry.ts";
@@ -159,21 +159,6 @@ export function checkNesting(
     );
   }
 }
-
-/**
- * Whether an error tells of the data and not of the way to it: then the rest of the tree can still be read. A store that is gone
- * as a whole, its bucket or its folder, is no damage of what lay in it.
- */
-export function isDamage(error: unknown): error is DmError {
-  return isDmError(error) && damage.has(error.name) && error.code !== "DM_STORE_NOT_FOUND";
-}
-
-const damage: ReadonlySet<string> = new Set([
-  "FormatError",
-  "IntegrityError",
-  "NotFoundError",
-  "UnsupportedError",
-]);
 
 /**
  * The entry at a path below a directory; the empty path is the entry itself. Slashes at the ends and doubled ones do not

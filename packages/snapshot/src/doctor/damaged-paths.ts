@@ -4,10 +4,10 @@
  * @module
  */
 import type { DmError } from "@dm/core";
-import type { Repository } from "@dm/repo";
+import { isDamage, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
-import { isDamage, readDirectory } from "../tree.ts";
+import { readDirectory } from "../tree.ts";
 
 /** A damaged file or directory. */
 export interface DamagedPath {

@@ -5,9 +5,8 @@
  * Proof: test/doctor.test.ts, test/doctor-repair.test.ts.
  * @module
  */
-import { type MaintenanceSchedule, type Repository, readSchedule } from "@dm/repo";
+import { isDamage, type MaintenanceSchedule, type Repository, readSchedule } from "@dm/repo";
 import type { BlobStore } from "@dm/storage";
-import { isDamage } from "../tree.ts";
 import { type DiagnoseOptions, type Diagnosis, Examination } from "./diagnosis.ts";
 import { examineFormat } from "./examine-format.ts";
 import { examineIndex, examineUnnamedPacks } from "./examine-index.ts";

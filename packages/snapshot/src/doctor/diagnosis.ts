@@ -4,9 +4,8 @@
  * @module
  */
 import { type Clock, isDmError, systemClock } from "@dm/core";
-import { type DeriveKey, openRepositoryFormat, Repository } from "@dm/repo";
+import { type DeriveKey, isDamage, openRepositoryFormat, Repository } from "@dm/repo";
 import type { BlobStore, CallOptions } from "@dm/storage";
-import { isDamage } from "../tree.ts";
 import {
   type DraftStore,
   draftStore,

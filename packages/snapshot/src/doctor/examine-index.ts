@@ -8,12 +8,12 @@ import type { DmError } from "@dm/core";
 import {
   type ContentId,
   type IndexEntry,
+  isDamage,
   type MaintenanceSchedule,
   type Repository,
   recoverIndex,
   sessionIdOfPack,
 } from "@dm/repo";
-import { isDamage } from "../tree.ts";
 import { countOf, type Examination, textOf } from "./diagnosis.ts";
 import { missingContents } from "./examine-snapshots.ts";
 

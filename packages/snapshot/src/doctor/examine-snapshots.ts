@@ -4,11 +4,16 @@
  * @module
  */
 import { type DmError, isDmError } from "@dm/core";
-import { type ContentId, type Repository, type VerifyFinding, verifyRepository } from "@dm/repo";
+import {
+  type ContentId,
+  isDamage,
+  type Repository,
+  type VerifyFinding,
+  verifyRepository,
+} from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { Snapshot } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
-import { isDamage } from "../tree.ts";
 import { verifySnapshots } from "../verify/verify-snapshots.ts";
 import { damagedPaths } from "./damaged-paths.ts";
 import { countOf, type Examination, textOf } from "./diagnosis.ts";

@@ -8,11 +8,11 @@ import { mapConcurrent } from "@dm/core";
 import {
   type ContentId,
   type IndexEntry,
+  isDamage,
   type Repository,
   recoverIndex,
   type VerifyFinding,
 } from "@dm/repo";
-import { isDamage } from "../tree.ts";
 import { countOf, type Examination } from "./diagnosis.ts";
 
 const readConcurrency = 4;

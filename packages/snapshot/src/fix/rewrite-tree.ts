@@ -6,18 +6,12 @@
  * @module
  */
 import { type DmError, UnsupportedError, utf8Encode } from "@dm/core";
-import { compareUtf8, type ObjectWriterOptions } from "@dm/repo";
+import { compareUtf8, isDamage, type ObjectWriterOptions } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { type Directory, encodeDirectory } from "../directory-codec.ts";
 import { type DirectoryEntry, encodeEntry } from "../directory-entry.ts";
 import { type DirectorySummary, type FailedEntry, summarizeDirectory } from "../summary.ts";
-import {
-  checkNesting,
-  defaultMaxDepth,
-  isDamage,
-  type ObjectSource,
-  readDirectory,
-} from "../tree.ts";
+import { checkNesting, defaultMaxDepth, type ObjectSource, readDirectory } from "../tree.ts";
 import { Slots, TaskGroup } from "../upload/slots.ts";
 
 /**

@@ -6,11 +6,11 @@
  * @module
  */
 import { IntegrityError, isDmError, NotFoundError } from "@dm/core";
-import { type ContentId, ContentMarks, parseObjectId, type Repository } from "@dm/repo";
+import { type ContentId, ContentMarks, isDamage, parseObjectId, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
-import { isDamage, readDirectory } from "../tree.ts";
+import { readDirectory } from "../tree.ts";
 
 /** How far the search for what snapshots refer to has come. */
 export interface LiveContentsProgress {

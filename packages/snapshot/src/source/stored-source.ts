@@ -4,12 +4,13 @@
  * @module
  */
 import { FormatError } from "@dm/core";
+import { isDamage } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { Directory } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { decodeExtendedMetadata } from "../extended-metadata.ts";
 import { summarizeDirectory } from "../summary.ts";
-import { isDamage, type ObjectSource, openFile, readDirectory } from "../tree.ts";
+import { type ObjectSource, openFile, readDirectory } from "../tree.ts";
 import type { SourceDirectory, SourceEntry, SourceFailure } from "./source-entry.ts";
 
 /** A failure that the snapshot itself records: the entry was missing before. */

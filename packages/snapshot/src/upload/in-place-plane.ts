@@ -7,13 +7,13 @@
  */
 import {
   type IndirectEntry,
+  isDamage,
   type ObjectWriterOptions,
   parseObjectId,
   type SealedContents,
   type WriteSession,
 } from "@dm/repo";
 import type { SourceFile } from "../source/source-entry.ts";
-import { isDamage } from "../tree.ts";
 import { ChunkBuffer, ChunkStream, endOf } from "./chunk-stream.ts";
 import type { DataPlane, StoredFile, StoreFileOptions, StoreTask } from "./data-plane.ts";
 

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Logger } from "@dm/core";
+import { isDamage } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { type Directory, storedDirectoryText } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
@@ -12,7 +13,7 @@ import { hasExtendedMetadata } from "../extended-metadata.ts";
 import type { RawMember } from "../members.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
 import type { SourceFile, SourceLink } from "../source/source-entry.ts";
-import { isDamage, type ObjectSource, readDirectory } from "../tree.ts";
+import { type ObjectSource, readDirectory } from "../tree.ts";
 
 const partialPrefix = ".checkpointed.";
 /** A dot and a UUID. */

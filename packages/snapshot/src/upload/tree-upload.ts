@@ -5,7 +5,7 @@
  * @module
  */
 import { FormatError, isDmError, type Logger, silentLogger, utf8Encode } from "@dm/core";
-import type { WriteSession } from "@dm/repo";
+import { isDamage, type WriteSession } from "@dm/repo";
 import { type Directory, directoryText } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { encodeExtendedMetadata } from "../extended-metadata.ts";
@@ -28,7 +28,6 @@ import type {
   SourceLink,
   SourceSpecial,
 } from "../source/source-entry.ts";
-import { isDamage } from "../tree.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { failureText } from "./failure-text.ts";
 import { keptEntries } from "./ignored-entries.ts";

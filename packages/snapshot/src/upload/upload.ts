@@ -4,7 +4,7 @@
  * @module
  */
 import { type Clock, type Logger, systemClock, UnsupportedError } from "@dm/core";
-import type { Repository, WriteSession } from "@dm/repo";
+import { isDamage, type Repository, type WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { putSnapshot } from "../edit.ts";
@@ -14,7 +14,6 @@ import { parallelFileReadsOf } from "../policy/upload-choices.ts";
 import { emptyStats, type Snapshot, type SnapshotSource } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import type { SourceEntry } from "../source/source-entry.ts";
-import { isDamage } from "../tree.ts";
 import type { DataPlane } from "./data-plane.ts";
 import { inPlacePlane } from "./in-place-plane.ts";
 import { PreviousDirectories, previousSnapshots } from "./previous.ts";

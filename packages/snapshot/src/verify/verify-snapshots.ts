@@ -6,11 +6,11 @@
  * @module
  */
 import { type DmError, FormatError, mapConcurrent, toHex } from "@dm/core";
-import { type ContentId, compareUtf8, type Repository } from "@dm/repo";
+import { type ContentId, compareUtf8, isDamage, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
-import { isDamage, readDirectory, type TreeItem, walkTree } from "../tree.ts";
+import { readDirectory, type TreeItem, walkTree } from "../tree.ts";
 import { checkContents, checkLength, lengthsOfPacks, readWhole } from "./check-object.ts";
 import { type FileChoice, fileChooser } from "./file-choice.ts";
 import type { ReadProofs } from "./read-proofs.ts";

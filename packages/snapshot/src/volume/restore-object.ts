@@ -5,9 +5,8 @@
  * @module
  */
 import { type DmError, equalBytes, FormatError, mapConcurrent } from "@dm/core";
-import { type IndirectEntry, parseObjectId, type Repository } from "@dm/repo";
+import { type IndirectEntry, isDamage, parseObjectId, type Repository } from "@dm/repo";
 import { type CallOptions, isNearby } from "@dm/storage";
-import { isDamage } from "../tree.ts";
 import type { ByteRange } from "./byte-ranges.ts";
 import { isZero } from "./zeros.ts";
 

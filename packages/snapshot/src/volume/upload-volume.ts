@@ -3,9 +3,9 @@
  * Format: docs/format/velero.md. Proof: test/volume-upload.test.ts, test/volume.root.test.ts.
  * @module
  */
-import type { Repository, WriteSession } from "@dm/repo";
+import { isDamage, type Repository, type WriteSession } from "@dm/repo";
 import { listSnapshots } from "../snapshots.ts";
-import { isDamage, type ObjectSource, readDirectory } from "../tree.ts";
+import { type ObjectSource, readDirectory } from "../tree.ts";
 import { inPlacePlane } from "../upload/in-place-plane.ts";
 import { fileOfPartial, previousSnapshots } from "../upload/previous.ts";
 import {

@@ -3,11 +3,16 @@
  * @module
  */
 import { FormatError, mapConcurrent } from "@dm/core";
-import { type ContentId, type IndexEntry, parseObjectId, type Repository } from "@dm/repo";
+import {
+  type ContentId,
+  type IndexEntry,
+  isDamage,
+  parseObjectId,
+  type Repository,
+} from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { type PackRange, planReads } from "../../restore/read-plan.ts";
-import { isDamage } from "../../tree.ts";
 import type { LoadedContent, LoadedContents, Piece } from "./contents.ts";
 import type { Failure } from "./failures.ts";
 

@@ -3,8 +3,7 @@
  * the last it is finished, or removed. Proof: test/restore-tree.test.ts.
  * @module
  */
-import type { Repository } from "@dm/repo";
-import { isDamage } from "../../tree.ts";
+import { isDamage, type Repository } from "@dm/repo";
 import type { Posix } from "../posix/posix.ts";
 import type { Executor } from "./executor.ts";
 import { type Failure, failureOf } from "./failures.ts";

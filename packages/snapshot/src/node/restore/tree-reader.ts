@@ -5,11 +5,11 @@
  * Proof: test/restore-archive.test.ts.
  * @module
  */
-import type { Repository } from "@dm/repo";
+import { isDamage, type Repository } from "@dm/repo";
 import { type CallOptions, isNearby } from "@dm/storage";
 import type { DirectoryEntry } from "../../directory-entry.ts";
 import { refusedName } from "../../restore/entry-name.ts";
-import { isDamage, walkTree } from "../../tree.ts";
+import { walkTree } from "../../tree.ts";
 import { PieceFailure, PieceReader } from "./contents.ts";
 import type { Failure } from "./failures.ts";
 import {
