@@ -158,6 +158,8 @@ function peers() {
     s3: describeProgram(onPath("weed")),
     sshd: describeProgram(onPath("sshd") ?? ["/usr/sbin/sshd"].find((path) => existsSync(path))),
     rclone: describeProgram(onPath("rclone")),
+    azurite: describeProgram(onPath("azurite-blob")),
+    gcs: describeProgram(onPath("fake-gcs-server")),
     root: process.getuid?.() === 0 ? "yes" : undefined,
   };
   return Object.entries(found)

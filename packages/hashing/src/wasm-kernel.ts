@@ -7,7 +7,7 @@
  */
 
 /** What is used of the global `WebAssembly`, which TypeScript knows only together with the whole DOM. */
-export interface WebAssemblyGlobal {
+interface WebAssemblyGlobal {
   readonly Module: new (binary: Uint8Array) => object;
   readonly Instance: new (
     module: object,

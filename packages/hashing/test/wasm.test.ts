@@ -2,12 +2,12 @@
 // memory has a border, keep to that memory, start when they are wanted, and do without where they are refused.
 import { readFileSync } from "node:fs";
 import { toHex } from "@dm/core";
+import { countingWebAssembly, withoutWebAssembly } from "@dm/fixtures";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createHash, describeHashing } from "../src/index.ts";
 import { blake2bKernel, blake2sKernel } from "../src/wasm-blake2.ts";
 import { blake3Kernel } from "../src/wasm-blake3.ts";
-import type { WebAssemblyGlobal } from "../src/wasm-kernel.ts";
 import { startAt } from "../src/wasm-lanes.ts";
 import { keccakKernel } from "../src/wasm-sha3.ts";
 import { compile, kernels, moduleText } from "../wasm/compile.ts";
@@ -157,23 +157,12 @@ describe("where WebAssembly", () => {
     vi.resetModules();
   });
 
-  const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyGlobal };
   const input = bytes(3000);
   const digests = (use: typeof createHash): string[] =>
     offered.map((name) => toHex(use(name, secret).digestMany([input, input])[1]!));
   const expected = digests(createHash);
 
-  /** As a page's content security policy does. */
-  class Refused {
-    constructor() {
-      throw new Error("violates the content security policy");
-    }
-  }
-
-  it.each([
-    ["does not exist", undefined],
-    ["is refused", { ...WebAssembly, Module: Refused, Instance: Refused }],
-  ])("%s, everything works without", async (_, standIn) => {
+  it.each(withoutWebAssembly)("%s, everything works without", async (_, standIn) => {
     vi.resetModules();
     vi.stubGlobal("WebAssembly", standIn);
     const fresh = await import("../src/index.ts");
@@ -186,21 +175,15 @@ describe("where WebAssembly", () => {
   });
 
   it("is there, nothing is compiled before it is wanted", async () => {
-    let compiled = 0;
-    class Counted extends WebAssembly.Module {
-      constructor(binary: Uint8Array) {
-        super(binary);
-        compiled += 1;
-      }
-    }
+    const { compiled, standIn } = countingWebAssembly();
     vi.resetModules();
-    vi.stubGlobal("WebAssembly", { Module: Counted, Instance: WebAssembly.Instance });
+    vi.stubGlobal("WebAssembly", standIn);
     const fresh = await import("../src/index.ts");
-    expect(compiled).toBe(0);
+    expect(compiled()).toBe(0);
     fresh.describeHashing();
-    expect(compiled).toBe(1);
+    expect(compiled()).toBe(1);
     fresh.createHash("BLAKE3-256", secret, { backend: "wasm" });
     fresh.createHash("BLAKE3-256-128", secret, { backend: "wasm" });
-    expect(compiled).toBe(2);
+    expect(compiled()).toBe(2);
   });
 });

@@ -20,7 +20,7 @@ interface Kernel {
 }
 
 /** What is used of the global `WebAssembly`, which TypeScript knows only together with the whole DOM. */
-export interface WebAssemblyGlobal {
+interface WebAssemblyGlobal {
   readonly Module: new (binary: Uint8Array) => object;
   readonly Instance: new (module: object) => { readonly exports: object };
 }

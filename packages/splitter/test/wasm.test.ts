@@ -1,14 +1,14 @@
 // The WebAssembly kernel is what its sources assemble to, cuts where plain JavaScript does wherever an input, a piece or a
 // block of the kernel has a border, and is done without where it is refused.
 import { readFileSync } from "node:fs";
-import { generate } from "@dm/fixtures";
+import { countingWebAssembly, generate, withoutWebAssembly } from "@dm/fixtures";
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { buzhashCutter } from "../src/buzhash.ts";
 import { type Cutter, minScanBytes, type Scan } from "../src/cutter.ts";
 import { createSplitter, describeSplitters } from "../src/index.ts";
 import { rabinKarpCutter } from "../src/rabinkarp.ts";
-import { type Scans, type WebAssemblyGlobal, wasmScans } from "../src/wasm-scan.ts";
+import { type Scans, wasmScans } from "../src/wasm-scan.ts";
 import { kernel, moduleText } from "../wasm/kernel.ts";
 import { buzhash, rabinKarp, referenceLengths, windowAt } from "./reference.ts";
 import { segmentLengths, segmentLengthsOf } from "./split.ts";
@@ -145,21 +145,10 @@ describe("where WebAssembly", () => {
     vi.resetModules();
   });
 
-  const { WebAssembly } = globalThis as unknown as { WebAssembly: WebAssemblyGlobal };
   const name = "DYNAMIC-128K-BUZHASH";
   const expected = segmentLengths(createSplitter(name), bytes);
 
-  /** As a page's content security policy does. */
-  class Refused {
-    constructor() {
-      throw new Error("violates the content security policy");
-    }
-  }
-
-  it.each([
-    ["does not exist", undefined],
-    ["is refused", { ...WebAssembly, Module: Refused, Instance: Refused }],
-  ])("%s, everything works without", async (_, standIn) => {
+  it.each(withoutWebAssembly)("%s, everything works without", async (_, standIn) => {
     vi.resetModules();
     vi.stubGlobal("WebAssembly", standIn);
     const fresh = await import("../src/index.ts");
@@ -174,20 +163,14 @@ describe("where WebAssembly", () => {
   });
 
   it("is there, nothing is compiled before it is wanted, and all once", async () => {
-    let compiled = 0;
-    class Counted extends WebAssembly.Module {
-      constructor(binary: Uint8Array) {
-        super(binary);
-        compiled += 1;
-      }
-    }
+    const { compiled, standIn } = countingWebAssembly();
     vi.resetModules();
-    vi.stubGlobal("WebAssembly", { Module: Counted, Instance: WebAssembly.Instance });
+    vi.stubGlobal("WebAssembly", standIn);
     const fresh = await import("../src/index.ts");
     fresh.createSplitter("FIXED-4M");
-    expect(compiled).toBe(0);
+    expect(compiled()).toBe(0);
     fresh.createSplitter("DYNAMIC");
     fresh.createSplitter("DYNAMIC-1M-RABINKARP");
-    expect(compiled).toBe(1);
+    expect(compiled()).toBe(1);
   });
 });
