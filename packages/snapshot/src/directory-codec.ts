@@ -33,6 +33,9 @@ export interface Directory {
   readonly unknownMembers?: readonly RawMember[] | undefined;
 }
 
+/** Longest stream that is written and read, about three million entries. It is also what a string can hold. */
+export const maxDirectoryBytes = 500 << 20;
+
 const streamType = "kopia:directory";
 const beforeEntries = `{"stream":"${streamType}","entries":`;
 const beforeSummary = ',"summary":';
@@ -43,10 +46,22 @@ const known: ReadonlySet<string> = new Set(["stream", "entries", "summary"]);
  * The bytes of a directory. Entries may come in any order: directories are put first, each group sorted by the bytes of
  * its names. A byte of a name that is not UTF-8 is given as a lone surrogate U+DC80 to U+DCFF, and is written as U+FFFD
  * once it has been sorted. Entries with equal names are all written, in the order given; a reader sees the last.
- * @throws {RangeError} for a time beyond 64 bits, or a size or count that is no integer from 0 to 2^53 − 1
+ * @throws {RangeError} for a time beyond 64 bits, a size or count that is no integer from 0 to 2^53 − 1, or more than 500 MiB
  */
 export function encodeDirectory(directory: Directory): Uint8Array {
-  return utf8Encode(directoryText(directory));
+  return directoryBytes(directoryText(directory));
+}
+
+/**
+ * The stream with this text.
+ * @throws {RangeError} when it is longer than anybody would read
+ */
+export function directoryBytes(text: string): Uint8Array {
+  const bytes = text.length > maxDirectoryBytes ? undefined : utf8Encode(text);
+  if (bytes && bytes.length <= maxDirectoryBytes) return bytes;
+  throw new RangeError(
+    `the directory takes more than ${maxDirectoryBytes} bytes, which no reader takes: spread its entries over several directories`,
+  );
 }
 
 /** What {@link encodeDirectory} makes, as text. */

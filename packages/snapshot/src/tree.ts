@@ -6,7 +6,7 @@
 import { type DmError, FormatError, NotFoundError, utf8Decode } from "@dm/core";
 import { isDamage, isDirectoryObject, type ObjectReader, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
-import { type Directory, decodeDirectory } from "./directory-codec.ts";
+import { type Directory, decodeDirectory, maxDirectoryBytes } from "./directory-codec.ts";
 import type { DirectoryEntry } from "./directory-entry.ts";
 
 /** What is needed of a repository to read trees. */
@@ -33,9 +33,6 @@ export interface WalkOptions extends CallOptions {
 
 /** Directories within each other; more are a sign of damage. */
 export const defaultMaxDepth = 1024;
-
-/** Longest directory stream that is read, about three million entries. Also what a string can hold. */
-const maxDirectoryBytes = 500 << 20;
 
 /**
  * An entry for an object of which nothing else is known, as Kopia shows it: a directory of mode 0555 when the object is

@@ -4,9 +4,9 @@
  * Format: docs/format/directories.md. Proof: test/upload.test.ts, test/upload.kopia.test.ts.
  * @module
  */
-import { FormatError, isDmError, type Logger, silentLogger, utf8Encode } from "@dm/core";
+import { FormatError, isDmError, type Logger, silentLogger } from "@dm/core";
 import { isDamage, type WriteSession } from "@dm/repo";
-import { type Directory, directoryText } from "../directory-codec.ts";
+import { type Directory, directoryBytes, directoryText } from "../directory-codec.ts";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { encodeExtendedMetadata } from "../extended-metadata.ts";
 import type { RawMember } from "../members.ts";
@@ -524,7 +524,7 @@ export class TreeUpload {
 
   #store(open: OpenDirectory, text: string): Promise<string> {
     const metadataCompressor = metadataCompressorOf(open.tree.policy);
-    return this.#options.session.writeObject(utf8Encode(text), {
+    return this.#options.session.writeObject(directoryBytes(text), {
       prefix: "k",
       compressor: metadataCompressor ?? undefined,
       metadataCompressor,
