@@ -171,6 +171,20 @@ describe("a restore to an image", () => {
     expect(Buffer.compare(await readFile(target), await readFile(image))).toBe(0);
   });
 
+  it("takes no byte of an older attempt on trust, zeros included", async () => {
+    const { repository } = await newRepository();
+    const image = join(folder, "disk.img");
+    const bytes = new Uint8Array(30 << 20);
+    bytes.set(splitmix64(1, 5 << 20), 10 << 20);
+    await writeFile(image, bytes);
+    const { root } = await backUp(repository, image);
+    const target = join(folder, "target.img");
+    await writeFile(`${target}.partial`, new Uint8Array(31 << 20).fill(0xee));
+    const report = await restoreVolume(repository, root, target, { resume: true });
+    expect(report.ok).toBe(true);
+    expect(Buffer.compare(await readFile(target), bytes)).toBe(0);
+  });
+
   it("gives the recorded bytes of Velero's golden device", async () => {
     const { golden, repository } = await openGolden("velero-block");
     const recorded = new Set<string>(golden.expected.blockDeviceSha256);
