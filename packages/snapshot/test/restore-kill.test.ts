@@ -1,7 +1,6 @@
 // A restore that is killed (SIGKILL) at any call of the store, between any two steps of a file, in the calling thread or in
 // worker threads, or at any other moment, leaves no half file under a final name; the next run keeps what is done, finishes the
 // rest and removes what was left behind. A seeded sample here, every moment with DM_FULL=1.
-import { spawn } from "node:child_process";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,20 +10,23 @@ import { filesystemStore } from "@dm/storage/filesystem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type DirectoryEntry, entryOfObject } from "../src/index.ts";
 import { restoreTree } from "../src/node/index.ts";
+import {
+  type ChildEnd,
+  type Death,
+  deathsOf,
+  isFull,
+  runChild,
+  runsSources,
+  seed,
+  skipped,
+} from "./killed/run-child.ts";
 import { directoryIn, fileIn } from "./new-repository.ts";
 import { nearTime } from "./restored-times.ts";
 
 const child = join(import.meta.dirname, "restore-kill-child.ts");
 const hook = join(import.meta.dirname, "restore-kill-moments.ts");
-/** The child runs sources as they stand, and these say `await using`, which no Node before 24 understands. */
-const runsSources = Number(process.versions.node.split(".")[0]) >= 24;
-const title = `a restore killed at any moment${runsSources ? "" : " (skipped: this Node runs no source with `using`)"}`;
-const seed = Number(process.env["DM_SEED"] ?? 1 + Math.floor(Math.random() * 1e6));
-const isFull = process.env["DM_FULL"] === "1";
 const random = seededRandom(seed);
-/** Of moments, and of deaths by chance. */
-const sampleSize = 2;
-const byChance = isFull ? 40 : 1;
+const sample = { moments: 2, byChance: isFull ? 40 : 1 };
 const password = "p";
 const deriveKey = async (): Promise<Uint8Array> => new Uint8Array(32).fill(9);
 
@@ -71,53 +73,15 @@ async function make(session: WriteSession): Promise<DirectoryEntry> {
   ]);
 }
 
-interface Death {
-  /** 0 for none. */
-  readonly moment: number;
-  /** By chance, that long after the beginning. */
-  readonly afterMs?: number;
-}
-
-interface ChildEnd {
-  readonly moments: number;
-  readonly killed: boolean;
-  readonly workMs: number;
-}
-
-function runChild(target: string, workers: number, { afterMs, moment }: Death): Promise<ChildEnd> {
-  const values = [path, root.objectId, target, `${moment}`, `${workers}`];
-  const started = spawn(process.execPath, ["--conditions=@dm/source", child, ...values], {
-    env: {
-      ...process.env,
-      NODE_COMPILE_CACHE: join(folder, "compiled"),
-      NODE_OPTIONS: `--import=${hook}`,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
+const restoreInChild = (
+  target: string,
+  workers: number,
+  { afterMs, moment }: Death,
+): Promise<ChildEnd> =>
+  runChild(child, [path, root.objectId, target, `${moment}`, `${workers}`], {
+    afterMs,
+    environment: { NODE_OPTIONS: `--import=${hook}` },
   });
-  let output = "";
-  let complaints = "";
-  let begunAtMs = 0;
-  started.stdout.on("data", (piece: Buffer) => {
-    if (output === "") {
-      begunAtMs = performance.now();
-      if (afterMs !== undefined) setTimeout(() => started.kill("SIGKILL"), afterMs);
-    }
-    output += piece.toString();
-  });
-  started.stderr.on("data", (piece: Buffer) => {
-    complaints += piece.toString();
-  });
-  return new Promise((resolve, reject) => {
-    started.on("error", reject);
-    started.on("close", (code, signal) => {
-      if (code === 0 || signal === "SIGKILL") {
-        const moments = Number(/^moments (\d+)$/m.exec(output)?.[1] ?? 0);
-        const workMs = performance.now() - begunAtMs;
-        resolve({ moments, killed: signal === "SIGKILL", workMs });
-      } else reject(new Error(`child ended with ${code ?? signal}: ${complaints}`));
-    });
-  });
-}
 
 const isTemporary = (name: string): boolean => name.includes(".dm-restore-");
 
@@ -161,27 +125,19 @@ async function expectFinished(target: string): Promise<void> {
   rmSync(target, { recursive: true, force: true });
 }
 
-describe.skipIf(!runsSources)(title, () => {
+describe.skipIf(!runsSources)(`a restore killed at any moment${skipped}`, () => {
   it.each([0, 2])(
     "with %i worker threads leaves whole files, and the next run finishes",
     async (workers) => {
       const uncut = join(folder, `uncut ${workers}`);
-      const { moments, workMs } = await runChild(uncut, workers, { moment: 0 });
+      const whole = await restoreInChild(uncut, workers, { moment: 0 });
+      const moments = whole.moments!;
       expect(moments).toBeGreaterThan(100);
       expect(wholeFiles(uncut)).toHaveLength(data.size);
-      const chosen = isFull
-        ? Array.from({ length: moments }, (_, index) => index + 1)
-        : Array.from({ length: sampleSize }, () => 1 + random.integer(moments));
-      const deaths: Death[] = [
-        ...chosen.map((moment) => ({ moment })),
-        ...Array.from({ length: byChance }, () => ({
-          moment: 0,
-          afterMs: Math.floor((random.integer(1000) / 1000) * workMs),
-        })),
-      ];
+      const deaths = deathsOf(whole, sample, random);
       for (const [index, death] of deaths.entries()) {
         const target = join(folder, `${workers} ${index}`);
-        const { killed } = await runChild(target, workers, death);
+        const { killed } = await restoreInChild(target, workers, death);
         // Threads share their work differently each time, by a moment or two.
         const mayLive = death.moment === 0 || (workers > 0 && death.moment > moments - 20);
         if (!mayLive) expect([death.moment, killed]).toEqual([death.moment, true]);

@@ -4,7 +4,8 @@
 // DM_FULL=1. Found by it when made on purpose: manifests that are merged deleted before the merged ones are stored; short packs
 // deleted before the index of what was written again.
 import { afterAll, describe, it } from "vitest";
-import { isFull, killEverywhere, runsSources, seed, skipped, totals } from "./killed/everywhere.ts";
+import { killEverywhere, totals } from "./killed/everywhere.ts";
+import { isFull, runsSources, seed, skipped } from "./killed/run-child.ts";
 import { expiries, maintenances } from "./killed/scenarios.ts";
 
 afterAll(() => {

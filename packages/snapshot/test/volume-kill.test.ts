@@ -1,7 +1,6 @@
 // A process that is killed (SIGKILL) while it backs a volume up, or restores one to an image: what is listed verifies, the next
 // backup goes on behind the last checkpoint and makes the same object; a restored image has its name when it is whole and not
 // before, and the next restore finishes it. A seeded sample here, every moment with DM_FULL=1.
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +10,8 @@ import { filesystemStore } from "@dm/storage/filesystem";
 import { afterAll, describe, expect, it } from "vitest";
 import { uploadVolume } from "../src/index.ts";
 import { restoreVolume } from "../src/node/index.ts";
-import { isFull, killEverywhere, runsSources, seed, skipped, totals } from "./killed/everywhere.ts";
+import { killEverywhere, totals } from "./killed/everywhere.ts";
+import { deathsOf, isFull, runChild, runsSources, seed, skipped } from "./killed/run-child.ts";
 import { volumeFigures, volumes } from "./killed/scenarios.ts";
 import { memoryVolume } from "./volume-in-memory.ts";
 
@@ -28,37 +28,6 @@ afterAll(() => {
       `${restores.keptBytes} bytes not written again (DM_SEED=${seed})`,
   );
 });
-
-interface ChildEnd {
-  readonly moments: number;
-  readonly killed: boolean;
-  readonly workMs: number;
-}
-
-function restoreInChild(values: readonly string[], afterMs?: number): Promise<ChildEnd> {
-  const started = spawn(process.execPath, ["--conditions=@dm/source", child, ...values], {
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "dm-kill-compiled") },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  let begunAtMs = 0;
-  started.stdout.on("data", (piece: Buffer) => {
-    if (output === "") {
-      begunAtMs = performance.now();
-      if (afterMs !== undefined) setTimeout(() => started.kill("SIGKILL"), afterMs);
-    }
-    output += piece.toString();
-  });
-  return new Promise((resolve, reject) => {
-    started.on("error", reject);
-    started.on("close", (code, signal) => {
-      if (code !== 0 && signal !== "SIGKILL")
-        reject(new Error(`child ended with ${code ?? signal}`));
-      const moments = Number(/^moments (\d+)$/m.exec(output)?.[1] ?? 0);
-      resolve({ moments, killed: signal === "SIGKILL", workMs: performance.now() - begunAtMs });
-    });
-  });
-}
 
 describe.skipIf(!runsSources)(`killed at any moment${skipped}`, () => {
   it("upload of a volume", { timeout: 1_800_000 }, () =>
@@ -92,22 +61,13 @@ describe.skipIf(!runsSources)(`killed at any moment${skipped}`, () => {
         `${moment}`,
       ];
       const uncut = join(folder, "uncut");
-      const { moments, workMs } = await restoreInChild(values(uncut, 0));
+      const whole = await runChild(child, values(uncut, 0));
       expect(Buffer.compare(readFileSync(uncut), bytes)).toBe(0);
-      expect(moments).toBeGreaterThan(40);
-      const chosen = isFull
-        ? Array.from({ length: moments }, (_, index) => index + 1)
-        : [1 + random.integer(moments), 1 + random.integer(moments)];
-      const deaths = [
-        ...chosen.map((moment) => ({ moment })),
-        ...Array.from({ length: isFull ? 20 : 1 }, () => ({
-          moment: 0,
-          afterMs: Math.floor((random.integer(1000) / 1000) * workMs),
-        })),
-      ] as readonly { readonly moment: number; readonly afterMs?: number }[];
+      expect(whole.moments).toBeGreaterThan(40);
+      const deaths = deathsOf(whole, { moments: 2, byChance: isFull ? 20 : 1 }, random);
       for (const [index, { afterMs, moment }] of deaths.entries()) {
         const target = join(folder, `${index}.img`);
-        const { killed } = await restoreInChild(values(target, moment), afterMs);
+        const { killed } = await runChild(child, values(target, moment), { afterMs });
         if (moment > 0) expect([moment, killed]).toEqual([moment, true]);
         if (killed) {
           restores.kills += 1;

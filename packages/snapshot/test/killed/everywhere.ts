@@ -3,7 +3,6 @@
  * leave: each snapshot that must be there is, and verifies whole; the next run finishes; space comes back.
  * @module
  */
-import { spawn } from "node:child_process";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,13 +13,8 @@ import { type BlobStore, type MemoryStore, memoryStore } from "@dm/storage";
 import { filesystemStore } from "@dm/storage/filesystem";
 import { expect } from "vitest";
 import { collectGarbage, listSnapshots, type Snapshot, verifySnapshots } from "../../src/index.ts";
+import { type ChildEnd, type Death, deathsOf, isFull, runChild, seed } from "./run-child.ts";
 import { maintain, namesOf, open, type Scenario, startNs, withClock } from "./scenarios.ts";
-
-export const seed = Number(process.env["DM_SEED"] ?? 1 + Math.floor(Math.random() * 1e6));
-export const isFull = Boolean(process.env["DM_FULL"]);
-/** The child runs sources as they stand, and these say `await using`, which no Node before 24 understands. */
-export const runsSources = Number(process.versions.node.split(".")[0]) >= 24;
-export const skipped = runsSources ? "" : " (skipped: this Node runs no source with `using`)";
 
 export const totals = { moments: 0, kills: 0, byChance: 0, snapshotsVerified: 0, files: 0 };
 
@@ -160,61 +154,8 @@ async function expectSurvived(
   expect(await bytesInTheEnd(place, scenario)).toBeLessThan(1.25 * endBytes);
 }
 
-interface ChildEnd {
-  readonly steps: number;
-  readonly moments: number | undefined;
-  readonly signal: string | null;
-  readonly workMs: number;
-}
-
-interface Death {
-  /** 0 for none. */
-  readonly moment: number;
-  /** By chance, that long after the beginning. */
-  readonly afterMs?: number;
-}
-
-function runChild(
-  scenario: Scenario,
-  { beginNs }: Expected,
-  directory: string,
-  { afterMs, moment }: Death,
-): Promise<ChildEnd> {
-  const values = [scenario.name, directory, `${beginNs}`, `${moment}`];
-  const started = spawn(process.execPath, ["--conditions=@dm/source", child, ...values], {
-    env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "dm-kill-compiled") },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  let complaints = "";
-  let begunAtMs = 0;
-  started.stdout.on("data", (piece: Buffer) => {
-    if (output === "") {
-      begunAtMs = performance.now();
-      if (afterMs !== undefined) setTimeout(() => started.kill("SIGKILL"), afterMs);
-    }
-    output += piece.toString();
-  });
-  started.stderr.on("data", (piece: Buffer) => {
-    complaints += piece.toString();
-  });
-  return new Promise((resolve, reject) => {
-    started.on("error", reject);
-    started.on("close", (code, signal) => {
-      if (code !== 0 && signal !== "SIGKILL") {
-        reject(new Error(`child ended with ${code ?? signal}: ${complaints}`));
-        return;
-      }
-      const moments = /^moments (\d+)$/m.exec(output)?.[1];
-      resolve({
-        steps: output.match(/^a$/gm)?.length ?? 0,
-        moments: moments === undefined ? undefined : Number(moments),
-        signal,
-        workMs: performance.now() - begunAtMs,
-      });
-    });
-  });
-}
+/** Steps that a child has told as done. */
+const stepsIn = ({ output }: ChildEnd): number => output.match(/^a$/gm)?.length ?? 0;
 
 export interface Sample {
   /** Moments chosen; all with DM_FULL=1. */
@@ -247,35 +188,29 @@ async function killIn(scenario: Scenario, sample: Sample, random: SeededRandom):
       return target;
     };
     const whole = await copy("whole");
-    const { moments, signal, steps, workMs } = await runChild(scenario, expected, whole, {
-      moment: 0,
-    });
-    expect({ signal, steps }).toEqual({ signal: null, steps: expected.names.length - 1 });
+    const childIn = async (target: string, { afterMs, moment }: Death): Promise<ChildEnd> =>
+      runChild(child, [scenario.name, target, `${expected.beginNs}`, `${moment}`], { afterMs });
+    const uncut = await childIn(whole, { moment: 0 });
+    const { killed, moments } = uncut;
+    const steps = stepsIn(uncut);
+    expect({ killed, steps }).toEqual({ killed: false, steps: expected.names.length - 1 });
     await expectSurvived(scenario, expected, whole, steps, true);
-
-    const every = Array.from({ length: moments! }, (_, index) => index + 1);
-    totals.moments += every.length;
-    const chosen = isFull ? every : every.map(() => random.pick(every)).slice(0, sample.moments);
-    const deaths: Death[] = [
-      ...chosen.map((moment) => ({ moment })),
-      ...Array.from({ length: sample.byChance }, () => ({
-        moment: 0,
-        afterMs: Math.floor((random.integer(1000) / 1000) * workMs),
-      })),
-    ];
+    totals.moments += moments!;
+    const deaths = deathsOf(uncut, sample, random);
     await mapConcurrent(
       deaths,
       async (death, index) => {
         const target = await copy(`${index}`);
-        const end = await runChild(scenario, expected, target, death);
-        if (end.signal === "SIGKILL") totals.kills += 1;
-        if (end.signal === "SIGKILL" && death.moment === 0) totals.byChance += 1;
+        const end = await childIn(target, death);
+        const done = stepsIn(end);
+        if (end.killed) totals.kills += 1;
+        if (end.killed && death.moment === 0) totals.byChance += 1;
         try {
-          await expectSurvived(scenario, expected, target, end.steps, index % 6 === 0);
+          await expectSurvived(scenario, expected, target, done, index % 6 === 0);
         } catch (cause) {
           const when = death.moment ? `at moment ${death.moment}` : `after ${death.afterMs} ms`;
           throw new Error(
-            `${scenario.name}: killed ${when} of ${moments}, after ${end.steps} steps: ${cause}`,
+            `${scenario.name}: killed ${when} of ${moments}, after ${done} steps: ${cause}`,
             { cause },
           );
         }
