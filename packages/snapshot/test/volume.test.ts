@@ -103,6 +103,31 @@ describe("storeVolume", () => {
     expect(again.readBytes).toBe(volume.sizeBytes - resumed.keptBytes);
   });
 
+  it("gives out nothing while the first chunk is missing, whatever else is stored", async () => {
+    const { repository } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const first = Promise.withResolvers<void>();
+    const seen: unknown[] = [];
+    const task = beginVolume(session, memoryVolume(splitmix64(3, 3_000_000)), {
+      ...options,
+      sink: {
+        parallelChunks: 2,
+        async put(bytes, call) {
+          const number = seen.length;
+          seen.push(await task.checkpoint());
+          // Two are under way at most: the second is stored by now, the first is not.
+          if (number === 2) first.resolve();
+          const borrowed = bytes.slice();
+          const before = number === 0 ? first.promise : undefined;
+          return { stored: Promise.resolve(before).then(() => session.writePart(borrowed, call)) };
+        },
+      },
+    });
+    await task.done;
+    expect(seen.slice(0, 3)).toEqual([undefined, undefined, undefined]);
+    expect(seen.at(-1)).toBeDefined();
+  });
+
   it("fails with the first chunk that a sink cannot store, once all others are done", async () => {
     const { repository } = await newRepository();
     await using session = await repository.openWriteSession();
