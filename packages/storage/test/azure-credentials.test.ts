@@ -14,7 +14,7 @@ import {
 } from "../src/azure.ts";
 import { selfSignedCertificate } from "../src/testing/s3.ts";
 import { type Answer, type Fake, type Seen, startFake } from "./fake-service.ts";
-import { failure } from "./object-faults.ts";
+import { failure } from "./object-service.ts";
 
 let entra: Fake;
 let respond: (seen: Seen) => Answer;

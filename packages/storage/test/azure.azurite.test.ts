@@ -8,38 +8,30 @@ import {
   requirePeer,
   startAzurite,
 } from "@dm/fixtures";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   type AzureStoreOptions,
   azureAccountKey,
   azureSharedAccessSignature,
   azureStore,
 } from "../src/azure.ts";
-import { type BlobStore, validateProvider } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
+import { expectValid, failure, onServer } from "./object-service.ts";
 
 const azurite = requirePeer("azurite");
 let server: ReferenceServer;
-let opened = 0;
-const stores: BlobStore[] = [];
-const prefixes = new WeakMap<BlobStore, string>();
 
-function open(options: Partial<AzureStoreOptions> = {}): BlobStore {
-  const prefix = options.prefix ?? `run${opened++}/`;
-  const store = azureStore({
+const { open, reopen } = onServer<Partial<AzureStoreOptions>>((options) =>
+  azureStore({
     account: azuriteAccount,
     container: "blobs",
     endpoint: server.url,
     credentials: azureAccountKey(azuriteAccount, azuriteKey),
-    prefix,
     retention: false,
     retries: { attempts: 3, firstDelayMs: 10 },
     ...options,
-  });
-  prefixes.set(store, prefix);
-  stores.push(store);
-  return store;
-}
+  }),
+);
 
 /** An account signature as the portal makes it, for blobs and containers. */
 function signature(permissions: string, endsAt: Date): string {
@@ -74,27 +66,15 @@ function signature(permissions: string, endsAt: Date): string {
 }
 
 const inAnHour = (): Date => new Date(Date.now() + 3_600_000);
-const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => "no error",
-    (error: { code?: unknown }) => error.code,
-  );
+const codeOf = async (promise: Promise<unknown>): Promise<string> => (await failure(promise)).code;
 
 describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), () => {
   beforeAll(async () => {
     server = await startAzurite(azurite.path);
   }, 90_000);
   afterAll(() => server?.close());
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close();
-  });
 
-  testBlobStore(
-    "Azurite, account key",
-    async () => open(),
-    { describe, it },
-    { reopen: async (store) => open({ prefix: prefixes.get(store) }) },
-  );
+  testBlobStore("Azurite, account key", async () => open(), { describe, it }, { reopen });
 
   testBlobStore(
     "Azurite, shared access signature",
@@ -104,15 +84,7 @@ describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), (
   );
 
   it("passes validation", async () => {
-    const connect = async (): Promise<BlobStore> => open({ prefix: "validated/" });
-    const store = await connect();
-    const report = await validateProvider(store, {
-      connect,
-      concurrencyTestMs: 1_000,
-      maxBlobBytes: 1_000_000,
-    });
-    expect(report.findings).toEqual([]);
-    for await (const { id } of store.list("")) throw new Error(`${id} was left`);
+    await expectValid(() => open({ prefix: "validated/" }));
   }, 60_000);
 
   it("goes on with a new signature when the old one is used up", async () => {

@@ -4,6 +4,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { type AzureStoreOptions, azureAccountKey, azureStore } from "../src/azure.ts";
+import type { BlobStore } from "../src/index.ts";
 import {
   type Answer,
   type Fake,
@@ -12,15 +14,6 @@ import {
   startFake,
   type Version,
 } from "./fake-service.ts";
-
-export interface FakeAzure extends Fake {
-  /** Bearer tokens and shared access signatures that are accepted; empty for everything. */
-  readonly accepted: Set<string>;
-  /** Immutable versions are possible. */
-  immutable: boolean;
-  /** Largest page. */
-  pageEntries: number;
-}
 
 export function azureError(status: number, code: string, message = "", detail = ""): Answer {
   const more = detail && `<AuthenticationErrorDetail>${detail}</AuthenticationErrorDetail>`;
@@ -31,16 +24,25 @@ export function azureError(status: number, code: string, message = "", detail = 
   };
 }
 
-export async function startFakeAzure(): Promise<FakeAzure> {
-  const own = { accepted: new Set<string>(), immutable: false, pageEntries: 1000 };
-  const fake = await startFake((seen, service) => {
-    const own = answer(seen, service as FakeAzure);
+export const startFakeAzure = (): Promise<Fake> =>
+  startFake((seen, fake) => {
+    const own = answer(seen, fake);
     return { ...own, headers: { "x-ms-request-id": "1", ...own.headers } };
   });
-  return Object.assign(fake, own);
-}
 
-function answer(seen: Seen, fake: FakeAzure): Answer {
+/** A store on it, by the account's key if not by other options. */
+export const azureOn = (fake: Fake, options: Partial<AzureStoreOptions> = {}): BlobStore =>
+  azureStore({
+    account: "acct",
+    container: "blobs",
+    endpoint: `${fake.url}/acct`,
+    credentials: azureAccountKey("acct", "c2VjcmV0LWtleQ=="),
+    prefix: "k/",
+    retries: { attempts: 4, firstDelayMs: 1, maxDelayMs: 5 },
+    ...options,
+  });
+
+function answer(seen: Seen, fake: Fake): Answer {
   const { headers, method, url } = seen;
   const refused = refusal(seen, fake);
   if (refused) return refused;
@@ -86,7 +88,7 @@ function answer(seen: Seen, fake: FakeAzure): Answer {
   return ranged(headers.range, { headers: found, body: version.data }, unsatisfied);
 }
 
-function refusal({ headers, url }: Seen, fake: FakeAzure): Answer | undefined {
+function refusal({ headers, url }: Seen, fake: Fake): Answer | undefined {
   const skewMs = Date.parse(String(headers["x-ms-date"])) - fake.nowMs();
   const { authorization } = headers;
   if (authorization?.startsWith("SharedKey") && !(Math.abs(skewMs) < 900_000)) {
@@ -105,7 +107,7 @@ function refusal({ headers, url }: Seen, fake: FakeAzure): Answer | undefined {
   return azureError(403, "AuthenticationFailed", "Server failed to authenticate", detail);
 }
 
-function put(key: string, { body, headers }: Seen, fake: FakeAzure): Answer {
+function put(key: string, { body, headers }: Seen, fake: Fake): Answer {
   if (headers["x-ms-blob-type"] !== "BlockBlob") return azureError(400, "InvalidHeaderValue");
   if (headers["content-md5"] !== createHash("md5").update(body).digest("base64")) {
     return azureError(400, "Md5Mismatch");
@@ -120,7 +122,7 @@ function put(key: string, { body, headers }: Seen, fake: FakeAzure): Answer {
       .filter(([name]) => name.startsWith("x-ms-meta-"))
       .map(([name, value]) => [name.slice("x-ms-meta-".length), String(value)]),
   );
-  if (headers["x-ms-immutability-policy-mode"] && !fake.immutable) {
+  if (headers["x-ms-immutability-policy-mode"] && !fake.retention) {
     return azureError(409, "VersionLevelWormNotEnabled", "immutable storage is not enabled");
   }
   const stored = fake.store(key, body, metadata);
@@ -128,10 +130,10 @@ function put(key: string, { body, headers }: Seen, fake: FakeAzure): Answer {
   return { status: 201, headers: { "x-ms-version-id": versionName(stored) } };
 }
 
-function lock(version: Version, headers: Seen["headers"], fake: FakeAzure): Answer | undefined {
+function lock(version: Version, headers: Seen["headers"], fake: Fake): Answer | undefined {
   const mode = headers["x-ms-immutability-policy-mode"];
   if (!mode) return undefined;
-  if (!fake.immutable) return azureError(409, "VersionLevelWormNotEnabled", "immutable storage");
+  if (!fake.retention) return azureError(409, "VersionLevelWormNotEnabled", "immutable storage");
   version.mode = String(mode);
   version.lockedUntilMs = Date.parse(String(headers["x-ms-immutability-policy-until-date"]));
   return undefined;
@@ -146,7 +148,7 @@ interface Entry {
   readonly versionsOnly: boolean;
 }
 
-function list(query: URLSearchParams, fake: FakeAzure): Answer {
+function list(query: URLSearchParams, fake: Fake): Answer {
   const prefix = query.get("prefix") ?? "";
   const withVersions = query.get("include")?.includes("versions") ?? false;
   const entries: Entry[] = fake.versions

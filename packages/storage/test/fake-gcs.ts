@@ -4,6 +4,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { type GcsStoreOptions, gcsStore } from "../src/gcs.ts";
+import type { BlobStore } from "../src/index.ts";
 import {
   type Answer,
   type Fake,
@@ -12,15 +14,6 @@ import {
   startFake,
   type Version,
 } from "./fake-service.ts";
-
-export interface FakeGcs extends Fake {
-  /** Bearer tokens that are accepted; empty for everything. */
-  readonly accepted: Set<string>;
-  /** Objects can be retained. */
-  retention: boolean;
-  /** Largest page. */
-  pageEntries: number;
-}
 
 export function gcsError(status: number, reason: string, message: string): Answer {
   return {
@@ -42,15 +35,21 @@ const json = (value: unknown): Answer => ({
   body: JSON.stringify(value),
 });
 
-export async function startFakeGcs(): Promise<FakeGcs> {
-  const own = { accepted: new Set<string>(), retention: false, pageEntries: 1000 };
-  const fake = await startFake((seen, service) => answer(seen, service as FakeGcs));
-  return Object.assign(fake, own);
-}
+export const startFakeGcs = (): Promise<Fake> => startFake(answer);
+
+/** A store on it, without a token if not by other options. */
+export const gcsOn = (fake: Fake, options: Partial<GcsStoreOptions> = {}): BlobStore =>
+  gcsStore({
+    bucket: "blobs",
+    endpoint: fake.url,
+    prefix: "k/",
+    retries: { attempts: 4, firstDelayMs: 1, maxDelayMs: 5 },
+    ...options,
+  });
 
 const noBucket = "The specified bucket does not exist.";
 
-function answer(seen: Seen, fake: FakeGcs): Answer {
+function answer(seen: Seen, fake: Fake): Answer {
   const { headers, method, url } = seen;
   const query = url.searchParams;
   const isMedia = query.get("alt") === "media";
@@ -102,7 +101,7 @@ interface Inserted {
   readonly retention?: { readonly mode: string; readonly retainUntilTime: string };
 }
 
-function insert({ body, headers, url }: Seen, fake: FakeGcs): Answer {
+function insert({ body, headers, url }: Seen, fake: Fake): Answer {
   const boundary = /boundary=(.+)$/.exec(headers["content-type"] ?? "")?.[1];
   if (!boundary) return gcsError(400, "badContent", "no boundary");
   const separator = `--${boundary}`;
@@ -127,11 +126,7 @@ function insert({ body, headers, url }: Seen, fake: FakeGcs): Answer {
   return json({ name: key });
 }
 
-function lock(
-  version: Version,
-  retention: Inserted["retention"],
-  fake: FakeGcs,
-): Answer | undefined {
+function lock(version: Version, retention: Inserted["retention"], fake: Fake): Answer | undefined {
   if (!retention) return undefined;
   if (!fake.retention) return gcsError(400, "invalid", "Object retention is not enabled");
   version.mode = retention.mode;
@@ -150,7 +145,7 @@ function described(version: Version): object {
   };
 }
 
-function list(query: URLSearchParams, fake: FakeGcs): Answer {
+function list(query: URLSearchParams, fake: Fake): Answer {
   const prefix = query.get("prefix") ?? "";
   const entries = fake.versions
     .filter(({ key }) => key.startsWith(prefix) && !key.slice(prefix.length).includes("/"))

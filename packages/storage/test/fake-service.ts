@@ -53,6 +53,12 @@ export interface Fake {
   clockOffsetMs: number;
   /** Versions are kept. */
   versioned: boolean;
+  /** Single objects can be kept from being changed. */
+  retention: boolean;
+  /** Largest page. */
+  pageEntries: number;
+  /** Tokens and signatures that are accepted; empty for everything. */
+  readonly accepted: Set<string>;
   inject(fault: Fault, times?: number, matches?: Rule["matches"]): () => void;
   current(key: string): Version | undefined;
   nowMs(): number;
@@ -103,6 +109,9 @@ export async function startFake(answer: (seen: Seen, fake: Fake) => Answer): Pro
     versions: [],
     clockOffsetMs: 0,
     versioned: false,
+    retention: false,
+    pageEntries: 1000,
+    accepted: new Set(),
     inject(fault, times = Number.POSITIVE_INFINITY, matches = () => true) {
       const rule = { fault, times, matches };
       rules.push(rule);

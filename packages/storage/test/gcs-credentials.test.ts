@@ -4,7 +4,7 @@ import { generateKeyPairSync, verify } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { gcsFileCredentials, gcsJsonCredentials } from "../src/gcs.ts";
 import { type Answer, type Fake, type Seen, startFake } from "./fake-service.ts";
-import { failure } from "./object-faults.ts";
+import { failure } from "./object-service.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
 let service: Fake;

@@ -1,32 +1,24 @@
 // The Google Cloud store passes the contract over fake-gcs-server, with which others test their clients; earlier states of a
 // bucket with versions are seen. It checks no tokens and cannot prolong a retention: test/gcs-store.test.ts.
 import { type ReferenceServer, requirePeer, startFakeGcsServer } from "@dm/fixtures";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type GcsStoreOptions, gcsStore } from "../src/gcs.ts";
-import { type BlobStore, validateProvider } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
+import { expectValid, onServer } from "./object-service.ts";
 
 const peer = requirePeer("gcs");
 let server: ReferenceServer;
 let versioned: ReferenceServer;
-let opened = 0;
-const stores: BlobStore[] = [];
-const prefixes = new WeakMap<BlobStore, string>();
 
-function open(options: Partial<GcsStoreOptions> = {}): BlobStore {
-  const prefix = options.prefix ?? `run${opened++}/`;
-  const store = gcsStore({
+const { open, reopen } = onServer<Partial<GcsStoreOptions>>((options) =>
+  gcsStore({
     bucket: "blobs",
     endpoint: server.url,
-    prefix,
     retention: false,
     retries: { attempts: 3, firstDelayMs: 10 },
     ...options,
-  });
-  prefixes.set(store, prefix);
-  stores.push(store);
-  return store;
-}
+  }),
+);
 
 describe.skipIf(!peer.available)(peer.title("Google Cloud store over fake-gcs-server"), () => {
   beforeAll(async () => {
@@ -37,27 +29,11 @@ describe.skipIf(!peer.available)(peer.title("Google Cloud store over fake-gcs-se
     await server?.close();
     await versioned?.close();
   });
-  afterEach(async () => {
-    for (const store of stores.splice(0)) await store.close();
-  });
 
-  testBlobStore(
-    "fake-gcs-server",
-    async () => open(),
-    { describe, it },
-    { reopen: async (store) => open({ prefix: prefixes.get(store) }) },
-  );
+  testBlobStore("fake-gcs-server", async () => open(), { describe, it }, { reopen });
 
   it("passes validation", async () => {
-    const connect = async (): Promise<BlobStore> => open({ prefix: "validated/" });
-    const store = await connect();
-    const report = await validateProvider(store, {
-      connect,
-      concurrencyTestMs: 1_000,
-      maxBlobBytes: 1_000_000,
-    });
-    expect(report.findings).toEqual([]);
-    for await (const { id } of store.list("")) throw new Error(`${id} was left`);
+    await expectValid(() => open({ prefix: "validated/" }));
   }, 60_000);
 
   it("sees earlier states of a bucket with versions", async () => {
