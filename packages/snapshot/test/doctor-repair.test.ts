@@ -236,6 +236,53 @@ describe("packs", () => {
     expect(findings[0]).toMatchObject({ part: "packs", severity: "lost", blobId: pack });
   });
 
+  it("contents that nobody wants any more are told by pack", async () => {
+    const { repository, store } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const ids: ContentId[] = [];
+    for (const text of ["a", "b", "c"]) ids.push(await session.writeContent(bytes(text)));
+    await session.commit();
+    const { packBlobId } = (await repository.contentInfo(ids[0]!))!;
+    await using later = await repository.openWriteSession();
+    for (const id of ids) await later.deleteContent(id);
+    await later.commit();
+    store.blobs.set(packBlobId, new Uint8Array(store.blobs.get(packBlobId)!.length));
+    const notes = (await diagnose(store)).findings.filter(({ text }) =>
+      text.includes("as deleted"),
+    );
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toMatchObject({ part: "packs", severity: "note", blobId: packBlobId });
+    expect(notes[0]!.text).toContain("marked as deleted, and so are 2 more of the same pack");
+  });
+
+  it("one that is gone is told by path up to a bound, and by number beyond it", async () => {
+    const { repository, store } = await newRepository();
+    await using session = await repository.openWriteSession();
+    const file = await fileIn(session, "f", bytes("in all of them"));
+    const files = Array.from({ length: 1100 }, (_, at) => ({ ...file, name: `f${at + 1000}` }));
+    const root = await directoryIn(session, "", [await directoryIn(session, "inner", files)]);
+    const ids: string[] = [];
+    for (let at = 0; at < 12; at += 1) {
+      const startedAtNs = 1_700_000_000_000_000_000n + BigInt(at);
+      ids.push((await snapshotIn(session, root, { startedAtNs })).id);
+    }
+    await session.commit();
+    const { packBlobId } = (await (await open(store)).contentInfo(file.objectId as ContentId))!;
+    store.blobs.delete(packBlobId);
+    const { damagedSnapshots, findings } = await diagnose(store);
+    expect(damagedSnapshots).toEqual(new Set(ids));
+    const lost = findings.filter(({ part }) => part === "snapshots");
+    expect(lost.filter(({ path }) => path !== undefined)).toHaveLength(10_000);
+    expect(lost[0]!.path).toBe("inner/f1000");
+    const numbers = lost.filter(({ path }) => path === undefined);
+    expect(numbers.map(({ snapshotId }) => snapshotId)).toEqual(ids);
+    const texts = numbers.map(({ text }) => text.slice(text.indexOf("/p: ")));
+    expect(texts.slice(0, 10)).toEqual(
+      Array.from({ length: 10 }, () => "/p: 100 more paths that cannot be read"),
+    );
+    expect(new Set(texts.slice(10))).toEqual(new Set(["/p: 1100 paths that cannot be read"]));
+  });
+
   it.each(["gone", "altered"])(
     "%s, whose contents another one has too, costs nothing",
     async (how) => {

@@ -52,6 +52,10 @@ export interface RepairStep {
 
 /** What was found in a repository, and what can be done about it. */
 export interface Diagnosis {
+  /**
+   * Of what is lost in snapshots one for each path, up to 1,000 for a snapshot and 10,000 for all; of the others a snapshot has
+   * one finding with their number, and without a path.
+   */
   readonly findings: readonly DoctorFinding[];
   /** Everything that a repair writes, in this order; empty when nothing can or need be done. */
   readonly plan: readonly RepairStep[];

@@ -109,31 +109,36 @@ export async function tellPacks(
   const { signal } = examination.options;
   const damaged = new Map<ContentId, DmError>();
   const index = await reader.contentReader.index.get({ signal });
-  const byPack = new Map<string, VerifyFinding[]>();
+  const lost: VerifyFinding[] = [];
+  const deleted: VerifyFinding[] = [];
   const warnings: VerifyFinding[] = [];
   for (const finding of findings) {
-    const { blobId, contentId, error, severity } = finding;
+    const { contentId, error, severity } = finding;
     if (contentId && told.has(contentId)) continue;
     if (severity === "warning") {
       warnings.push(finding);
       continue;
     }
     if (contentId && index.find(contentId)?.deleted) {
-      const text = `${error.message}; the content is marked as deleted`;
-      examination.found("packs", "note", text, error, { blobId, contentId });
+      deleted.push(finding);
       continue;
     }
     if (contentId && isDmError(error)) damaged.set(contentId, error);
-    const others = byPack.get(blobId);
-    if (others) others.push(finding);
-    else byPack.set(blobId, [finding]);
+    lost.push(finding);
   }
+  const byPack = Map.groupBy(lost, packOf);
   for (const { blobId, contentCount, error } of warnings) {
     if (byPack.has(blobId)) continue;
     const rest = contentCount > 0 ? "all are marked as deleted" : "all its contents can be read";
     examination.found("packs", "note", `${error.message}; ${rest}`, error, { blobId });
   }
   // One line a pack: in one that was cut short there are thousands of contents.
+  for (const [blobId, [first, ...others]] of Map.groupBy(deleted, packOf)) {
+    const { contentId, error } = first!;
+    const more = others.length > 0 ? `, and so are ${others.length} more of the same pack` : "";
+    const text = `${error.message}; the content is marked as deleted${more}`;
+    examination.found("packs", "note", text, error, { blobId, contentId });
+  }
   for (const [blobId, [first, ...others]] of byPack) {
     const { contentId, error } = first!;
     const more =
@@ -142,6 +147,11 @@ export async function tellPacks(
   }
   return damaged;
 }
+
+const packOf = ({ blobId }: VerifyFinding): string => blobId;
+
+/** Findings of paths in all snapshots together; of further ones each snapshot tells the number. */
+const maxPathsTold = 10_000;
 
 /** What snapshots miss, file by file. */
 export async function examineSnapshots(
@@ -166,6 +176,7 @@ export async function examineSnapshots(
   examination.damagedSnapshots = damagedSnapshots;
   const errors = new Map(findings.map(({ error, objectId }) => [objectId, error]));
   const pathsOf = damagedPaths(reader, errors, { signal });
+  let left = maxPathsTold;
   for (const snapshot of snapshots) {
     const { id: snapshotId, rootEntry, source } = snapshot;
     if (!damagedSnapshots.has(snapshotId)) continue;
@@ -175,10 +186,17 @@ export async function examineSnapshots(
       examination.found("snapshots", "lost", `${name}: ${error.message}`, error, { snapshotId });
       continue;
     }
-    for (const { error, path } of await pathsOf(rootEntry)) {
+    const { count, first } = await pathsOf(rootEntry);
+    const told = first.slice(0, left);
+    left -= told.length;
+    for (const { error, path } of told) {
       const where = path === "" ? "its root" : JSON.stringify(path);
       const text = `${name}: ${where} is lost: ${error.message}`;
       examination.found("snapshots", "lost", text, error, { snapshotId, path });
     }
+    const rest = count - told.length;
+    if (rest === 0) continue;
+    const text = `${name}: ${countOf(rest, told.length > 0 ? "more path" : "path")} that cannot be read`;
+    examination.found("snapshots", "lost", text, undefined, { snapshotId });
   }
 }
