@@ -9,22 +9,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { passwordFilePath } from "@dm/repo/client";
 import { configPathOf } from "./config-path.ts";
+import { openingGroups } from "./opening-groups.ts";
 
-/** Groups of commands each of which opens the connected repository. */
-export const openingGroups: ReadonlySet<string> = new Set([
-  "snapshot",
-  "snap",
-  "list",
-  "ls",
-  "show",
-  "cat",
-  "diff",
-  "compare",
-  "history",
-  "restore",
-]);
-
-/** And those that do so but for a few of their commands. */
+/** Besides those that all do: of these, but for a few commands. */
 const otherGroups: ReadonlySet<string> = new Set([
   "content",
   "contents",

@@ -6,9 +6,9 @@
 import { isDmError } from "@dm/core";
 import { Command, CommanderError, Option } from "commander";
 import packageJson from "../package.json" with { type: "json" };
-import { openingGroups } from "./early-key.ts";
 import { type Io, LossError, UsageError } from "./io.ts";
 import { Messages, parseLogLevel } from "./log.ts";
+import { openingGroups } from "./opening-groups.ts";
 import { type GlobalOptions, Session } from "./session.ts";
 
 export const exitCodes = { done: 0, failed: 1, usage: 2, losses: 3 } as const;

@@ -7,7 +7,6 @@ import { type Clock, type Logger, systemClock } from "@dm/core";
 import type { DeriveKey, OpenedFormat, Repository } from "@dm/repo";
 import type { ClientConfig, Connection, MaintenanceLock } from "@dm/repo/client";
 import type { BlobStore } from "@dm/storage";
-import { configPathOf } from "./config-path.ts";
 import {
   describeStorage,
   type OpenStoreOptions,
@@ -75,14 +74,15 @@ export class Session implements AsyncDisposable {
   }
 
   /** The configuration file of the connection. */
-  configPath(): string {
+  async configPath(): Promise<string> {
+    const { configPathOf } = await import("./config-path.ts");
     return configPathOf(this.globals.configFile, this.io.env);
   }
 
   /** @throws {NotFoundError} `DM_CONFIG_NOT_FOUND` when not connected */
   async config(): Promise<ConnectedConfig> {
     const { defaultHostname, defaultUsername, readClientConfig } = await import("@dm/repo/client");
-    const config = await readClientConfig(this.configPath());
+    const config = await readClientConfig(await this.configPath());
     if (!config.storage) {
       throw new UsageError("the configuration names a kopia server; only storage can be opened");
     }
@@ -103,7 +103,7 @@ export class Session implements AsyncDisposable {
     if (given) return this.#secret(given);
     if (options.stored) {
       const { readPasswordFile } = await import("@dm/repo/client");
-      const stored = await readPasswordFile(this.configPath());
+      const stored = await readPasswordFile(await this.configPath());
       if (stored !== undefined) return this.#secret(stored);
     }
     return this.#asked("Enter password to open repository: ");
@@ -200,7 +200,7 @@ export class Session implements AsyncDisposable {
     const begin = async (): Promise<void> => {
       const { readPasswordFile } = await import("@dm/repo/client");
       const given = (this.globals.password ?? this.io.env["KOPIA_PASSWORD"] ?? "").trim();
-      if (given || (await readPasswordFile(this.configPath())) !== undefined)
+      if (given || (await readPasswordFile(await this.configPath())) !== undefined)
         await this.repository();
     };
     begin().catch(() => {});
@@ -245,12 +245,12 @@ export class Session implements AsyncDisposable {
   }
 
   async #connection(config: ClientConfig): Promise<Connection> {
-    return { config, configPath: this.configPath(), env: this.io.env };
+    return { config, configPath: await this.configPath(), env: this.io.env };
   }
 
   async maintenanceLock(): Promise<MaintenanceLock> {
     const { maintenanceLock } = await import("@dm/repo/client");
-    return maintenanceLock(this.configPath());
+    return maintenanceLock(await this.configPath());
   }
 
   /** @throws {LossError} when index blobs were left out, so that nobody takes the output for everything */

@@ -42,6 +42,22 @@ describe("dm", () => {
     expect(statSync(program).size).toBeLessThan(100_000);
   });
 
+  it("loads no library before it knows the command", () => {
+    const loaded = new Map<string, number>();
+    const load = (name: string): void => {
+      const path = join(program, "..", name);
+      if (loaded.has(path)) return;
+      const text = readFileSync(path, "utf8");
+      loaded.set(path, text.length);
+      for (const [, next] of text.matchAll(/^(?:import|\}) (?:from )?"(\.\/.*)";$/gm)) load(next!);
+    };
+    load("main.js");
+    expect(loaded.size).toBeGreaterThan(3);
+    const characters = [...loaded.values()].reduce((sum, length) => sum + length, 0);
+    // Commander is most of it.
+    expect(characters).toBeLessThan(150_000);
+  });
+
   it("works on a repository, without progress in a pipe", async () => {
     const listed = await run("content", "list");
     expect([listed.code, listed.err]).toEqual([0, ""]);

@@ -174,7 +174,7 @@ export async function writeConnection(
   opened: OpenedFormat,
   options: ConnectOptions & { readonly password: string },
 ): Promise<WrittenConfig> {
-  const configPath = session.configPath();
+  const configPath = await session.configPath();
   const cacheMs = options.disableRepositoryFormatCache
     ? -1e-6
     : (options.repositoryFormatCacheDuration ?? 900_000);

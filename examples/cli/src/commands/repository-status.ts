@@ -48,7 +48,7 @@ async function statusJson(
   const { epochParameters: epochs } = format;
   const volume = await repository.store.capacity({ signal: session.signal });
   return {
-    configFile: session.configPath(),
+    configFile: await session.configPath(),
     uniqueIDHex: toHex(repository.uniqueId),
     clientOptions: {
       hostname: config.hostname,
@@ -115,7 +115,7 @@ async function statusLines(
   const { format } = repository;
   const features = format.requiredFeatures.map(({ feature }) => feature);
   return [
-    line("Config file", session.configPath()),
+    line("Config file", await session.configPath()),
     "",
     line("Description", config.description),
     line("Hostname", config.hostname),

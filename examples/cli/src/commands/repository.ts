@@ -44,7 +44,7 @@ function disconnectCommand(repository: Command, session: Session): void {
     .command("disconnect")
     .description("Forget the connection, its stored password and its cache")
     .action(async () => {
-      const configPath = session.configPath();
+      const configPath = await session.configPath();
       const config = await readClientConfig(configPath);
       await removeConnectionCaches({ config, configPath, env: {} });
       await removeClientConfig(configPath);
@@ -74,7 +74,7 @@ function changePasswordCommand(repository: Command, session: Session): void {
         const { deriveKey } = session.io;
         await changePassword(store, opened, { newPassword, clock, deriveKey, signal });
         await session.forgetCachedFormat();
-        const configPath = session.configPath();
+        const configPath = await session.configPath();
         if (session.globals.persistCredentials || (await readPasswordFile(configPath))) {
           await writePasswordFile(configPath, newPassword);
         }
