@@ -83,6 +83,14 @@ function failing(
 const temporaries = (server: MemoryTree): string[] =>
   [...server.files.keys()].filter((path) => path.includes(".tmp."));
 
+it("reads no blob of a server that does not tell its length", async () => {
+  const { server, store } = await prepared();
+  server.tellsLengths = false;
+  await expect(store.get("warm")).rejects.toMatchObject({ code: "DM_STORE_ANSWER_INVALID" });
+  expect(await store.get("warm", { offset: 10, length: 10 })).toEqual(data.slice(10, 20));
+  await store.close();
+});
+
 describe("a connection that breaks", () => {
   it.each(["open", "write", "fsync", "close", "posix-rename"])(
     "in a put at %s, before and after the work, is made again, and nothing is left over",

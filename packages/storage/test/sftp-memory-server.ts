@@ -26,6 +26,8 @@ export interface MemoryTree {
   freeBytes: number;
   /** Bytes in one answer to a read; servers may give fewer than asked for. */
   maxReadBytes: number;
+  /** Servers need not tell the length of a file. */
+  tellsLengths: boolean;
 }
 
 export function memoryTree(...directories: string[]): MemoryTree {
@@ -37,6 +39,7 @@ export function memoryTree(...directories: string[]): MemoryTree {
     fault: () => undefined,
     freeBytes: 1 << 30,
     maxReadBytes: 1 << 20,
+    tellsLengths: true,
   };
 }
 
@@ -60,6 +63,7 @@ export function serveSftp(tree: MemoryTree, input: Readable, output: Writable, c
   const attributes = (path: string): readonly Field[] | undefined => {
     if (tree.directories.has(path)) return [4 | 8, 0o040755, now(), now()];
     const file = tree.files.get(path);
+    if (file && !tree.tellsLengths) return [4 | 8, 0o100644, file.seconds, file.seconds];
     return file && [1 | 4 | 8, BigInt(file.bytes.length), 0o100644, file.seconds, file.seconds];
   };
 

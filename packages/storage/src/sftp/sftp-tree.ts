@@ -152,7 +152,8 @@ export function sftpTree({ maxBlobBytes, open, root }: SftpTreeOptions): FileTre
         try {
           let wanted = length;
           if (wanted === undefined || wanted > believedBytes) {
-            const size = (await sftp.statHandle(handle)).size ?? 0;
+            const { size } = await sftp.statHandle(handle);
+            if (size === undefined) throw lengthUntold(at);
             wanted ??= size - offset;
             if (wanted < 0 || offset + wanted > size) throw rangeError(offset, wanted, size);
             if (wanted > maxBlobBytes) throw tooLong(at, maxBlobBytes);
@@ -382,6 +383,11 @@ function translated(error: unknown, path: string): unknown {
 function missingExtension(extension: string, ifAbsent: boolean): Error {
   const what = ifAbsent ? "ifAbsent" : "replacing a file in one step";
   return optionUnsupported("sftp", `${what} on a server without ${extension}`);
+}
+
+function lengthUntold(path: string): StorageError {
+  const text = `the SFTP server does not tell the length of ${path}: it cannot hold a repository`;
+  return new StorageError("DM_STORE_ANSWER_INVALID", text, { path });
 }
 
 function tooLong(path: string, maxBytes: number): StorageError {
