@@ -9,6 +9,7 @@ import { buzhashTable } from "./buzhash.ts";
 import type { Scan } from "./cutter.ts";
 import { rabinKarpTables } from "./rabinkarp.ts";
 import { scanWasm } from "./scan.wasm.ts";
+import { layout, windowBytes } from "./scan-layout.ts";
 
 /** Address behind the first byte in `at` to `end` after which there is a cut, or 0; the window is in memory before `at`. */
 type ScanMemory = (at: number, end: number, mask: number) => number;
@@ -25,15 +26,8 @@ interface WebAssemblyGlobal {
   readonly Instance: new (module: object) => { readonly exports: object };
 }
 
-// Addresses as in wasm/layout.ts.
-const buzhashTableAt = 0;
-const modTableAt = 1024;
-const outTableAt = 3072;
-const turnedTableAt = 13_824;
-const inputAt = 16_384;
 /** Of one call of the kernel. Its input, its hashes and its table fit into the first cache together. */
 const pieceBytes = 16_384;
-const windowBytes = 64;
 
 export interface Scans {
   buzhash(): Scan;
@@ -84,8 +78,8 @@ function instantiate(): Scans {
 
 function writeBuzhashTables(memory: DataView): void {
   for (const [index, word] of buzhashTable().entries()) {
-    memory.setInt32(buzhashTableAt + index * 4, word, true);
-    memory.setInt32(turnedTableAt + index * 4, (word << 1) | (word >>> 31), true);
+    memory.setInt32(layout.buzhashTable + index * 4, word, true);
+    memory.setInt32(layout.turnedTable + index * 4, (word << 1) | (word >>> 31), true);
   }
 }
 
@@ -96,8 +90,8 @@ function writeRabinKarpTables(memory: DataView): void {
     // One step further, since the kernel takes the leaving byte off after the step.
     const out = join(outHigh[byte]!, outLow[byte]!);
     const stepped = (out << 8n) ^ mod(Number(out >> 45n));
-    memory.setBigUint64(modTableAt + byte * 8, mod(byte), true);
-    memory.setBigUint64(outTableAt + byte * 8, stepped, true);
+    memory.setBigUint64(layout.modTable + byte * 8, mod(byte), true);
+    memory.setBigUint64(layout.outTable + byte * 8, stepped, true);
   }
 }
 
@@ -108,8 +102,8 @@ const scanWith =
   (bytes, from, to, mask) => {
     for (let at = from; at < to; ) {
       const end = Math.min(at + pieceBytes, to);
-      copyBytes(bytes.subarray(at - windowBytes, end), memory, inputAt);
-      const start = inputAt + windowBytes;
+      copyBytes(bytes.subarray(at - windowBytes, end), memory, layout.input);
+      const start = layout.input + windowBytes;
       const hit = scan(start, start + end - at, mask);
       if (hit !== 0) return at + hit - start;
       at = end;

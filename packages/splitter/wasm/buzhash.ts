@@ -5,7 +5,7 @@
  * @module
  */
 import { block, branch, branchIf, type Code, defineFunction, give, i32, i32x4, loop, when } from "./assembler.ts";
-import { layout, windowBytes } from "./layout.ts";
+import { layout, windowBytes } from "../src/scan-layout.ts";
 
 /** Bytes of one block: 8 KiB of prefix hashes. */
 const blockBytes = 2048;

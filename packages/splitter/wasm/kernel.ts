@@ -5,7 +5,7 @@
  */
 import { assemble } from "./assembler.ts";
 import { buzhash } from "./buzhash.ts";
-import { layout } from "./layout.ts";
+import { layout } from "../src/scan-layout.ts";
 import { rabinKarp } from "./rabin-karp.ts";
 
 export const kernel = (): Uint8Array => assemble([buzhash, rabinKarp], layout.pages);

@@ -5,7 +5,7 @@
  * @module
  */
 import { block, branch, branchIf, type Code, defineFunction, give, i32, i64, loop, when } from "./assembler.ts";
-import { layout, windowBytes } from "./layout.ts";
+import { layout, windowBytes } from "../src/scan-layout.ts";
 
 /** Most and least bytes of a stretch. */
 const longest = 4096;

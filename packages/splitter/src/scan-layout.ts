@@ -1,5 +1,6 @@
 /**
- * Where everything lies in the kernels' memory. The caller, src/wasm-scan.ts, has the same addresses.
+ * Where everything lies in the memory of the WebAssembly kernel: its source in wasm/ and wasm-scan.ts, which calls it, go by it.
+ * Proof: test/wasm.test.ts.
  * @module
  */
 export const layout = {
@@ -12,7 +13,8 @@ export const layout = {
   prefixes: 5120,
   /** As `buzhashTable`, each word rotated by one. */
   turnedTable: 13_824,
-  // What lies behind, from 16,384 on, is the caller's input.
+  /** A piece of the caller's bytes behind the window before it, to the end of the page. */
+  input: 16_384,
   pages: 1,
 } as const;
 
