@@ -39,6 +39,16 @@ const subject: FaultSubject = {
 
 describe("what passes, and what is no answer", () => testObjectFaults(subject));
 
+it("takes the head of a web page for no blob", async () => {
+  const headers = {
+    "content-length": "4000",
+    "last-modified": new Date().toUTCString(),
+    etag: '"1"',
+  };
+  on.fake.inject({ answer: { status: 200, headers } });
+  expect((await failure(open().stat("p1"))).code).toBe("DM_STORE_ANSWER_INVALID");
+});
+
 describe("credentials and time", () => {
   it("says that a token is used up when there is no other", async () => {
     on.fake.accepted.add("other");

@@ -31,8 +31,8 @@ import type { Repeat } from "../retrying.ts";
 const pageEntries = 1000;
 const maxPageBytes = 16 << 20;
 const maxSmallBytes = 64 << 10;
-/** Every answer of the service has the last two; a browser may not see all. */
-const ownHeaders = ["etag", "x-ms-request-id", "x-ms-version"];
+/** Every answer of the service has them, and nobody else's. A browser sees those that CORS exposes. */
+const ownHeaders = ["x-ms-request-id", "x-ms-version"];
 /** Metadata in which Kopia records a time. It writes `Kopiamtime`, and reads this from lists: names have no case in HTTP. */
 const timeHeader = "x-ms-meta-kopiamtime";
 const timeElement = "kopiamtime";
@@ -69,8 +69,9 @@ export function azureObjects(
     });
     const length = contentLength(response.header("content-length"));
     const timestampNs = timeOf(response.header(timeHeader), response.header("last-modified") ?? "");
-    if (length === undefined || timestampNs === undefined) {
-      throw invalidAnswer("without the length or the time of the blob", response.body);
+    const isOwn = ownHeaders.some(response.header);
+    if (!isOwn || length === undefined || timestampNs === undefined) {
+      throw invalidAnswer("not the Blob service's, or without length or time", response.body);
     }
     return { key, length, timestampNs };
   }
