@@ -19,8 +19,8 @@
  * Proof: test/sync.test.ts, test/sync.kopia.test.ts.
  * @module
  */
-import { ConflictError, equalBytes, isDmError, mapConcurrent, NotFoundError } from "@dm/core";
-import type { BlobMetadata, BlobStore, CallOptions } from "@dm/storage";
+import { ConflictError, equalBytes, mapConcurrent, NotFoundError } from "@dm/core";
+import { type BlobMetadata, type BlobStore, type CallOptions, getIfPresent } from "@dm/storage";
 import { formatBlobId, parseFormatBlob } from "./format/format-blob.ts";
 
 export interface SyncOptions extends CallOptions {
@@ -268,13 +268,8 @@ class Sync {
   /** Answers whether the source still had it. */
   async #copy(blob: BlobMetadata): Promise<boolean> {
     const { onProgress, signal, times = false } = this.#options;
-    let data: Uint8Array;
-    try {
-      data = await this.#source.get(blob.id, { signal });
-    } catch (error) {
-      if (isDmError(error, "DM_BLOB_NOT_FOUND")) return false;
-      throw error;
-    }
+    const data = await getIfPresent(this.#source, blob.id, { signal });
+    if (!data) return false;
     const isTimed = times && this.#target.features.setTimestamp;
     const time = isTimed ? { timestampNs: blob.timestampNs } : {};
     await this.#target.put(blob.id, data, { signal, ...time });
@@ -318,16 +313,8 @@ function newestFirst(a: BlobMetadata, b: BlobMetadata): number {
   return a.id < b.id ? -1 : 1;
 }
 
-function byKind(blobs: readonly BlobMetadata[]): Map<Kind, BlobMetadata[]> {
-  const groups = new Map<Kind, BlobMetadata[]>();
-  for (const blob of blobs) {
-    const kind = kindOf(blob.id);
-    const group = groups.get(kind);
-    if (group) group.push(blob);
-    else groups.set(kind, [blob]);
-  }
-  return groups;
-}
+const byKind = (blobs: readonly BlobMetadata[]): Map<Kind, BlobMetadata[]> =>
+  Map.groupBy(blobs, ({ id }) => kindOf(id));
 
 function add(amount: { blobs: number; bytes: number }, { length }: { readonly length: number }) {
   amount.blobs += 1;
@@ -335,12 +322,6 @@ function add(amount: { blobs: number; bytes: number }, { length }: { readonly le
 }
 
 async function uniqueIdOf(store: BlobStore, options: CallOptions): Promise<Uint8Array | undefined> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await store.get(formatBlobId, options);
-  } catch (error) {
-    if (isDmError(error, "DM_BLOB_NOT_FOUND")) return undefined;
-    throw error;
-  }
-  return parseFormatBlob(bytes).uniqueId;
+  const bytes = await getIfPresent(store, formatBlobId, options);
+  return bytes && parseFormatBlob(bytes).uniqueId;
 }

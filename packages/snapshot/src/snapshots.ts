@@ -142,3 +142,16 @@ function canonical(text: string): string | undefined {
     return undefined;
   }
 }
+
+/** `user@host:path`, for people. */
+export const sourceText = ({ host, path, userName }: SnapshotSource): string =>
+  `${userName}@${host}:${path}`;
+
+/** A text that no other source has. */
+export const sourceKey = ({ host, path, userName }: SnapshotSource): string =>
+  `${userName}\0${host}\0${path}`;
+
+/** The snapshots of each source, in the order given. */
+export const bySource = (snapshots: readonly Snapshot[]): Snapshot[][] => [
+  ...Map.groupBy(snapshots, ({ source }) => sourceKey(source)).values(),
+];

@@ -9,6 +9,7 @@ export type {
   PutOptions,
   Retention,
 } from "./blob-store.ts";
+export { getIfPresent } from "./get-if-present.ts";
 export { type MemoryStore, type MemoryStoreOptions, memoryStore } from "./memory-store.ts";
 export { isNearby } from "./nearby.ts";
 export { type RetryOptions, retrying } from "./retrying.ts";

@@ -18,7 +18,7 @@ import {
   UnsupportedError,
 } from "@dm/core";
 import { derivePasswordKey } from "@dm/encryption";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, getIfPresent } from "@dm/storage";
 import { type BlobConfig, blobConfigId, decodeBlobConfig } from "./blob-config.ts";
 import { formatBlobId, openBlock, openFormat, parseFormatBlob } from "./format-blob.ts";
 import {
@@ -134,7 +134,7 @@ type EarlyBlobConfig = Promise<Uint8Array | undefined>;
 
 /** Asked for together with the format, so that both take one round trip. */
 function earlyBlobConfig(store: BlobStore, { signal }: CallOptions): EarlyBlobConfig {
-  const early = getIfPresent(store, blobConfigId, signal);
+  const early = getIfPresent(store, blobConfigId, { signal });
   // Whoever needs it gets the failure; the format may fail before.
   early.catch(() => {});
   return early;
@@ -228,14 +228,14 @@ async function readBlobConfig(
   if (earlyPlaintext)
     return { blobConfig: decodeBlobConfig(earlyPlaintext), passwordChangeInterrupted: false };
   // It is stored before the format: what was read before the format may be older than that.
-  const block = await getIfPresent(store, blobConfigId, signal);
+  const block = await getIfPresent(store, blobConfigId, { signal });
   // Repositories of old clients have none.
   if (!block) return { blobConfig: {}, passwordChangeInterrupted: false };
   const plaintext = openBlock(block, keys);
   if (plaintext)
     return { blobConfig: decodeBlobConfig(plaintext), passwordChangeInterrupted: false };
   // A password change that was cut off leaves the configuration under the new key and the format under the old one.
-  const previous = await getIfPresent(store, previousBlobConfigId, signal);
+  const previous = await getIfPresent(store, previousBlobConfigId, { signal });
   const previousPlaintext = previous && openBlock(previous, keys);
   if (previousPlaintext) {
     return { blobConfig: decodeBlobConfig(previousPlaintext), passwordChangeInterrupted: true };
@@ -245,17 +245,4 @@ async function readBlobConfig(
     `blob ${blobConfigId} (${block.length} bytes) does not open with the key that opens ${formatBlobId}: it is damaged`,
     { blobId: blobConfigId, length: block.length },
   );
-}
-
-async function getIfPresent(
-  store: BlobStore,
-  id: string,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array | undefined> {
-  try {
-    return await store.get(id, { signal });
-  } catch (error) {
-    if (isDmError(error, "DM_BLOB_NOT_FOUND")) return undefined;
-    throw error;
-  }
 }

@@ -14,7 +14,7 @@ import {
   utf8Encode,
 } from "@dm/core";
 import { aes256GcmOpen, aes256GcmSeal } from "@dm/encryption";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, getIfPresent } from "@dm/storage";
 import * as z from "zod";
 import type { OpenedFormat } from "../format/format-store.ts";
 import { deriveRepositoryKey } from "../format/keys.ts";
@@ -167,13 +167,8 @@ export async function readSchedule(
   opened: OpenedFormat,
   options: CallOptions = {},
 ): Promise<MaintenanceSchedule> {
-  let sealed: Uint8Array;
-  try {
-    sealed = await store.get(scheduleBlobId, options);
-  } catch (error) {
-    if (isDmError(error, "DM_BLOB_NOT_FOUND")) return emptySchedule;
-    throw error;
-  }
+  const sealed = await getIfPresent(store, scheduleBlobId, options);
+  if (!sealed) return emptySchedule;
   let json: Uint8Array;
   try {
     json = aes256GcmOpen(

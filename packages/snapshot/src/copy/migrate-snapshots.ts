@@ -11,7 +11,7 @@ import type { CallOptions } from "@dm/storage";
 import { deleteSnapshots, updateSnapshot } from "../edit.ts";
 import type { PolicyTarget } from "../policy/policy-target.ts";
 import type { Snapshot, SnapshotSource } from "../snapshot-codec.ts";
-import { listSnapshots } from "../snapshots.ts";
+import { bySource, listSnapshots, sourceKey } from "../snapshots.ts";
 import { RecordedFailure, storedSource } from "../source/stored-source.ts";
 import type { DataPlane } from "../upload/data-plane.ts";
 import type { UploadFailure } from "../upload/tree-upload.ts";
@@ -227,16 +227,11 @@ function nearest(
 
 /** Complete snapshots by source, oldest first. */
 function groupsOf(snapshots: readonly Snapshot[], { sources }: MigrateOptions): Snapshot[][] {
-  const keyOf = ({ host, path, userName }: SnapshotSource): string =>
-    JSON.stringify([userName, host, path]);
-  const wanted = sources && new Set(sources.map(keyOf));
-  const groups = new Map<string, Snapshot[]>();
-  for (const snapshot of snapshots) {
-    const key = keyOf(snapshot.source);
-    if (snapshot.incompleteReason || !snapshot.rootEntry || wanted?.has(key) === false) continue;
-    const group = groups.get(key);
-    if (group) group.push(snapshot);
-    else groups.set(key, [snapshot]);
-  }
-  return [...groups.values()];
+  const wanted = sources && new Set(sources.map(sourceKey));
+  return bySource(
+    snapshots.filter(
+      ({ incompleteReason, rootEntry, source }) =>
+        !incompleteReason && rootEntry && wanted?.has(sourceKey(source)) !== false,
+    ),
+  );
 }

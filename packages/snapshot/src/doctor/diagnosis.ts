@@ -5,14 +5,8 @@
  */
 import { type Clock, isDmError, systemClock } from "@dm/core";
 import { type DeriveKey, isDamage, openRepositoryFormat, Repository } from "@dm/repo";
-import type { BlobStore, CallOptions } from "@dm/storage";
-import {
-  type DraftStore,
-  draftStore,
-  getIfPresent,
-  type PlannedWrite,
-  sameBytes,
-} from "./draft-store.ts";
+import { type BlobStore, type CallOptions, getIfPresent } from "@dm/storage";
+import { type DraftStore, draftStore, type PlannedWrite, sameBytes } from "./draft-store.ts";
 
 /** Which part of the repository a finding is about, from the bottom up. */
 export type ExaminedPart = "format" | "index" | "schedule" | "packs" | "manifests" | "snapshots";

@@ -4,13 +4,13 @@
  * Memory: what was put. Proof: test/draft-store.test.ts, and test/doctor-repair.test.ts, where plan and store are compared.
  * @module
  */
-import { type Clock, equalBytes, isDmError } from "@dm/core";
+import { type Clock, equalBytes } from "@dm/core";
 import {
   type BlobStore,
   blobExists,
   blobNotFound,
-  type CallOptions,
   forward,
+  getIfPresent,
   memoryStore,
   type Retention,
 } from "@dm/storage";
@@ -48,8 +48,6 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
     if (deleted.has(id)) throw blobNotFound(id);
     return changed.blobs.has(id) ? changed : base;
   };
-  const present = async (id: string, options: CallOptions): Promise<Uint8Array | undefined> =>
-    getIfPresent(draft, id, options);
 
   const draft: DraftStore = {
     ...forward(base),
@@ -57,7 +55,7 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
     get: async (id, options) => storeOf(id).get(id, options),
     stat: async (id, options) => storeOf(id).stat(id, options),
     async put(id, data, options = {}) {
-      const replaces = await present(id, options);
+      const replaces = await getIfPresent(draft, id, options);
       if (options.ifAbsent && replaces) throw blobExists(id);
       const kept = data.slice();
       await changed.put(id, kept, options);
@@ -66,7 +64,7 @@ export function draftStore(base: BlobStore, clock: Clock): DraftStore {
       writes.push({ do: "put", blobId: id, data: kept, replaces, retention });
     },
     async delete(id, options = {}) {
-      const replaces = await present(id, options);
+      const replaces = await getIfPresent(draft, id, options);
       if (!replaces) return;
       await changed.delete(id, options);
       deleted.add(id);
@@ -109,20 +107,6 @@ function netWrites(writes: readonly PlannedWrite[]): PlannedWrite[] {
     else if (replaces) net.push({ ...write, replaces });
   }
   return net;
-}
-
-/** A blob, or undefined when there is none. */
-export async function getIfPresent(
-  store: BlobStore,
-  id: string,
-  { signal }: CallOptions = {},
-): Promise<Uint8Array | undefined> {
-  try {
-    return await store.get(id, { signal });
-  } catch (error) {
-    if (isDmError(error, "DM_BLOB_NOT_FOUND")) return undefined;
-    throw error;
-  }
 }
 
 /** Also when both are missing. */

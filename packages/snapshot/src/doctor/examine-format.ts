@@ -11,8 +11,9 @@ import {
   openRepositoryFormat,
   type RepositoryFormat,
 } from "@dm/repo";
+import { getIfPresent } from "@dm/storage";
 import { type Examination, looksDamaged, textOf } from "./diagnosis.ts";
-import { draftStore, getIfPresent, sameBytes } from "./draft-store.ts";
+import { draftStore, sameBytes } from "./draft-store.ts";
 
 const formatBlobId = "kopia.repository";
 const blobConfigId = "kopia.blobcfg";

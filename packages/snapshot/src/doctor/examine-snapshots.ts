@@ -13,7 +13,7 @@ import {
 } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { Snapshot } from "../snapshot-codec.ts";
-import { listSnapshots } from "../snapshots.ts";
+import { listSnapshots, sourceText } from "../snapshots.ts";
 import { verifySnapshots } from "../verify/verify-snapshots.ts";
 import { damagedPaths } from "./damaged-paths.ts";
 import { countOf, type Examination, textOf } from "./diagnosis.ts";
@@ -180,7 +180,7 @@ export async function examineSnapshots(
   for (const snapshot of snapshots) {
     const { id: snapshotId, rootEntry, source } = snapshot;
     if (!damagedSnapshots.has(snapshotId)) continue;
-    const name = `snapshot ${snapshotId} of ${source.userName}@${source.host}:${source.path}`;
+    const name = `snapshot ${snapshotId} of ${sourceText(source)}`;
     if (!rootEntry) {
       const { error } = findings.find((finding) => finding.snapshotId === snapshotId)!;
       examination.found("snapshots", "lost", `${name}: ${error.message}`, error, { snapshotId });

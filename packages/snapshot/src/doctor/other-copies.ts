@@ -48,13 +48,7 @@ export async function useOtherCopies(
   if (copies.size === 0) return false;
   const writer = await examination.open({ forWriting: true });
   await recoverIndex(writer, { packBlobIds: [], known: copies.values(), commit: true, signal });
-  const byPack = new Map<string, IndexEntry[]>();
-  for (const copy of copies.values()) {
-    const { packBlobId } = lost.get(copy.contentId)!;
-    const others = byPack.get(packBlobId);
-    if (others) others.push(copy);
-    else byPack.set(packBlobId, [copy]);
-  }
+  const byPack = Map.groupBy(copies.values(), ({ contentId }) => lost.get(contentId)!.packBlobId);
   for (const [blobId, [first, ...others]] of byPack) {
     const contents =
       others.length === 0 ? `content ${first!.contentId}` : countOf(others.length + 1, "content");

@@ -3,9 +3,9 @@
  * @module
  */
 import { AccessError, ConflictError } from "@dm/core";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, getIfPresent } from "@dm/storage";
 import type { RepairStep } from "./diagnosis.ts";
-import { getIfPresent, type PlannedWrite, sameBytes } from "./draft-store.ts";
+import { type PlannedWrite, sameBytes } from "./draft-store.ts";
 
 /** How to carry a plan out. */
 export interface RepairOptions extends CallOptions {

@@ -16,6 +16,7 @@ import { updateSnapshot } from "../edit.ts";
 import { policyTree } from "../policy/policy-tree.ts";
 import { metadataCompressorOf } from "../policy/upload-choices.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
+import { bySource, sourceText } from "../snapshots.ts";
 import { type ObjectSink, type RewriteTreeOptions, TreeRewriter } from "./rewrite-tree.ts";
 
 export interface RewriteSnapshotsOptions extends RewriteTreeOptions {
@@ -66,7 +67,7 @@ async function rewriteAll(
   const { onBegin, onEnd, signal } = options;
   const rewriter = new TreeRewriter(reader, sink, options);
   const rewritten: RewrittenSnapshot[] = [];
-  for (const group of bySource(snapshots)) {
+  for (const group of inOrder(snapshots)) {
     const { policy } = await policyTree(reader, group[0]!.source, { signal });
     const compressor = metadataCompressorOf(policy);
     for (const before of group) {
@@ -85,20 +86,15 @@ async function rewriteAll(
   return rewritten;
 }
 
-function bySource(snapshots: readonly Snapshot[]): Snapshot[][] {
-  const groups = new Map<string, Snapshot[]>();
-  for (const snapshot of snapshots) {
-    const { host, path, userName } = snapshot.source;
-    const key = `${userName}@${host}:${path}`;
-    const group = groups.get(key);
-    if (group) group.push(snapshot);
-    else groups.set(key, [snapshot]);
-  }
-  for (const group of groups.values())
+/** By source, and oldest first. */
+function inOrder(snapshots: readonly Snapshot[]): Snapshot[][] {
+  const groups = bySource(snapshots);
+  for (const group of groups)
     group.sort(
       (a, b) => Number(a.startedAtNs - b.startedAtNs) || Number(a.endedAtNs - b.endedAtNs),
     );
-  return [...groups].sort(([a], [b]) => compareUtf8(a, b)).map(([, group]) => group);
+  const nameOf = ([first]: Snapshot[]): string => sourceText(first!.source);
+  return groups.sort((a, b) => compareUtf8(nameOf(a), nameOf(b)));
 }
 
 /** Gives objects the ids that they would have, and stores nothing. */

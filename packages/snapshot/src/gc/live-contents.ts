@@ -10,6 +10,7 @@ import { type ContentId, ContentMarks, isDamage, parseObjectId, type Repository 
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
+import { sourceText } from "../snapshots.ts";
 import { readDirectory } from "../tree.ts";
 
 /** How far the search for what snapshots refer to has come. */
@@ -163,10 +164,9 @@ function pathOf(place: Place): string {
 }
 
 function damaged(snapshot: Snapshot, { cause, message, path }: DamagedAt): IntegrityError {
-  const { host, path: sourcePath, userName } = snapshot.source;
   return new IntegrityError(
     "DM_SNAPSHOT_DAMAGED",
-    `snapshot ${snapshot.id} of ${userName}@${host}:${sourcePath} is damaged at ${JSON.stringify(path)}: ${message}; ` +
+    `snapshot ${snapshot.id} of ${sourceText(snapshot.source)} is damaged at ${JSON.stringify(path)}: ${message}; ` +
       "repair or delete it before garbage is collected",
     { snapshotId: snapshot.id, path, ...(isDmError(cause) ? { code: cause.code } : {}) },
     { cause },

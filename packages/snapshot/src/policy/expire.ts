@@ -6,7 +6,7 @@
 import type { CallOptions } from "@dm/storage";
 import { deleteSnapshots, type ManifestWriter } from "../edit.ts";
 import type { Snapshot, SnapshotSource } from "../snapshot-codec.ts";
-import { listSnapshots, type ManifestSource } from "../snapshots.ts";
+import { bySource, listSnapshots, type ManifestSource } from "../snapshots.ts";
 import { effectiveOf } from "./effective-policy.ts";
 import { loadPolicies } from "./policies.ts";
 import { retentionReasons } from "./retention.ts";
@@ -27,16 +27,8 @@ export async function retentionOf(
   options: CallOptions = {},
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const policies = await loadPolicies(repository, options);
-  const bySource = new Map<string, Snapshot[]>();
-  for (const snapshot of snapshots) {
-    const { host, path, userName } = snapshot.source;
-    const key = `${userName}\0${host}\0${path}`;
-    const group = bySource.get(key);
-    if (group) group.push(snapshot);
-    else bySource.set(key, [snapshot]);
-  }
   const reasons = new Map<string, readonly string[]>();
-  for (const group of bySource.values()) {
+  for (const group of bySource(snapshots)) {
     const { retention } = effectiveOf(policies, group[0]!.source).policy;
     for (const [index, own] of retentionReasons(group, retention).entries())
       reasons.set(group[index]!.id, own);
