@@ -6,6 +6,7 @@
 import { type Logger, StorageError, utf8Encode } from "@dm/core";
 import type { BlobStore, BlobStoreFeatures, CallOptions } from "../blob-store.ts";
 import { nodeTransport } from "../http/node-transport.ts";
+import { reopening } from "../reopening.ts";
 import type { RetryOptions } from "../retrying.ts";
 import { type FileTree, shardedStore } from "../sharded-store.ts";
 import { davClient } from "../webdav/webdav-client.ts";
@@ -56,24 +57,12 @@ interface Running {
 }
 
 function rcloneTree(config: RcloneConfig, options: RcloneStoreOptions): FileTree {
-  let current: Promise<Running> | undefined;
-  let closed = false;
-
-  function running(): Promise<Running> {
-    if (current) return current;
-    if (closed) throw new TypeError("the store is closed");
-    const mine: Promise<Running> = start(config, options, () => {
-      if (current === mine) current = undefined;
-    });
-    current = mine;
-    mine.catch(() => {
-      if (current === mine) current = undefined;
-    });
-    return mine;
-  }
-
+  const processes = reopening(
+    (onEnded) => start(config, options, onEnded),
+    ({ stop }) => stop(),
+  );
   const fresh = async (call: CallOptions): Promise<FileTree> => {
-    const { forget, tree } = await running();
+    const { forget, tree } = await processes.current();
     call.signal?.throwIfAborted();
     await forget(call);
     return tree;
@@ -81,21 +70,12 @@ function rcloneTree(config: RcloneConfig, options: RcloneStoreOptions): FileTree
   return {
     makeRoot: async (call) => (await fresh(call)).makeRoot(call),
     read: async (path, call) => (await fresh(call)).read(path, call),
-    write: async (path, data, call) => (await running()).tree.write(path, data, call),
-    remove: async (path, call) => (await running()).tree.remove(path, call),
+    write: async (path, data, call) => (await processes.current()).tree.write(path, data, call),
+    remove: async (path, call) => (await processes.current()).tree.remove(path, call),
     stat: async (path, call) => (await fresh(call)).stat(path, call),
     list: async (path, call) => (await fresh(call)).list(path, call),
     capacity: async () => undefined,
-    async close() {
-      closed = true;
-      const open = current;
-      current = undefined;
-      // One that is still starting is stopped when it has started.
-      await open?.then(
-        ({ stop }) => stop(),
-        () => undefined,
-      );
-    },
+    close: () => processes.close(),
   };
 }
 

@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { AccessError, NotFoundError, StorageError } from "@dm/core";
 import { raced } from "../raced.ts";
+import { reopening } from "../reopening.ts";
 import type { FileFacts, FileTree, TreeEntry, TreePath } from "../sharded-store.ts";
 import { optionUnsupported } from "../store-errors.ts";
 import { type FileAttributes, statusCode } from "./sftp-messages.ts";
@@ -36,22 +37,10 @@ export interface SftpTreeOptions {
 }
 
 export function sftpTree({ maxBlobBytes, open, root }: SftpTreeOptions): FileTree {
-  let current: Promise<SftpSession> | undefined;
-  let closed = false;
+  const sessions = reopening(open, (session) => session.close());
+  const session = (): Promise<SftpSession> => sessions.current();
   /** Temporary files that a lost connection left; the next put removes them. */
   const lost = new Set<string>();
-
-  function session(): Promise<SftpSession> {
-    if (current) return current;
-    if (closed) throw new TypeError("the store is closed");
-    const forget = (): void => {
-      if (current === mine) current = undefined;
-    };
-    const mine: Promise<SftpSession> = open(forget);
-    current = mine;
-    mine.catch(forget);
-    return mine;
-  }
 
   const located = (path: TreePath): string =>
     path.length === 0 ? root : `${root === "/" ? "" : root}/${path.join("/")}`;
@@ -269,16 +258,7 @@ export function sftpTree({ maxBlobBytes, open, root }: SftpTreeOptions): FileTre
       return raced(work, signal);
     },
 
-    async close() {
-      closed = true;
-      const open = current;
-      current = undefined;
-      // A connection that is still being made is closed when it is there.
-      await open?.then(
-        (sftp) => sftp.close(),
-        () => undefined,
-      );
-    },
+    close: () => sessions.close(),
   };
 }
 
