@@ -1,5 +1,5 @@
 /** Runs command lines in this process, with a home of their own and cheap keys. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toHex } from "@dm/core";
@@ -51,6 +51,11 @@ export class Home implements Disposable {
 
   get configPath(): string {
     return join(this.folder, "config/repository.config");
+  }
+
+  /** What the connection says of its storage. */
+  get storage(): { readonly type: string; readonly config: Record<string, unknown> } {
+    return JSON.parse(readFileSync(this.configPath, "utf8")).storage;
   }
 
   path(name: string): string {

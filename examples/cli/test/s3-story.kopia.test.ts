@@ -2,7 +2,7 @@
  * The story of the documentation with the real client: it connects to the prefix where we made the repository, its status has
  * the same lines as ours, and it verifies what we wrote. On our test server, and on SeaweedFS where that is.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { requirePeer, startSeaweed } from "@dm/fixtures";
 import { selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -57,10 +57,7 @@ describe.each(Object.entries(servers))("on %s", (_name, { available, start, titl
 
       using theirs = storyHome();
       await kopiaOk(theirs, ["repository", "connect", "s3", ...s3Flags(server, prefix)]);
-      const storage = (path: string): unknown => JSON.parse(readFileSync(path, "utf8")).storage;
-      expect(JSON.stringify(storage(ours.configPath))).toBe(
-        JSON.stringify(storage(theirs.configPath)),
-      );
+      expect(JSON.stringify(ours.storage)).toBe(JSON.stringify(theirs.storage));
       await expectEqual(theirs, "repository status");
       await expectEqual(theirs, "repository status --json", JSON.parse);
       await kopiaOk(theirs, "snapshot verify --verify-files-percent=100");
@@ -106,10 +103,7 @@ describe.skipIf(!kopia.available)(kopia.title("every flag of a connection, with 
       const lock = ["--retention-mode=GOVERNANCE", "--retention-period=48h"];
       await ours.ok(["repository", "create", ...flags, ...lock]);
       await kopiaOk(theirs, ["repository", "connect", ...flags]);
-      const storage = (path: string): unknown => JSON.parse(readFileSync(path, "utf8")).storage;
-      expect(JSON.stringify(storage(ours.configPath))).toBe(
-        JSON.stringify(storage(theirs.configPath)),
-      );
+      expect(JSON.stringify(ours.storage)).toBe(JSON.stringify(theirs.storage));
       await expectEqual(ours, "repository status");
       await expectEqual(theirs, "repository status");
       const { out } = await ours.ok("repository status");
@@ -125,17 +119,13 @@ describe.skipIf(!kopia.available)(kopia.title("every flag of a connection, with 
       using other = storyHome();
       const token = /--token (\S+)/.exec(text)?.[1] ?? "";
       await other.ok(["repository", "connect", "from-config", "--token", token]);
-      expect(JSON.stringify(storage(other.configPath))).toBe(
-        JSON.stringify(storage(theirs.configPath)),
-      );
+      expect(JSON.stringify(other.storage)).toBe(JSON.stringify(theirs.storage));
 
       // A view of the past, of which kopia shows the year 1.
       const past = new Date(Date.now() + 1000).toISOString().replace(/\.\d+/, "");
       await ours.ok(["repository", "connect", ...flags, `--point-in-time=${past}`]);
       await kopiaOk(theirs, ["repository", "connect", ...flags, `--point-in-time=${past}`]);
-      expect(JSON.stringify(storage(ours.configPath))).toBe(
-        JSON.stringify(storage(theirs.configPath)),
-      );
+      expect(JSON.stringify(ours.storage)).toBe(JSON.stringify(theirs.storage));
       const time = (text: string): string | undefined => /"pointInTime": "(.*)"/.exec(text)?.[1];
       const theirStatus = await kopiaOk(theirs, "repository status");
       const ourStatus = (await theirs.ok("repository status")).out;

@@ -1,5 +1,5 @@
 /** Repositories in S3 buckets: the story of the documentation on our test server, and what the flags mean. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { type S3Server, selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Home } from "./run.ts";
@@ -14,9 +14,6 @@ import {
   s3Flags,
   storyHome,
 } from "./s3-story.ts";
-
-const storedConfig = (home: Home): Record<string, unknown> =>
-  JSON.parse(readFileSync(home.configPath, "utf8")).storage.config;
 
 describe("on our test server", () => {
   let server: S3Server;
@@ -53,7 +50,7 @@ describe("on our test server", () => {
       "NOTE: the prefix does not end in a slash; blobs will be named plainkopia",
     );
     expect((await home.ok(["repository", "connect", "s3", ...flags])).err).not.toContain("NOTE:");
-    expect(storedConfig(home)["prefix"]).toBe("plain");
+    expect(home.storage.config["prefix"]).toBe("plain");
   });
 
   it("takes keys from the environment, and a URL for the endpoint, and stores them as kopia does", async () => {
@@ -66,7 +63,7 @@ describe("on our test server", () => {
     const place = [`--bucket=${bucket}`, "--prefix=environment/"];
     const flags = [...place, `--endpoint=http://${story.endpoint}`, "--max-upload-speed=1000000"];
     await home.ok(["repository", "create", "s3", ...flags]);
-    expect(storedConfig(home)).toEqual({
+    expect(home.storage.config).toEqual({
       bucket,
       prefix: "environment/",
       endpoint: story.endpoint,
@@ -98,7 +95,7 @@ describe("on our test server", () => {
     const bare = home.env;
     home.env = { ...bare, ...credentials };
     await home.ok(["repository", "create", "s3", ...place, "--prefix=profile/"]);
-    expect(storedConfig(home)).toMatchObject({ accessKeyID: "", secretAccessKey: "" });
+    expect(home.storage.config).toMatchObject({ accessKeyID: "", secretAccessKey: "" });
     home.env = bare;
     const outcome = await home.run("blob list");
     expect([outcome.code, outcome.err]).toEqual([
@@ -172,9 +169,9 @@ it("trusts the certificate authority that a file names, and without it only on r
       `--root-ca-pem-path=${home.path("ca.pem")}`,
     ]);
     const base64 = Buffer.from(certificate.cert).toString("base64");
-    expect(storedConfig(home)).toMatchObject({ rootCA: base64 });
+    expect(home.storage.config).toMatchObject({ rootCA: base64 });
     await home.ok(["repository", "connect", "s3", ...flags, "--disable-tls-verification"]);
-    expect(storedConfig(home)).toMatchObject({ doNotVerifyTLS: true });
+    expect(home.storage.config).toMatchObject({ doNotVerifyTLS: true });
     expect((await home.run(["repository", "connect", "s3", ...flags])).code).toBe(1);
   } finally {
     await server.close();

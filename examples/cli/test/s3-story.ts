@@ -57,7 +57,7 @@ export async function connectWithoutSlash(home: Home, server: StoryServer): Prom
   expect(err).toContain(
     `NOTE: there is no repository at the prefix "${folder}", but one at "${prefix}": connecting to that one.`,
   );
-  const { storage } = JSON.parse(readFileSync(home.configPath, "utf8"));
+  const { storage } = home;
   expect(storage.config).toMatchObject({ prefix, secretAccessKey: server.secretAccessKey });
 }
 

@@ -6,6 +6,7 @@ export type { ContentReader } from "./content/content-reader.ts";
 export type { SealedContent, WriteContentOptions } from "./content/content-writer.ts";
 export {
   decodeSessionMarker,
+  isSessionMarkerBlobId,
   type SessionMarker,
   sessionIdOfPack,
 } from "./content/session-marker.ts";
@@ -35,7 +36,7 @@ export {
   shardChecksumBytes,
   shardParameters,
 } from "./ecc/shard-layout.ts";
-export type { BlobConfig } from "./format/blob-config.ts";
+export { type BlobConfig, blobConfigId } from "./format/blob-config.ts";
 export { type ChangeFormatOptions, changePassword, setParameters } from "./format/change-format.ts";
 export {
   type CreateFormatOptions,
@@ -48,6 +49,7 @@ export {
   type FormatCopy,
   findFormatCopies,
 } from "./format/find-format-copy.ts";
+export { formatBlobId } from "./format/format-blob.ts";
 export { FormatMonitor } from "./format/format-monitor.ts";
 export {
   type DeriveKey,
@@ -104,6 +106,7 @@ export {
   type MaintenanceTask,
   pauseMaintenance,
   readSchedule,
+  scheduleBlobId,
 } from "./maintenance/schedule.ts";
 export type { ManifestEntry } from "./manifest/manifest-codec.ts";
 export type { LabelSelector } from "./manifest/manifest-set.ts";
@@ -115,6 +118,7 @@ export {
   ObjectWriter,
   type ObjectWriterOptions,
 } from "./object/object-writer.ts";
+export { lengthsOfPacks, listPacks } from "./pack/pack-name.ts";
 export { type RecoverIndexOptions, type RecoverIndexReport, recoverIndex } from "./recover.ts";
 export {
   type ListContentsOptions,

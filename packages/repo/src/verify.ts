@@ -11,7 +11,7 @@ import { isDamage } from "./damage.ts";
 import type { IndexEntry } from "./index-blob/entry.ts";
 import { decodeManifests } from "./manifest/manifest-codec.ts";
 import { packIndexOf } from "./pack/pack-index.ts";
-import { listPacks } from "./pack/pack-name.ts";
+import { lengthsOfPacks } from "./pack/pack-name.ts";
 import type { Repository } from "./repository.ts";
 
 export interface VerifyOptions extends CallOptions {
@@ -81,7 +81,10 @@ export async function verifyRepository(
     totalContents,
     bytesDone: 0,
   };
-  const lengths = depth === "structure" ? await packLengths(repository, options) : undefined;
+  const lengths =
+    depth === "structure"
+      ? await lengthsOfPacks(repository.store, { signal: options.signal })
+      : undefined;
   for (const packs of packBatches(contentCounts)) {
     const byPack = new Map(packs.map((blobId): [string, IndexEntry[]] => [blobId, []]));
     for (const entry of index.entries()) byPack.get(entry.packBlobId)?.push(entry);
@@ -130,16 +133,6 @@ export function packBatches(
     room -= count;
   }
   return batches;
-}
-
-async function packLengths(
-  repository: Repository,
-  options: CallOptions,
-): Promise<Map<string, number>> {
-  const lengths = new Map<string, number>();
-  for await (const { id, length } of listPacks(repository.store, { signal: options.signal }))
-    lengths.set(id, length);
-  return lengths;
 }
 
 function missingPack(

@@ -4,7 +4,7 @@
  * Format: docs/format/blobs.md. Proof: test/contract.test.ts, test/filesystem.test.ts, test/filesystem-calls.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
+import { isDmError, type Logger } from "@dm/core";
 import { checkBlobId, isBlobId } from "./blob-id.ts";
 import type {
   BlobMetadata,
@@ -89,6 +89,20 @@ export interface ShardedConfig {
   readonly listParallelism?: number | undefined;
 }
 
+/** What the stores whose directory is on another machine have in common. */
+export interface RemoteStoreOptions {
+  /** Makes the root directory, and decides the default of `dirShards`. */
+  readonly create?: boolean | undefined;
+  /** Longest silence while an answer is due; 60,000 by default, with rclone, which waits for its backend meanwhile, 300,000. */
+  readonly timeoutMs?: number | undefined;
+  /** Longest blob that is read; 1 GiB by default. */
+  readonly maxBlobBytes?: number | undefined;
+  /** Ten calls in all by default; the store repeats by itself. */
+  readonly retries?: RetryOptions | undefined;
+  /** Hears at `debug` of what is tried again; silent by default. */
+  readonly logger?: Logger | undefined;
+}
+
 export interface ShardedStoreOptions extends ShardedConfig {
   readonly type: string;
   readonly displayName: string;
@@ -116,6 +130,25 @@ export function shardedStore(tree: FileTree, options: ShardedStoreOptions): Blob
   // The list repeats by itself, one directory at a time: what it gave out need not be remembered.
   return { ...retrying(store, options.retries), list: store.list };
 }
+
+/** {@link shardedStore} as a connection and the options of its caller have it. */
+export function remoteStore(
+  tree: FileTree,
+  store: Pick<ShardedStoreOptions, "type" | "displayName" | "features" | "root">,
+  { dirShards, listParallelism }: ShardedConfig,
+  { create, logger, retries }: RemoteStoreOptions,
+): BlobStore {
+  return shardedStore(tree, {
+    ...store,
+    create,
+    dirShards,
+    listParallelism: listParallelism || 8,
+    retries: { attempts: 10, logger, ...retries },
+  });
+}
+
+/** Of {@link RemoteStoreOptions}. */
+export const defaultMaxBlobBytes = 1 << 30;
 
 function plainStore(tree: FileTree, options: ShardedStoreOptions, repeat: Repeat): BlobStore {
   const { create = false, features, listParallelism, type } = options;

@@ -75,3 +75,10 @@ export function decodeSessionMarker(bytes: Uint8Array, blobId: string): SessionM
     );
   }
 }
+
+const markerName = /^s[0-9a-f]{32,64}-s[0-9a-f]+$/;
+
+/** Other programs may keep blobs of their own in the store whose names begin alike. */
+export function isSessionMarkerBlobId(blobId: string): boolean {
+  return markerName.test(blobId);
+}

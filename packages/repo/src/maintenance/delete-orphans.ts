@@ -6,14 +6,17 @@
  */
 import { isDmError, mapConcurrent } from "@dm/core";
 import type { BlobMetadata, CallOptions } from "@dm/storage";
-import { decodeSessionMarker, sessionIdOfPack } from "../content/session-marker.ts";
+import {
+  decodeSessionMarker,
+  isSessionMarkerBlobId,
+  sessionIdOfPack,
+} from "../content/session-marker.ts";
 import { openBlob } from "../crypto/crypter.ts";
 import { isPackBlobId } from "../pack/pack-name.ts";
 import type { Repository } from "../repository.ts";
 import { msToNs, type SafetyParameters } from "./safety.ts";
 
 const deleteConcurrency = 4;
-const markerName = /^s[0-9a-f]{32,64}-s[0-9a-f]+$/;
 const clockToleranceNs = 1_000_000_000n;
 
 /** Packs to delete. Pure. */
@@ -67,7 +70,7 @@ export async function deleteOrphanPacks(
   const blobs: BlobMetadata[] = [];
   for (const prefix of prefixes) {
     for await (const blob of store.list(prefix, { signal }))
-      if (isPackBlobId(blob.id) || markerName.test(blob.id)) blobs.push(blob);
+      if (isPackBlobId(blob.id) || isSessionMarkerBlobId(blob.id)) blobs.push(blob);
   }
   const sessions = await activeSessions(repository, options);
   const index = await repository.contentReader.index.get({ signal, fresh: true });

@@ -25,3 +25,13 @@ export async function* listPacks(
     for await (const blob of store.list(prefix, { signal })) if (isPackBlobId(blob.id)) yield blob;
   }
 }
+
+/** Bytes of every pack, by its id. */
+export async function lengthsOfPacks(
+  store: BlobStore,
+  options: CallOptions = {},
+): Promise<Map<string, number>> {
+  const lengths = new Map<string, number>();
+  for await (const { id, length } of listPacks(store, options)) lengths.set(id, length);
+  return lengths;
+}

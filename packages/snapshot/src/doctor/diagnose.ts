@@ -5,7 +5,13 @@
  * Proof: test/doctor.test.ts, test/doctor-repair.test.ts.
  * @module
  */
-import { isDamage, type MaintenanceSchedule, type Repository, readSchedule } from "@dm/repo";
+import {
+  isDamage,
+  type MaintenanceSchedule,
+  type Repository,
+  readSchedule,
+  scheduleBlobId,
+} from "@dm/repo";
 import type { BlobStore } from "@dm/storage";
 import { type DiagnoseOptions, type Diagnosis, Examination } from "./diagnosis.ts";
 import { examineFormat } from "./examine-format.ts";
@@ -17,8 +23,6 @@ import {
   tellPacks,
 } from "./examine-snapshots.ts";
 import { forgetLostContents } from "./forget-lost.ts";
-
-const scheduleBlobId = "kopia.maintenance";
 
 /**
  * Examines a repository. Damage is told, not thrown; that the password is wrong looks like a damaged format blob, and is told

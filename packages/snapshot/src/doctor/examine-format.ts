@@ -6,17 +6,16 @@
  */
 import { type DmError, isDmError, systemClock } from "@dm/core";
 import {
+  blobConfigId,
   type FormatCopy,
   findFormatCopies,
+  formatBlobId,
   openRepositoryFormat,
   type RepositoryFormat,
 } from "@dm/repo";
 import { getIfPresent } from "@dm/storage";
 import { type Examination, looksDamaged, textOf } from "./diagnosis.ts";
 import { draftStore, sameBytes } from "./draft-store.ts";
-
-const formatBlobId = "kopia.repository";
-const blobConfigId = "kopia.blobcfg";
 
 /** Whether the repository opens now, in the draft. */
 export async function examineFormat(examination: Examination): Promise<boolean> {

@@ -9,6 +9,8 @@ import {
   type ContentId,
   type IndexEntry,
   isDamage,
+  isSessionMarkerBlobId,
+  listPacks,
   type MaintenanceSchedule,
   type Repository,
   recoverIndex,
@@ -17,8 +19,6 @@ import {
 import { countOf, type Examination, textOf } from "./diagnosis.ts";
 import { missingContents } from "./examine-snapshots.ts";
 
-const packName = /^[pq][0-9a-f]{32}(?:-s[0-9a-f]+)?$/;
-const markerName = /^s[0-9a-f]{32,64}-s[0-9a-f]+$/;
 const namedPacks = 10;
 
 /** A view of the repository whose index can be read, in the draft. */
@@ -164,12 +164,10 @@ async function lostPacks(
   const none: LostPacks = { packBlobIds: [], contents: 0 };
   // In this order: a writer stores marker, pack and index, and then removes the marker.
   const packs: string[] = [];
-  for (const prefix of ["p", "q"])
-    for await (const { id } of draft.list(prefix, { signal }))
-      if (packName.test(id)) packs.push(id);
+  for await (const { id } of listPacks(draft, { signal })) packs.push(id);
   const sessions = new Set<string | undefined>();
   for await (const { id } of draft.list("s", { signal }))
-    if (markerName.test(id)) sessions.add(sessionIdOfPack(id));
+    if (isSessionMarkerBlobId(id)) sessions.add(sessionIdOfPack(id));
   await reader.refresh({ signal });
   const index = await reader.contentReader.index.get({ signal });
   const named = packsOf(index.entries());

@@ -9,6 +9,7 @@ import {
   type ContentId,
   type IndexEntry,
   isDamage,
+  listPacks,
   type Repository,
   recoverIndex,
   type VerifyFinding,
@@ -28,8 +29,7 @@ export async function useOtherCopies(
   const lost = await lostContents(reader, findings);
   if (lost.size === 0) return false;
   const packs: string[] = [];
-  for (const prefix of ["p", "q"])
-    for await (const { id } of draft.list(prefix, { signal })) packs.push(id);
+  for await (const { id } of listPacks(draft, { signal })) packs.push(id);
   const copies = new Map<ContentId, IndexEntry>();
   await mapConcurrent(
     packs,

@@ -4,9 +4,9 @@
  * @module
  */
 import { toHex } from "@dm/core";
-import type { Repository } from "@dm/repo";
+import { lengthsOfPacks, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
-import { checkContents, lengthsOfPacks, readWhole } from "../verify/check-object.ts";
+import { checkContents, readWhole } from "../verify/check-object.ts";
 import { fileChooser } from "../verify/file-choice.ts";
 import type { RewriteEntry } from "./rewrite-tree.ts";
 
@@ -33,7 +33,7 @@ export async function unreadableFiles(
   const { readFiles = 0, seed = toHex(repository.randomBytes(8)), signal } = options;
   const isChosen = fileChooser({ share: readFiles, from: 0, seed });
   await repository.refresh({ signal });
-  const packLengths = await lengthsOfPacks(repository, { signal });
+  const packLengths = await lengthsOfPacks(repository.store, { signal });
   const sound = new Set<string>();
   return async (entry) => {
     const { objectId, type } = entry;

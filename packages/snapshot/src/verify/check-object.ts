@@ -9,16 +9,6 @@ import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import { openFile } from "../tree.ts";
 
-export async function lengthsOfPacks(
-  { store }: Repository,
-  options: CallOptions,
-): Promise<Map<string, number>> {
-  const lengths = new Map<string, number>();
-  for (const prefix of ["p", "q"])
-    for await (const { id, length } of store.list(prefix, options)) lengths.set(id, length);
-  return lengths;
-}
-
 /** Whether all contents of an object are there, as far as index and list of packs tell; its length where it is known. */
 export async function checkContents(
   repository: Repository,

@@ -6,12 +6,12 @@
  * @module
  */
 import { type DmError, FormatError, mapConcurrent, toHex } from "@dm/core";
-import { type ContentId, compareUtf8, isDamage, type Repository } from "@dm/repo";
+import { type ContentId, compareUtf8, isDamage, lengthsOfPacks, type Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import type { DirectoryEntry } from "../directory-entry.ts";
 import type { Snapshot } from "../snapshot-codec.ts";
 import { readDirectory, type TreeItem, walkTree } from "../tree.ts";
-import { checkContents, checkLength, lengthsOfPacks, readWhole } from "./check-object.ts";
+import { checkContents, checkLength, readWhole } from "./check-object.ts";
 import { type FileChoice, fileChooser } from "./file-choice.ts";
 import type { ReadProofs } from "./read-proofs.ts";
 
@@ -118,7 +118,7 @@ export async function verifySnapshots(
   const run = new Run(repository, snapshots, options);
   // A damaged index blob is thrown here, and not found again in every directory.
   await repository.refresh({ signal });
-  const packLengths = await lengthsOfPacks(repository, { signal });
+  const packLengths = await lengthsOfPacks(repository.store, { signal });
   const visit = async (item: Item): Promise<void> => {
     if (run.findings.length >= maxErrors) return;
     await run.visit(item, packLengths);

@@ -3,29 +3,23 @@
  * Format: docs/format/blobs.md. Proof: test/webdav.rclone.test.ts, test/stores.kopia.test.ts.
  * @module
  */
-import { type Logger, StorageError, utf8Encode } from "@dm/core";
+import { StorageError, utf8Encode } from "@dm/core";
 import type { BlobStore, BlobStoreFeatures, CallOptions } from "../blob-store.ts";
 import { nodeTransport } from "../http/node-transport.ts";
 import { reopening } from "../reopening.ts";
-import type { RetryOptions } from "../retrying.ts";
-import { type FileTree, shardedStore } from "../sharded-store.ts";
+import {
+  defaultMaxBlobBytes,
+  type FileTree,
+  type RemoteStoreOptions,
+  remoteStore,
+} from "../sharded-store.ts";
 import { davClient } from "../webdav/webdav-client.ts";
 import { webdavTree } from "../webdav/webdav-tree.ts";
 import { decodeRcloneConfig, type RcloneConfig } from "./rclone-config.ts";
 import { startRclone } from "./rclone-process.ts";
 
-export interface RcloneStoreOptions {
-  /** Makes the root directory, and decides the default of `dirShards`. */
-  readonly create?: boolean | undefined;
-  /** Longest silence of rclone, which waits for the backend meanwhile; 300,000 by default. */
-  readonly timeoutMs?: number | undefined;
-  /** Longest blob that is read; 1 GiB by default. */
-  readonly maxBlobBytes?: number | undefined;
-  /** Ten calls in all by default; the store repeats by itself, and rclone does below. */
-  readonly retries?: RetryOptions | undefined;
-  /** Hears at `debug` of what is tried again; with `debug` in the connection, also what rclone says. */
-  readonly logger?: Logger | undefined;
-}
+/** With `debug` in the connection the logger hears also what rclone says. */
+export type RcloneStoreOptions = RemoteStoreOptions;
 
 const features: BlobStoreFeatures = { ifAbsent: false, retention: false, setTimestamp: false };
 
@@ -37,16 +31,9 @@ const features: BlobStoreFeatures = { ifAbsent: false, retention: false, setTime
  */
 export function rcloneStore(value: RcloneConfig, options: RcloneStoreOptions = {}): BlobStore {
   const config = decodeRcloneConfig(value);
-  return shardedStore(rcloneTree(config, options), {
-    type: "rclone",
-    displayName: `RClone ${config.remotePath}`,
-    features,
-    root: config.remotePath,
-    create: options.create,
-    dirShards: config.dirShards,
-    listParallelism: config.listParallelism || 8,
-    retries: { attempts: 10, logger: options.logger, ...options.retries },
-  });
+  const { remotePath: root } = config;
+  const store = { type: "rclone", displayName: `RClone ${root}`, features, root };
+  return remoteStore(rcloneTree(config, options), store, config, options);
 }
 
 interface Running {
@@ -84,7 +71,7 @@ async function start(
   options: RcloneStoreOptions,
   onEnded: () => void,
 ): Promise<Running> {
-  const { logger, maxBlobBytes = 1 << 30, timeoutMs = 300_000 } = options;
+  const { logger, maxBlobBytes = defaultMaxBlobBytes, timeoutMs = 300_000 } = options;
   const server = await startRclone(config, logger);
   server.ended.then(onEnded);
   const { certificateFingerprint, password, username } = server;

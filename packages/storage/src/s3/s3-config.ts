@@ -141,7 +141,9 @@ function configCredentials(config: S3Config, context: S3ConfigContext): Credenti
     const role = {
       environment,
       // A service of one's own stands beside the store, with certificates of the same authority; that of AWS does not.
-      transport: transport ?? (config.roleEndpoint ? nodeTransport({ ...tlsOf(config), environment }) : undefined),
+      transport:
+        transport ??
+        (config.roleEndpoint ? nodeTransport({ ...tlsOf(config), environment }) : undefined),
       roleArn: roleARN,
       sessionName: config.sessionName,
       durationSeconds: durationSeconds(config.duration),

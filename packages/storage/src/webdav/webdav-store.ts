@@ -3,32 +3,25 @@
  * Format: docs/format/blobs.md. Proof: test/webdav-faults.test.ts, test/webdav.rclone.test.ts, test/stores.kopia.test.ts.
  * @module
  */
-import type { Logger } from "@dm/core";
 import type { BlobStore, BlobStoreFeatures } from "../blob-store.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import type { HttpTransport } from "../http/http-transport.ts";
 import { nodeTransport } from "../http/node-transport.ts";
-import type { RetryOptions } from "../retrying.ts";
-import { type FileTree, shardedStore } from "../sharded-store.ts";
+import {
+  defaultMaxBlobBytes,
+  type FileTree,
+  type RemoteStoreOptions,
+  remoteStore,
+} from "../sharded-store.ts";
 import { davClient } from "./webdav-client.ts";
 import { decodeWebdavConfig, type WebdavConfig } from "./webdav-config.ts";
 import { webdavTree } from "./webdav-tree.ts";
 
-export interface WebdavStoreOptions {
-  /** Makes the root directory, and decides the default of `dirShards`. */
-  readonly create?: boolean | undefined;
+export interface WebdavStoreOptions extends RemoteStoreOptions {
   /** PEM, in place of the platform's certificate authorities; Node only. */
   readonly rootCa?: string | undefined;
   /** Node's HTTP client where there is one, else `fetch`, by default. */
   readonly transport?: HttpTransport | undefined;
-  /** Longest silence of the server; 60,000 by default. */
-  readonly timeoutMs?: number | undefined;
-  /** Longest blob that is read; 1 GiB by default. */
-  readonly maxBlobBytes?: number | undefined;
-  /** Ten calls in all by default; the store repeats by itself. */
-  readonly retries?: RetryOptions | undefined;
-  /** Hears at `debug` of what is tried again; silent by default. */
-  readonly logger?: Logger | undefined;
 }
 
 const features: BlobStoreFeatures = { ifAbsent: false, retention: false, setTimestamp: false };
@@ -40,21 +33,14 @@ const features: BlobStoreFeatures = { ifAbsent: false, retention: false, setTime
  */
 export function webdavStore(value: WebdavConfig, options: WebdavStoreOptions = {}): BlobStore {
   const config = decodeWebdavConfig(value);
-  return shardedStore(configuredTree(config, options), {
-    type: "webdav",
-    displayName: `WebDAV: ${config.url}`,
-    features,
-    root: config.url,
-    create: options.create,
-    dirShards: config.dirShards,
-    listParallelism: config.listParallelism || 8,
-    retries: { attempts: 10, logger: options.logger, ...options.retries },
-  });
+  const { url: root } = config;
+  const store = { type: "webdav", displayName: `WebDAV: ${root}`, features, root };
+  return remoteStore(configuredTree(config, options), store, config, options);
 }
 
 /** The files behind a connection; `config` is checked already. */
-export function configuredTree(config: WebdavConfig, options: WebdavStoreOptions): FileTree {
-  const { maxBlobBytes = 1 << 30, rootCa, timeoutMs = 60_000 } = options;
+function configuredTree(config: WebdavConfig, options: WebdavStoreOptions): FileTree {
+  const { maxBlobBytes = defaultMaxBlobBytes, rootCa, timeoutMs = 60_000 } = options;
   const url = new URL(config.url);
   const certificateFingerprint = config.trustedServerCertificateFingerprint || undefined;
   const transport =
