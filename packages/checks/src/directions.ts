@@ -25,14 +25,26 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   controller: ["core", "crds", "snapshot"],
   testbed: ["core"],
   cli: [...underSnapshot, "snapshot"],
+  reference: [...underSnapshot, "snapshot", "crds", "controller", "testbed"],
 };
+
+/** Besides `@dm/fixtures`: what only tests and benches of a package may import. */
+const onlyInTests: Readonly<Record<string, readonly string[]>> = {
+  controller: ["testbed", "repo", "storage"],
+  crds: ["testbed"],
+};
+
+/** What the manifest of a package may name, development included. */
+export function mayDeclare(shortName: string): readonly string[] {
+  return [...(allowedImports[shortName] ?? []), ...(onlyInTests[shortName] ?? [])];
+}
 
 /** Packages that see everything: tests of the whole workspace. */
 const seesAll = new Set(["checks"]);
 
 /** Packages that may never be loaded by what stands under the controllers. */
 const kubernetes = /^@kubernetes\/|^kubernetes-/;
-const mayUseKubernetes = new Set(["controller", "testbed", "crds"]);
+const mayUseKubernetes = new Set(["controller", "testbed", "crds", "reference"]);
 
 /** Folder of a package that a file belongs to: "src" is shipped, everything else only runs in the checkout. */
 function partOf(file: string, owner: Workspace): string {
@@ -51,7 +63,8 @@ export function importFault(
   all: readonly Workspace[],
 ): string | undefined {
   const fault = (text: string): string => `${fromRoot(file)}:${line} imports ${specifier}: ${text}`;
-  const shipped = owner.isPublic && partOf(file, owner) === "src";
+  const isShipped = partOf(file, owner) === "src";
+  const shipped = owner.isPublic && isShipped;
   if (specifier.startsWith(".")) {
     const target = join(dirname(file), specifier);
     if (shipped && !target.startsWith(join(owner.folder, "src") + sep)) {
@@ -78,7 +91,8 @@ export function importFault(
     const allowed = allowedImports[owner.shortName];
     if (!allowed) return fault(`${owner.shortName} has no row in allowedImports`);
     const fixtures = target.shortName === "fixtures" && !shipped && owner.shortName !== "fixtures";
-    if (!allowed.includes(target.shortName) && !fixtures) {
+    const inTests = !isShipped && onlyInTests[owner.shortName]?.includes(target.shortName);
+    if (!allowed.includes(target.shortName) && !fixtures && !inTests) {
       return fault(`not a direction of the architecture`);
     }
   }

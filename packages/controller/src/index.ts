@@ -1,0 +1,1 @@
+export type { ExposedVolume, Exposer, RestoreExposer, Step } from "./expose/exposer.ts";

@@ -1,0 +1,7 @@
+export {
+  apiVersionOf,
+  type KubeObject,
+  type ObjectMeta,
+  type OwnerReference,
+  type Resource,
+} from "./kube-object.ts";
