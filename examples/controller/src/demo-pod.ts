@@ -1,0 +1,53 @@
+/**
+ * What the pods of the demo run: they fill a volume, write to it all the time, and list what it holds. Knows nothing of the data
+ * mover.
+ *
+ * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `write FILE`, `list PATH`, `check FILE`
+ * @module
+ */
+import { once } from "node:events";
+import { parseArgs } from "node:util";
+import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
+import { fillDevice, fillDirectory } from "./demo-pod/fill-volume.ts";
+import { listVolume } from "./demo-pod/volume-list.ts";
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { to: { type: "string", default: "" }, limit: { type: "string", default: "200000000" } },
+});
+const [task, ...paths] = positionals;
+const [path = ""] = paths;
+
+async function print(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
+}
+
+const tasks: Record<string, () => Promise<void>> = {
+  async fill() {
+    const { bytes, files } = await fillDirectory(paths, values.to, Number(values.limit));
+    await print(`filled: ${files} files, ${bytes} bytes`);
+  },
+  async "fill-device"() {
+    const { bytes } = await fillDevice(path, values.to);
+    await print(`filled: ${bytes} bytes`);
+  },
+  async write() {
+    const stop = new AbortController();
+    process.once("SIGTERM", () => stop.abort());
+    await print("writing");
+    await print(`written: ${await writeDatabase(path, stop.signal)} rows`);
+  },
+  async list() {
+    for await (const entry of listVolume(path)) await print(JSON.stringify(entry));
+  },
+  async check() {
+    await print(`whole: ${await checkDatabase(path)} rows`);
+  },
+};
+
+const run = tasks[task ?? ""];
+if (!run) {
+  console.error(`usage: demo-pod ${Object.keys(tasks).join("|")} …`);
+  process.exit(2);
+}
+await run();

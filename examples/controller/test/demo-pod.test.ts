@@ -1,0 +1,93 @@
+/** The pods of the demo: copies are whole, limits hold, a database that is written to is whole when it was frozen, else refused. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  cpSync,
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkDatabase } from "../src/demo-pod/database.ts";
+import { fillDevice, fillDirectory } from "../src/demo-pod/fill-volume.ts";
+import { prove } from "../src/proof.ts";
+import { listed } from "./listed.ts";
+
+const program = fileURLToPath(new URL("../src/demo-pod.ts", import.meta.url));
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "dm-demo-pod-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("filling", () => {
+  it("copies a directory with modes, times and links", async () => {
+    const source = join(folder, "source");
+    mkdirSync(join(source, "a"), { recursive: true });
+    mkdirSync(join(folder, "volume"));
+    writeFileSync(join(source, "a/file"), "text", { mode: 0o600 });
+    utimesSync(join(source, "a/file"), 1e9, 1e9);
+    symlinkSync("a/file", join(source, "link"));
+    lutimesSync(join(source, "link"), 2e9, 2e9);
+    const filled = await fillDirectory([source], join(folder, "volume"), 1e9);
+    expect(filled).toEqual({ files: 1, bytes: 4 });
+    const [before, after] = [await listed(source), await listed(join(folder, "volume/source"))];
+    expect(before).toHaveLength(4);
+    expect(prove(before, after).differences).toEqual([]);
+  });
+
+  it("ends at the limit", async () => {
+    mkdirSync(join(folder, "source"));
+    mkdirSync(join(folder, "volume"));
+    for (const name of ["a", "b", "c"]) writeFileSync(join(folder, "source", name), "x".repeat(10));
+    const filled = await fillDirectory([join(folder, "source")], join(folder, "volume"), 25);
+    expect(filled).toEqual({ files: 2, bytes: 20 });
+  });
+
+  it("writes to the beginning of a device", async () => {
+    writeFileSync(join(folder, "image"), "image");
+    writeFileSync(join(folder, "device"), "0123456789");
+    expect(await fillDevice(join(folder, "image"), join(folder, "device"))).toMatchObject({
+      bytes: 5,
+    });
+    const [device] = await listed(join(folder, "device"));
+    expect(device?.size).toBe(10);
+  });
+});
+
+it("a database that was frozen while it was written to is whole, and a torn one is not", async () => {
+  const path = join(folder, "live.db");
+  const child = spawn(process.execPath, [program, "write", path], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    await once(child.stdout, "data");
+    while ((await rowsOf(path)) < 20) await new Promise((done) => setTimeout(done, 20));
+    child.kill("SIGSTOP");
+    mkdirSync(join(folder, "frozen"));
+    for (const name of ["live.db", "live.db-wal"])
+      cpSync(join(folder, name), join(folder, "frozen", name));
+    child.kill("SIGCONT");
+    expect(await checkDatabase(join(folder, "frozen/live.db"))).toBeGreaterThanOrEqual(20);
+    child.kill("SIGTERM");
+    await once(child, "close");
+    expect(child.exitCode).toBe(0);
+    expect(await checkDatabase(path)).toBeGreaterThanOrEqual(20);
+    truncateSync(path, 5000);
+    await expect(checkDatabase(path)).rejects.toThrow();
+  } finally {
+    child.kill("SIGKILL");
+  }
+});
+
+async function rowsOf(path: string): Promise<number> {
+  return checkDatabase(path).catch(() => 0);
+}
