@@ -50,8 +50,9 @@ export interface VolumeDriver {
 /** For drivers that copy directory trees, which is not at one point in time unless nobody writes. */
 export interface VolumeWriters {
   /**
-   * Stops (SIGSTOP) every process of every pod on every node that has the volume mounted writably. Processes that start while
-   * it is frozen wait for the thaw. Call the result once the copy is made; calling it again does nothing.
+   * Stops (SIGSTOP) every process of every pod on every node that has the volume mounted writably; resolves when they stand
+   * still. Processes that would start while it is frozen wait for the thaw. Call the result once the copy is made; calling it
+   * again does nothing.
    */
-  freeze(volumeName: string): () => void;
+  freeze(volumeName: string): Promise<() => void>;
 }
