@@ -1,0 +1,52 @@
+/** The manifests say the same to our reader and to kubectl's kustomize; accounts have no more rights than they may. */
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { requirePeer } from "@dm/fixtures";
+import { describe, expect, it } from "vitest";
+import { parseAllDocuments } from "yaml";
+import { manifestFolder, readManifests } from "../src/manifests.ts";
+
+const kubectl = requirePeer("kubectl");
+const folders = ["base", "overlays/openshift", "overlays/beside-velero"];
+
+interface Any {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}
+
+const nameOf = ({ kind, metadata }: Any): string =>
+  `${kind} ${metadata.namespace ?? ""}/${metadata.name}`;
+const byName = (objects: readonly unknown[]): Record<string, unknown> =>
+  Object.fromEntries((objects as Any[]).map((object) => [nameOf(object), object]));
+
+describe.skipIf(!kubectl.available)(kubectl.title("kustomize of kubectl"), () => {
+  it.each(folders)("%s", (folder) => {
+    const text = execFileSync("kubectl", ["kustomize", join(manifestFolder, folder)], {
+      encoding: "utf8",
+      maxBuffer: 1 << 26,
+    });
+    const theirs = parseAllDocuments(text).map((document) => document.toJS());
+    expect(byName(readManifests(folder))).toEqual(byName(theirs));
+  });
+});
+
+it.each([
+  ["base", "dm-system"],
+  ["overlays/openshift", "openshift-adp"],
+  ["overlays/beside-velero", "velero"],
+])("everything of %s is in one namespace", (folder, namespace) => {
+  const text = JSON.stringify(readManifests(folder));
+  const named = [...text.matchAll(/"namespace":"([^"]+)"/g)].map(([, name]) => name);
+  expect(named.length).toBeGreaterThan(10);
+  expect(new Set(named)).toEqual(new Set([namespace]));
+});
+
+it("nobody may do everything", () => {
+  const rules = readManifests("base").flatMap(
+    (object) => (object as { rules?: { verbs: string[]; resources: string[] }[] }).rules ?? [],
+  );
+  expect(rules.length).toBeGreaterThan(10);
+  expect(rules.filter(({ resources, verbs }) => [...resources, ...verbs].includes("*"))).toEqual(
+    [],
+  );
+});
