@@ -21,7 +21,7 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   storage: ["core"],
   repo: underRepo,
   snapshot: underSnapshot,
-  crds: [],
+  crds: ["core"],
   controller: ["core", "crds", "snapshot"],
   testbed: ["core"],
   cli: [...underSnapshot, "snapshot"],
