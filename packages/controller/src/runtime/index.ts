@@ -9,3 +9,18 @@ export type {
   WatchOptions,
   WriteOptions,
 } from "./kube-client.ts";
+export type { KubeConnectionDescription, KubeServer } from "./kube-connection.ts";
+export {
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  isUnavailable,
+  retryAfterMsOf,
+} from "./kube-errors.ts";
+export {
+  type NodeKubeClient,
+  type NodeKubeClientOptions,
+  nodeKubeClient,
+  nodeKubeClientDefaults,
+  type PodLogOptions,
+} from "./node-client.ts";
