@@ -2,10 +2,12 @@
  * What the pods of the demo run: they fill a volume, write to it all the time, and list what it holds. Knows nothing of the data
  * mover.
  *
- * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `write FILE`, `list PATH`, `check FILE`
+ * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `write FILE`, `write-once FILE BYTES`, `list PATH`, `check FILE`
  * @module
  */
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
 import { fillDevice, fillDirectory } from "./demo-pod/fill-volume.ts";
@@ -36,6 +38,10 @@ const tasks: Record<string, () => Promise<void>> = {
     process.once("SIGTERM", () => stop.abort());
     await print("writing");
     await print(`written: ${await writeDatabase(path, stop.signal)} rows`);
+  },
+  async "write-once"() {
+    await writeFile(path, randomBytes(Number(paths[1])));
+    await print("written");
   },
   async list() {
     for await (const entry of listVolume(path)) await print(JSON.stringify(entry));
