@@ -25,6 +25,8 @@ export interface CustomKind<T extends KubeObject = KubeObject> {
   readonly columns?: readonly PrinterColumn[];
   /** Whether status is written through `/status` alone. No kind of velero.io has it. */
   readonly statusSubresource?: boolean;
+  /** Whether the API server takes an object without spec. The schema here does not: nothing could be done with it. */
+  readonly specOptional?: boolean;
   /** Served by the group `.k8s.io`, which wants an approval named. */
   readonly approvedBy?: string;
   readonly description: string;

@@ -70,6 +70,7 @@ export {
   type StatefulSet,
   statefulSets,
 } from "./core/workloads.ts";
+export type { CustomKind, PrinterColumn } from "./custom-kind.ts";
 export type { LabelSelector, ObjectReference, SecretKeySelector } from "./fields.ts";
 export {
   type Backup,
@@ -123,6 +124,27 @@ export {
   type TargetVolumeSpec,
 } from "./kinds/data-movement.ts";
 export {
+  type BackupLocation,
+  type DataProtectionApplication,
+  type DataProtectionApplicationSpec,
+  dataProtectionApplicationSchema,
+  dataProtectionApplications,
+  type NodeAgentConfig,
+  type VeleroConfig,
+} from "./kinds/data-protection-application.ts";
+export {
+  type PodVolumeBackup,
+  type PodVolumeBackupSpec,
+  type PodVolumeBackupStatus,
+  type PodVolumeRestore,
+  type PodVolumeRestoreSpec,
+  type PodVolumeRestoreStatus,
+  podVolumeBackupSchema,
+  podVolumeBackups,
+  podVolumeRestoreSchema,
+  podVolumeRestores,
+} from "./kinds/pod-volume.ts";
+export {
   type Restore,
   type RestorePhase,
   type RestoreSpec,
@@ -131,6 +153,17 @@ export {
   restoreSchema,
   restores,
 } from "./kinds/restore.ts";
+export {
+  type DownloadRequest,
+  type DownloadTargetKind,
+  downloadRequestSchema,
+  downloadRequests,
+  downloadTargetKinds,
+  type RequestPhase,
+  type ServerStatusRequest,
+  serverStatusRequestSchema,
+  serverStatusRequests,
+} from "./kinds/server-requests.ts";
 export {
   type BackupStorageLocation,
   type BackupStorageLocationPhase,
@@ -145,6 +178,18 @@ export {
   volumeSnapshotLocations,
 } from "./kinds/storage-locations.ts";
 export {
+  isVolSyncDataMoverObject,
+  type VolumeSnapshotBackup,
+  type VolumeSnapshotRestore,
+  volSyncRefusal,
+  volSyncResourceListEntry,
+  volSyncTarballDirectory,
+  volumeSnapshotBackupSchema,
+  volumeSnapshotBackups,
+  volumeSnapshotRestoreSchema,
+  volumeSnapshotRestores,
+} from "./kinds/volsync.ts";
+export {
   type DeletionPolicy,
   type VolumeSnapshot,
   type VolumeSnapshotClass,
@@ -156,6 +201,7 @@ export {
   volumeSnapshotSchema,
   volumeSnapshots,
 } from "./kinds/volume-snapshot.ts";
+export { customKinds } from "./kinds.ts";
 export {
   apiVersionOf,
   type KubeObject,
@@ -163,5 +209,12 @@ export {
   type OwnerReference,
   type Resource,
 } from "./kube-object.ts";
+export {
+  type CrdManifestsOptions,
+  type CustomResourceDefinition,
+  crdManifests,
+  customResourceDefinitions,
+  type StructuralSchema,
+} from "./manifests.ts";
 export { isFinalBackupPhase, isFinalPhase, phaseOf } from "./phases.ts";
 export { annotations, exposerPodGroups, finalizers, labels } from "./well-known.ts";

@@ -69,6 +69,7 @@ export const backupRepositoryKind: CustomKind<BackupRepository> = {
   resource: backupRepositories,
   schema: backupRepositorySchema,
   singular: "backuprepository",
+  specOptional: true,
   description: "The repository for the volumes of one namespace in one storage location.",
   columns: [
     ageColumn,

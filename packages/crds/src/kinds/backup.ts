@@ -200,6 +200,7 @@ export const scheduleKind: CustomKind<Schedule> = {
   resource: schedules,
   schema: scheduleSchema,
   singular: "schedule",
+  specOptional: true,
   description: "Backups that are made again and again.",
   columns: [
     statusColumn,
@@ -236,6 +237,7 @@ export const deleteBackupRequestKind: CustomKind<DeleteBackupRequest> = {
   resource: deleteBackupRequests,
   schema: deleteBackupRequestSchema,
   singular: "deletebackuprequest",
+  specOptional: true,
   description: "Asks for a backup to be deleted with everything that belongs to it.",
   columns: [{ name: "BackupName", type: "string", jsonPath: ".spec.backupName" }, statusColumn],
 };

@@ -125,6 +125,7 @@ export const dataUploadKind: CustomKind<DataUpload> = {
   resource: dataUploads,
   schema: dataUploadSchema,
   singular: "dataupload",
+  specOptional: true,
   description: "The snapshot of one volume on its way into a repository.",
   columns: [
     statusColumn,
@@ -191,6 +192,7 @@ export const dataDownloadKind: CustomKind<DataDownload> = {
   resource: dataDownloads,
   schema: dataDownloadSchema,
   singular: "datadownload",
+  specOptional: true,
   description: "A snapshot in a repository on its way into one volume.",
   columns: [
     statusColumn,

@@ -74,6 +74,7 @@ export const backupStorageLocationKind: CustomKind<BackupStorageLocation> = {
   resource: backupStorageLocations,
   schema: backupStorageLocationSchema,
   singular: "backupstoragelocation",
+  specOptional: true,
   shortNames: ["bsl"],
   description: "A place in an object store where backups and repositories lie.",
   columns: [
@@ -114,6 +115,7 @@ export const volumeSnapshotLocationKind: CustomKind<VolumeSnapshotLocation> = {
   resource: volumeSnapshotLocations,
   schema: volumeSnapshotLocationSchema,
   singular: "volumesnapshotlocation",
+  specOptional: true,
   shortNames: ["vsl"],
   description: "Where a provider keeps native snapshots of volumes.",
 };

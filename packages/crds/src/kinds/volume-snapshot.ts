@@ -20,6 +20,7 @@ import type { Resource } from "../kube-object.ts";
 
 const group = "snapshot.storage.k8s.io";
 const approvedBy = "https://github.com/kubernetes-csi/external-snapshotter/pull/814";
+const contentApprovedBy = "https://github.com/kubernetes-csi/external-snapshotter/pull/955";
 
 export const deletionPolicySchema = z.enum(["Delete", "Retain"]);
 export type DeletionPolicy = z.infer<typeof deletionPolicySchema>;
@@ -132,7 +133,7 @@ export const volumeSnapshotContentKind: CustomKind<VolumeSnapshotContent> = {
   singular: "volumesnapshotcontent",
   shortNames: ["vsc", "vscs"],
   statusSubresource: true,
-  approvedBy,
+  approvedBy: contentApprovedBy,
   description: "A snapshot as the storage has it.",
   columns: [
     { name: "ReadyToUse", type: "boolean", jsonPath: ".status.readyToUse" },
