@@ -28,11 +28,16 @@ export interface Exposer {
   expose(options?: KubeCallOptions): Promise<Step>;
   /** Why the hosting pod can never start, if so. */
   unrecoverable(options?: KubeCallOptions): Promise<string | undefined>;
-  /** The volume once the pod runs and the claim is bound. */
+  /** The volume once the pod runs and the claim is bound. `undefined` as well while there is no pod. */
   exposed(options?: KubeCallOptions): Promise<ExposedVolume | undefined>;
+  /** Removes the hosting pod alone, so that `expose` makes a new one over the same volume: after a mover was killed. */
+  removePod(options?: KubeCallOptions): Promise<Step>;
   /** Lines about every object concerned, for people. */
   diagnose(options?: KubeCallOptions): Promise<string>;
-  /** Removes every intermediate object; what is gone is fine. Called again until it is done. */
+  /**
+   * Removes every intermediate object; what is gone, or is not ours, is fine. Called again until it is done; whatever the end of
+   * the object, and only once `rebind`, if begun, is done or has thrown.
+   */
   cleanUp(options?: KubeCallOptions): Promise<Step>;
 }
 

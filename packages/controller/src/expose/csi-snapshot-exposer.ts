@@ -1,0 +1,217 @@
+/**
+ * Exposing a volume snapshot for a backup: the snapshot is moved into the operator's namespace, a claim is made of it, and a pod
+ * holds the claim. Everything is named like the DataUpload and found again by name and uid.
+ *
+ * The snapshot belongs to the DataUpload from the start: whatever its end, nothing of it stays, in the cluster or in the storage.
+ * Proof: test/expose/csi-snapshot-exposer.test.ts, test/expose/crash.test.ts.
+ * @module
+ */
+import { isDmError, NotFoundError } from "@dm/core";
+import {
+  type CSISnapshotSpec,
+  type DataUpload,
+  dataUploads,
+  type PersistentVolumeClaim,
+  persistentVolumeClaims,
+  pods,
+} from "@dm/crds";
+import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import { backupClaim, volumeModeOf } from "./claims.ts";
+import { cleanUpBackup } from "./clean-up-backup.ts";
+import { diagnoseExposure } from "./diagnosis.ts";
+import type { Exposer, Step } from "./exposer.ts";
+import type { ExposerContext } from "./exposer-context.ts";
+import {
+  createOrTake,
+  done,
+  type Exposure,
+  exposureOf,
+  isDeleting,
+  isOwned,
+  marks,
+  ownPod,
+  stepOf,
+  textOf,
+  waiting,
+} from "./exposure.ts";
+import {
+  exposedVolume,
+  removeHostingPod,
+  takenClaim,
+  takenPod,
+  warningsOf,
+} from "./hosted-volume.ts";
+import { hostingPod } from "./hosting-pod.ts";
+import { nodeOSOf, templateFor } from "./node-os.ts";
+import {
+  isRelabelFailure,
+  isStarting,
+  relabelFailureText,
+  startMessages,
+  unrecoverablePod,
+} from "./pod-trouble.ts";
+import { moveSnapshot, type SnapshotCopy } from "./snapshot-copy.ts";
+import { topologyOf } from "./topology.ts";
+
+const defaultResourceTimeout = "10m0s";
+
+/** @example const step = await csiSnapshotExposer(context, upload).expose({ signal }); */
+export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload): Exposer {
+  const exposure = exposureOf(context, dataUploads, upload);
+  return {
+    expose: (options = {}) => stepOf(() => exposeOrRollBack(exposure, upload, options)),
+    unrecoverable: (options = {}) => unrecoverable(exposure, upload, options),
+    exposed: (options = {}) => exposedVolume(exposure, options),
+    removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
+    diagnose: (options = {}) => diagnoseExposure(exposure, options),
+    cleanUp: (options = {}) => stepOf(() => cleanUpBackup(exposure, upload, options)),
+  };
+}
+
+async function exposeOrRollBack(
+  exposure: Exposure,
+  upload: DataUpload,
+  options: KubeCallOptions,
+): Promise<Step> {
+  try {
+    return await expose(exposure, upload, options);
+  } catch (error) {
+    // Only what these steps themselves call the end. What the API refuses may be mended and tried again.
+    if (!isDmError(error) || !error.code.startsWith("DM_EXPOSE_")) throw error;
+    await cleanUpBackup(exposure, upload, options).catch((failure: unknown) =>
+      exposure.logger.warn("Left a failed exposure to clean-up", {
+        dataUpload: exposure.key.name,
+        error: failure,
+      }),
+    );
+    throw error;
+  }
+}
+
+async function expose(
+  exposure: Exposure,
+  upload: DataUpload,
+  options: KubeCallOptions,
+): Promise<Step> {
+  const pod = await takenPod(exposure, options);
+  if (pod !== undefined)
+    return isDeleting(pod) ? waiting(`pod ${textOf(exposure.key)} is being deleted`) : done;
+  const claim = await takenClaim(exposure, options);
+  if (claim !== undefined && isDeleting(claim))
+    return waiting(`PVC ${textOf(exposure.key)} is being deleted`);
+  const spec = csiSnapshotOf(upload);
+  const source = await sourceClaim(exposure, upload, options);
+  if (claim !== undefined) return makePod(exposure, spec, claim, source, options);
+  if (source === undefined) {
+    const key = { namespace: upload.spec.sourceNamespace, name: upload.spec.sourcePVC };
+    throw new NotFoundError("DM_EXPOSE_SOURCE_NOT_FOUND", `failed to get PVC ${textOf(key)}`, key);
+  }
+  const { step, copy } = await moveSnapshot(exposure, upload, spec, options);
+  if (!step.done) return step;
+  const made = await makeClaim(exposure, spec, copy, source, options);
+  return makePod(exposure, spec, made, source, options);
+}
+
+/** @throws {NotFoundError} `DM_EXPOSE_SNAPSHOT_NOT_FOUND` */
+function csiSnapshotOf(upload: DataUpload): CSISnapshotSpec {
+  const spec = upload.spec.csiSnapshot;
+  if (spec === undefined || spec === null)
+    throw new NotFoundError(
+      "DM_EXPOSE_SNAPSHOT_NOT_FOUND",
+      `DataUpload ${upload.metadata.name ?? ""} names no CSI snapshot (spec.csiSnapshot)`,
+    );
+  return spec;
+}
+
+function sourceClaim(
+  exposure: Exposure,
+  upload: DataUpload,
+  options: KubeCallOptions,
+): Promise<PersistentVolumeClaim | undefined> {
+  const key = { namespace: upload.spec.sourceNamespace, name: upload.spec.sourcePVC };
+  return exposure.context.client.get(persistentVolumeClaims, key, options);
+}
+
+async function makeClaim(
+  exposure: Exposure,
+  spec: CSISnapshotSpec,
+  copy: SnapshotCopy,
+  source: PersistentVolumeClaim,
+  options: KubeCallOptions,
+): Promise<PersistentVolumeClaim> {
+  const { context, owner, key, logger } = exposure;
+  const restoreSize = copy.snapshot?.metadata.annotations?.[marks.restoreSize] ?? "0";
+  const requested = source.spec.resources?.requests?.["storage"] ?? "";
+  const known = /[1-9]/.test(restoreSize);
+  if (!known)
+    logger.warn("The volume snapshot tells no size, took that of the claim", {
+      dataUpload: key.name,
+      size: requested,
+    });
+  const claim = backupClaim({
+    namespace: key.namespace,
+    owner,
+    sourceStorageClass: spec.storageClass,
+    volumeMode: volumeModeOf(source),
+    size: known ? restoreSize : requested,
+    settings: context.settings?.backupPVC?.[spec.storageClass],
+  });
+  const isOurs = (found: PersistentVolumeClaim) => isOwned(found, owner);
+  return createOrTake(exposure, persistentVolumeClaims, claim, isOurs, options);
+}
+
+async function makePod(
+  exposure: Exposure,
+  spec: CSISnapshotSpec,
+  claim: PersistentVolumeClaim,
+  source: PersistentVolumeClaim | undefined,
+  options: KubeCallOptions,
+): Promise<Step> {
+  const { context, key, owner, logger } = exposure;
+  const settings = context.settings?.backupPVC?.[spec.storageClass];
+  if (settings?.spcNoRelabeling && !settings.readOnly)
+    logger.warn("Ignored spcNoRelabeling, which needs readOnly", {
+      storageClass: spec.storageClass,
+    });
+  const volumeMode = volumeModeOf(claim);
+  const nodeOS = await nodeOSOf(exposure, { source, storageClass: spec.storageClass }, options);
+  const pod = hostingPod({
+    kind: "backup",
+    namespace: key.namespace,
+    owner,
+    template: templateFor(exposure, nodeOS),
+    settings: context.settings ?? {},
+    claim: {
+      name: key.name,
+      volumeMode,
+      storageClass: claim.spec.storageClassName,
+      readOnly: settings?.readOnly,
+      noRelabeling: settings?.spcNoRelabeling,
+    },
+    // A bound claim tells the scheduler itself where its volume is.
+    topology:
+      (claim.spec.volumeName ?? "") === ""
+        ? await topologyOf(exposure, spec.storageClass, source, options)
+        : [],
+    nodeOS,
+    resourceTimeout: context.resourceTimeout ?? defaultResourceTimeout,
+  });
+  await createOrTake(exposure, pods, pod, (found) => isOwned(found, owner), options);
+  return done;
+}
+
+async function unrecoverable(
+  exposure: Exposure,
+  upload: DataUpload,
+  options: KubeCallOptions,
+): Promise<string | undefined> {
+  const pod = await ownPod(exposure, options);
+  if (pod === undefined) return undefined;
+  const trouble = unrecoverablePod(pod);
+  if (trouble !== undefined || !isStarting(pod)) return trouble;
+  const warnings = await warningsOf(exposure, pod.metadata.uid ?? "", options);
+  if (!isRelabelFailure(startMessages(pod, warnings))) return undefined;
+  const { sourceNamespace, sourcePVC, csiSnapshot } = upload.spec;
+  const claim = textOf({ namespace: sourceNamespace, name: sourcePVC });
+  return relabelFailureText(claim, csiSnapshot?.storageClass ?? "");
+}

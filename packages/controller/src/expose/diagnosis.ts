@@ -1,0 +1,149 @@
+/**
+ * Lines about every object of an exposure, for the log and for messages: what a person would look up with `kubectl describe`.
+ * Proof: test/expose/diagnosis.test.ts.
+ * @module
+ */
+import {
+  type KubeEvent,
+  type KubeObject,
+  labels,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  type VolumeSnapshot,
+  type VolumeSnapshotContent,
+  volumeSnapshotContents,
+  volumeSnapshots,
+} from "@dm/crds";
+import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import { type Exposure, textOf } from "./exposure.ts";
+import { warningsOf } from "./hosted-volume.ts";
+
+/** What was found. Absent objects are told as absent. */
+export interface SeenExposure {
+  readonly kind: "backup" | "restore";
+  readonly name: string;
+  readonly pod: Pod | undefined;
+  readonly claim: PersistentVolumeClaim | undefined;
+  readonly volume: PersistentVolume | undefined;
+  readonly snapshot: VolumeSnapshot | undefined;
+  readonly content: VolumeSnapshotContent | undefined;
+  readonly warnings: readonly KubeEvent[];
+  /** False when the pod has a node on which no node agent runs. */
+  readonly nodeAgentRuns: boolean;
+}
+
+const titles = { backup: "CSI exposer", restore: "restore exposer" } as const;
+
+export function diagnosisText(seen: SeenExposure): string {
+  const lines = [`begin diagnose ${titles[seen.kind]}`, ...podLines(seen), ...claimLines(seen)];
+  if (seen.kind === "backup") lines.push(...snapshotLines(seen));
+  lines.push(
+    ...seen.warnings.map(
+      ({ involvedObject, reason, message }) =>
+        `${involvedObject.kind ?? "object"} ${involvedObject.name ?? ""} event reason ${reason ?? ""}, message ${message ?? ""}`,
+    ),
+    `end diagnose ${titles[seen.kind]}`,
+  );
+  return lines.join("\n");
+}
+
+export async function diagnoseExposure(
+  exposure: Exposure,
+  options: KubeCallOptions,
+): Promise<string> {
+  const { context, key, kind } = exposure;
+  const { client } = context;
+  const backup = kind === "backup";
+  const [pod, claim, snapshot, content] = await Promise.all([
+    client.get(pods, key, options),
+    client.get(persistentVolumeClaims, key, options),
+    backup ? client.get(volumeSnapshots, key, options) : undefined,
+    backup ? client.get(volumeSnapshotContents, { name: key.name }, options) : undefined,
+  ]);
+  const volumeName = claim?.spec.volumeName ?? "";
+  const volume =
+    volumeName === ""
+      ? undefined
+      : await client.get(persistentVolumes, { name: volumeName }, options);
+  const present: KubeObject[] = [pod, claim, snapshot].filter((object) => object !== undefined);
+  const warnings: KubeEvent[] = [];
+  for (const { metadata } of present)
+    warnings.push(...(await warningsOf(exposure, metadata.uid ?? "", options)));
+  const nodeName = pod?.spec.nodeName ?? "";
+  const nodeAgentRuns = nodeName === "" || (await runsOn(exposure, nodeName, options));
+  return diagnosisText({
+    kind,
+    name: textOf(key),
+    pod,
+    claim,
+    volume,
+    snapshot,
+    content,
+    warnings,
+    nodeAgentRuns,
+  });
+}
+
+async function runsOn(
+  exposure: Exposure,
+  nodeName: string,
+  options: KubeCallOptions,
+): Promise<boolean> {
+  const { client, namespace } = exposure.context;
+  const { items } = await client.list(pods, {
+    ...options,
+    namespace,
+    labelSelector: `${labels.role}=node-agent`,
+    fieldSelector: `spec.nodeName=${nodeName}`,
+  });
+  return items.some(({ status }) => status?.phase === "Running");
+}
+
+function podLines({ pod, name, nodeAgentRuns }: SeenExposure): string[] {
+  if (pod === undefined) return [`Pod ${name} is not there`];
+  const { phase = "", message = "", conditions = [], containerStatuses = [] } = pod.status ?? {};
+  const { nodeName = "" } = pod.spec;
+  return [
+    `Pod ${name}, phase ${phase}, node name ${nodeName}, message ${message}`,
+    ...conditions.map(
+      ({ type, status, reason = "", message: text = "" }) =>
+        `Pod condition ${type}, status ${status}, reason ${reason}, message ${text}`,
+    ),
+    ...containerStatuses.flatMap(({ name: container, state }) =>
+      state?.waiting === undefined
+        ? []
+        : `Container ${container} waits, reason ${state.waiting.reason ?? ""}, message ${state.waiting.message ?? ""}`,
+    ),
+    ...(nodeAgentRuns ? [] : [`node-agent is not running in node ${nodeName}`]),
+  ];
+}
+
+function claimLines({ claim, volume, name }: SeenExposure): string[] {
+  if (claim === undefined) return [`PVC ${name} is not there`];
+  const volumeName = claim.spec.volumeName ?? "";
+  const line = `PVC ${name}, phase ${claim.status?.phase ?? ""}, binding to ${volumeName}`;
+  if (volumeName === "") return [line];
+  if (volume === undefined) return [line, `PV ${volumeName} is not there`];
+  const { phase = "", reason = "", message = "" } = volume.status ?? {};
+  return [line, `PV ${volumeName}, phase ${phase}, reason ${reason}, message ${message}`];
+}
+
+function snapshotLines({ snapshot, content, name }: SeenExposure): string[] {
+  const bound = snapshot?.status?.boundVolumeSnapshotContentName ?? "";
+  const lines =
+    snapshot === undefined
+      ? [`VS ${name} is not there`]
+      : [
+          `VS ${name}, bind to ${bound}, readyToUse ${snapshot.status?.readyToUse ?? false}, errMessage ${snapshot.status?.error?.message ?? ""}`,
+        ];
+  if (content === undefined) return [...lines, `VSC of ${name} is not there`];
+  const { readyToUse = false, snapshotHandle = "", error } = content.status ?? {};
+  return [
+    ...lines,
+    `VSC ${content.metadata.name ?? ""}, readyToUse ${readyToUse}, errMessage ${error?.message ?? ""}, handle ${snapshotHandle}`,
+  ];
+}
