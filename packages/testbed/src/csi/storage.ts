@@ -1,0 +1,46 @@
+/**
+ * All that makes storage work in the embedded cluster: binder, provisioner, resizer, snapshots and protection, around one driver.
+ * Proof: test/csi/storage.test.ts.
+ * @module
+ */
+import type { Logger } from "@dm/core";
+import type { ClusterApi } from "../cluster-api.ts";
+import type { RunningController } from "../controllers/controller.ts";
+import type { CsiDriver } from "./csi-driver.ts";
+import { startProtection } from "./protection.ts";
+import { startProvisioner } from "./provisioner.ts";
+import { startResizer } from "./resizer.ts";
+import { startSnapshotController } from "./snapshot-controller.ts";
+import { watchSnapshotKinds } from "./snapshot-watch.ts";
+import { startSnapshotter } from "./snapshotter.ts";
+import { startVolumeBinder } from "./volume-binder.ts";
+
+export interface StorageOptions {
+  readonly api: ClusterApi;
+  /** The caller's: it lives longer than the controllers, and is closed after the kubelets. */
+  readonly driver: CsiDriver;
+  readonly logger?: Logger | undefined;
+}
+
+export interface RunningStorage extends AsyncDisposable {
+  /** Ends the controllers; resolves when what they were doing is done. */
+  close(): Promise<void>;
+}
+
+/** @example const storage = startStorage({ api, driver: await CsiDriver.open({ clock }) }); */
+export function startStorage({ api, driver, logger }: StorageOptions): RunningStorage {
+  const snapshots = watchSnapshotKinds(api);
+  const controllers: RunningController[] = [
+    startVolumeBinder({ api, logger }),
+    startProtection({ api, logger }),
+    startProvisioner({ api, driver, snapshots, logger }),
+    startResizer({ api, driver, logger }),
+    startSnapshotController({ api, snapshots, logger }),
+    startSnapshotter({ api, driver, snapshots, logger }),
+  ];
+  const close = async (): Promise<void> => {
+    snapshots.close();
+    await Promise.all(controllers.map((each) => each.close()));
+  };
+  return { close, [Symbol.asyncDispose]: close };
+}
