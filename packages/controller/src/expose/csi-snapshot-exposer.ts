@@ -20,7 +20,7 @@ import { backupClaim, volumeModeOf } from "./claims.ts";
 import { cleanUpBackup } from "./clean-up-backup.ts";
 import { diagnoseExposure } from "./diagnosis.ts";
 import type { Exposer, Step } from "./exposer.ts";
-import type { ExposerContext } from "./exposer-context.ts";
+import { defaultResourceTimeout, type ExposerContext } from "./exposer-context.ts";
 import {
   createOrTake,
   done,
@@ -52,8 +52,6 @@ import {
 } from "./pod-trouble.ts";
 import { moveSnapshot, type SnapshotCopy } from "./snapshot-copy.ts";
 import { topologyOf } from "./topology.ts";
-
-const defaultResourceTimeout = "10m0s";
 
 /** @example const step = await csiSnapshotExposer(context, upload).expose({ signal }); */
 export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload): Exposer {

@@ -8,6 +8,11 @@ import type { KubeClient } from "../runtime/kube-client.ts";
 import type { ExposerSettings } from "./exposer-settings.ts";
 import type { HostingTemplate } from "./hosting-template.ts";
 
+/** As Velero's server has it for its own waits. */
+export const defaultResourceTimeout = "10m0s";
+/** MiB, as Velero has it for the cache of a repository client. */
+export const defaultCacheLimitMB = 5000;
+
 export interface ExposerContext {
   readonly client: KubeClient;
   readonly clock: Clock;
