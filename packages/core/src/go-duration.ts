@@ -10,18 +10,20 @@ const msOfUnit: Readonly<Record<string, number>> = {
   s: 1000,
   ms: 1,
   us: 1e-3,
+  // the micro sign, and the Greek letter
   µs: 1e-3,
+  μs: 1e-3,
   ns: 1e-6,
 };
-const part = String.raw`(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)`;
-const whole = new RegExp(`^(?:${part})+$`);
+const part = String.raw`(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|µs|μs|ns|s)`;
+const whole = new RegExp(`^\\+?(?:${part})+$`);
 
 /**
  * Milliseconds of `1h30m`, `15s`, `250ms` or `0`; undefined when the text is no duration, or a negative one.
  * @example parseGoDuration("1h0m0s"); // 3_600_000
  */
 export function parseGoDuration(text: string): number | undefined {
-  if (text === "0") return 0;
+  if (text === "0" || text === "+0") return 0;
   if (!whole.test(text)) return undefined;
   let sumMs = 0;
   for (const [, count, unit] of text.matchAll(new RegExp(part, "g")))
