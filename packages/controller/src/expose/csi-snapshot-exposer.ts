@@ -6,12 +6,13 @@
  * Proof: test/expose/csi-snapshot-exposer.test.ts, test/expose/crash.test.ts.
  * @module
  */
-import { isDmError, NotFoundError } from "@dm/core";
+import { isDmError, NotFoundError, UnsupportedError } from "@dm/core";
 import {
   type CSISnapshotSpec,
   type DataUpload,
   dataUploads,
   type PersistentVolumeClaim,
+  type Pod,
   persistentVolumeClaims,
   pods,
 } from "@dm/crds";
@@ -29,7 +30,6 @@ import {
   isDeleting,
   isOwned,
   marks,
-  ownPod,
   stepOf,
   textOf,
   waiting,
@@ -39,17 +39,12 @@ import {
   removeHostingPod,
   takenClaim,
   takenPod,
+  unrecoverableHosting,
   warningsOf,
 } from "./hosted-volume.ts";
 import { hostingPod } from "./hosting-pod.ts";
 import { nodeOSOf, templateFor } from "./node-os.ts";
-import {
-  isRelabelFailure,
-  isStarting,
-  relabelFailureText,
-  startMessages,
-  unrecoverablePod,
-} from "./pod-trouble.ts";
+import { isRelabelFailure, isStarting, relabelFailureText, startMessages } from "./pod-trouble.ts";
 import { moveSnapshot, type SnapshotCopy } from "./snapshot-copy.ts";
 import { topologyOf } from "./topology.ts";
 
@@ -58,7 +53,7 @@ export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload):
   const exposure = exposureOf(context, dataUploads, upload);
   return {
     expose: (options = {}) => stepOf(() => exposeOrRollBack(exposure, upload, options)),
-    unrecoverable: (options = {}) => unrecoverable(exposure, upload, options),
+    unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
     diagnose: (options = {}) => diagnoseExposure(exposure, options),
@@ -92,8 +87,11 @@ async function expose(
   options: KubeCallOptions,
 ): Promise<Step> {
   const pod = await takenPod(exposure, options);
-  if (pod !== undefined)
-    return isDeleting(pod) ? waiting(`pod ${textOf(exposure.key)} is being deleted`) : done;
+  if (pod !== undefined) {
+    if (isDeleting(pod)) return waiting(`pod ${textOf(exposure.key)} is being deleted`);
+    await refuseFullVolume(exposure, upload, pod, options);
+    return done;
+  }
   const claim = await takenClaim(exposure, options);
   if (claim !== undefined && isDeleting(claim))
     return waiting(`PVC ${textOf(exposure.key)} is being deleted`);
@@ -198,18 +196,24 @@ async function makePod(
   return done;
 }
 
-async function unrecoverable(
+/**
+ * A volume that is too full to be mounted again stays so: waiting for the prepare timeout would only hide why.
+ * @throws {UnsupportedError} `DM_EXPOSE_VOLUME_FULL`
+ */
+async function refuseFullVolume(
   exposure: Exposure,
   upload: DataUpload,
+  pod: Pod,
   options: KubeCallOptions,
-): Promise<string | undefined> {
-  const pod = await ownPod(exposure, options);
-  if (pod === undefined) return undefined;
-  const trouble = unrecoverablePod(pod);
-  if (trouble !== undefined || !isStarting(pod)) return trouble;
+): Promise<void> {
+  if (!isStarting(pod)) return;
   const warnings = await warningsOf(exposure, pod.metadata.uid ?? "", options);
-  if (!isRelabelFailure(startMessages(pod, warnings))) return undefined;
+  if (!isRelabelFailure(startMessages(pod, warnings))) return;
   const { sourceNamespace, sourcePVC, csiSnapshot } = upload.spec;
   const claim = textOf({ namespace: sourceNamespace, name: sourcePVC });
-  return relabelFailureText(claim, csiSnapshot?.storageClass ?? "");
+  const storageClass = csiSnapshot?.storageClass ?? "";
+  throw new UnsupportedError("DM_EXPOSE_VOLUME_FULL", relabelFailureText(claim, storageClass), {
+    claim,
+    storageClass,
+  });
 }

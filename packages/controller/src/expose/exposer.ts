@@ -24,9 +24,12 @@ export interface ExposedVolume {
  * itself counts from the `deletionTimestamp` it finds. Errors are final for the DataUpload or DataDownload, unless retryable.
  */
 export interface Exposer {
-  /** Makes what is missing. Called again until it is done, by whichever process: what exists already is taken over. */
+  /**
+   * Makes what is missing. Called again until it is done, by whichever process: what exists already is taken over. Called after
+   * that too while the pod has not started, since it also notices a volume that is too full to be mounted.
+   */
   expose(options?: KubeCallOptions): Promise<Step>;
-  /** Why the hosting pod can never start, if so. */
+  /** Why the hosting pod can never start, if so: its image, or that it has ended already. */
   unrecoverable(options?: KubeCallOptions): Promise<string | undefined>;
   /** The volume once the pod runs and the claim is bound. `undefined` as well while there is no pod. */
   exposed(options?: KubeCallOptions): Promise<ExposedVolume | undefined>;

@@ -32,15 +32,19 @@ import {
   exposureOf,
   isDeleting,
   isOwned,
-  ownPod,
   stepOf,
   textOf,
   waiting,
 } from "./exposure.ts";
-import { exposedVolume, removeHostingPod, takenClaim, takenPod } from "./hosted-volume.ts";
+import {
+  exposedVolume,
+  removeHostingPod,
+  takenClaim,
+  takenPod,
+  unrecoverableHosting,
+} from "./hosted-volume.ts";
 import { hostingPod } from "./hosting-pod.ts";
 import { templateFor } from "./node-os.ts";
-import { unrecoverablePod } from "./pod-trouble.ts";
 import { rebindVolume } from "./rebind.ts";
 import { waitsForConsumer } from "./topology.ts";
 
@@ -52,10 +56,7 @@ export function genericRestoreExposer(
   const exposure = exposureOf(context, dataDownloads, download);
   return {
     expose: (options = {}) => stepOf(() => exposeOrRollBack(exposure, download, options)),
-    unrecoverable: async (options = {}) => {
-      const pod = await ownPod(exposure, options);
-      return pod === undefined ? undefined : unrecoverablePod(pod);
-    },
+    unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
     diagnose: (options = {}) => diagnoseExposure(exposure, options),

@@ -30,6 +30,7 @@ import {
   vanishOrGoOn,
 } from "./exposure.ts";
 import { hostingPath } from "./hosting-pod.ts";
+import { unrecoverablePod } from "./pod-trouble.ts";
 
 /**
  * The hosting pod or claim that `expose` may build upon.
@@ -80,6 +81,14 @@ export async function exposedVolume(
     path: hostingPath(uid),
     volumeMode: volumeModeOf(claim),
   };
+}
+
+export async function unrecoverableHosting(
+  exposure: Exposure,
+  options: KubeCallOptions,
+): Promise<string | undefined> {
+  const pod = await ownPod(exposure, options);
+  return pod === undefined ? undefined : unrecoverablePod(pod);
 }
 
 /** Warnings that the cluster has reported about one object. */
