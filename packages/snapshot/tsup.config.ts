@@ -4,6 +4,7 @@ import { library } from "../../tsup.base.ts";
 export default library({
   index: "src/index.ts",
   node: "src/node/index.ts",
+  velero: "src/velero/index.ts",
   "data-plane-worker": "src/node/data-plane/worker.ts",
   "restore-worker": "src/node/restore/worker.ts",
 });

@@ -185,7 +185,7 @@ describe("uploadVolume", () => {
     const uploading = uploadVolume(repository, broken, options);
     await expect(uploading).rejects.toThrow("no medium");
     const reasons = (await listSnapshots(repository)).map((each) => each.incompleteReason);
-    expect(reasons).toEqual(["canceled"]);
+    expect(reasons).toEqual(["checkpoint"]);
     const { volume: done } = await uploadVolume(repository, whole, { ...options, resume: true });
     expect(done.keptBytes).toBeGreaterThan(16 << 20);
   });

@@ -17,6 +17,8 @@ import { openVolumeTarget } from "./volume-target.ts";
 /** As of {@link restoreObject}, whose result the target proves. */
 export interface RestoreVolumeOptions extends RestoreObjectOptions {
   readonly posix?: Posix | undefined;
+  /** Writes an image that is there as a device is written: where it lies. Off by default. */
+  readonly inPlace?: boolean | undefined;
 }
 
 /** What was written where, and what was lost. */
@@ -42,12 +44,12 @@ export async function restoreVolume(
   targetPath: string,
   options: RestoreVolumeOptions = {},
 ): Promise<RestoredVolume> {
-  const { posix, resume, signal } = options;
+  const { inPlace, posix, resume, signal } = options;
   const file = await volumeFile(repository, entry, { signal });
   const { objectId } = file;
   const last = (await repository.objectParts(objectId, { signal })).at(-1)!;
   const sizeBytes = last.start + last.length;
-  await using target = await openVolumeTarget(targetPath, sizeBytes, { posix, resume });
+  await using target = await openVolumeTarget(targetPath, sizeBytes, { inPlace, posix, resume });
   const restored = await restoreObject(repository, objectId, target, options);
   if (restored.ok) await target.finish();
   const { isDevice, path } = target;

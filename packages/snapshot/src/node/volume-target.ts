@@ -28,6 +28,11 @@ export interface LocalVolumeTarget extends VolumeTarget, AsyncDisposable {
 export interface OpenVolumeTargetOptions {
   /** Goes on with the image of a restore that was cut off. */
   readonly resume?: boolean | undefined;
+  /**
+   * An image that is there is a device that happens to be a file: it is written where it lies and keeps its length. Off by
+   * default.
+   */
+  readonly inPlace?: boolean | undefined;
   readonly posix?: Posix | undefined;
 }
 
@@ -45,9 +50,10 @@ export async function openVolumeTarget(
   sizeBytes: number,
   options: OpenVolumeTargetOptions = {},
 ): Promise<LocalVolumeTarget> {
-  const { posix = await loadPosix(), resume = false } = options;
+  const { inPlace = false, posix = await loadPosix(), resume = false } = options;
   const kind = await kindOf(path);
-  if (kind === "device") return openDevice(await realpath(path), sizeBytes, posix);
+  if (kind === "device" || (inPlace && kind === "file"))
+    return openDevice(await realpath(path), sizeBytes, posix, kind === "device");
   if (kind === "other") throw notAVolume(path);
   return openImage(kind === "file" ? await realpath(path) : path, sizeBytes, posix, resume);
 }
@@ -66,6 +72,7 @@ async function openDevice(
   path: string,
   sizeBytes: number,
   posix: Posix,
+  isDevice: boolean,
 ): Promise<LocalVolumeTarget> {
   // For a block device this is a claim: it fails while a file system on it is mounted.
   const handle = await open(path, constants.O_RDWR | constants.O_EXCL).catch((cause) => {
@@ -88,7 +95,7 @@ async function openDevice(
     }
     return {
       ...targetOf(handle, path, posix),
-      isDevice: true,
+      isDevice,
       sizeBytes: deviceBytes,
       readsAsZeros: false,
       finish: async () => undefined,

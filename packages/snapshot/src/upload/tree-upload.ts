@@ -39,7 +39,7 @@ import { Slots, TaskGroup } from "./slots.ts";
 import { exactName } from "./source-name.ts";
 import type { ProgressCounter } from "./upload-progress.ts";
 
-export type IncompleteReason = "canceled" | "limit reached";
+export type IncompleteReason = "canceled" | "checkpoint" | "limit reached";
 
 /** An entry that will be missing, and why. */
 export interface UploadFailure {

@@ -60,6 +60,8 @@ export interface UploadSnapshotOptions extends CallOptions {
   readonly forceHashPercent?: number | undefined;
   /** On abort save what is there as an incomplete snapshot, and return it; by default the abort reason is thrown. */
   readonly saveOnAbort?: boolean | undefined;
+  /** Cuts the upload off: what is there is saved as a checkpoint, from which another upload goes on, and returned. */
+  readonly stopSignal?: AbortSignal | undefined;
   /** Do not save a snapshot whose root is the previous one's; what the policy says by default. */
   readonly ignoreIdentical?: boolean | undefined;
   /** What there is in total, for the progress; by default what the newest complete snapshot of `previous` holds. */
@@ -109,7 +111,7 @@ async function upload(
   source: SourceEntry,
   options: UploadSnapshotOptions,
 ): Promise<UploadedSnapshot> {
-  const { clock = systemClock, signal } = options;
+  const { clock = systemClock, signal, stopSignal } = options;
   signal?.throwIfAborted();
   const startedAtNs = clock.nowNs();
   const previous =
@@ -141,7 +143,10 @@ async function upload(
     if (options.saveOnAbort) walk.cutOff("canceled");
     else walk.fail(signal?.reason);
   };
+  const onStop = (): void => walk.cutOff("checkpoint");
   signal?.addEventListener("abort", onAbort, { once: true });
+  stopSignal?.addEventListener("abort", onStop, { once: true });
+  if (stopSignal?.aborted) onStop();
   const prototype = { ...emptySnapshot, source: options.source, startedAtNs };
   const checkpoints = new Checkpoints(session, walk, prototype, options);
   let rootEntry: DirectoryEntry;
@@ -149,6 +154,7 @@ async function upload(
     rootEntry = await walkRoot(walk, source, previous, policies);
   } finally {
     signal?.removeEventListener("abort", onAbort);
+    stopSignal?.removeEventListener("abort", onStop);
     await checkpoints.end();
     if (!options.dataPlane) await plane[Symbol.asyncDispose]();
   }
@@ -157,12 +163,16 @@ async function upload(
   const snapshot: UploadedSnapshot = {
     ...prototype,
     ...times(startedAtNs, clock.nowNs(), options),
-    description: options.description ?? "",
     stats: { ...walk.stats },
     ...(incompleteReason && { incompleteReason }),
     rootEntry,
-    tags: options.tags ?? {},
-    pins: [...(options.pins ?? [])].sort(),
+    ...(incompleteReason === "checkpoint"
+      ? { tags: options.checkpointTags ?? {} }
+      : {
+          description: options.description ?? "",
+          tags: options.tags ?? {},
+          pins: [...(options.pins ?? [])].sort(),
+        }),
   };
   counter.finish();
   const [before] = previous;

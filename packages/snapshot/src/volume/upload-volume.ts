@@ -4,6 +4,7 @@
  * @module
  */
 import { isDamage, type Repository, type WriteSession } from "@dm/repo";
+import type { Snapshot } from "../snapshot-codec.ts";
 import { listSnapshots } from "../snapshots.ts";
 import { type ObjectSource, readDirectory } from "../tree.ts";
 import { inPlacePlane } from "../upload/in-place-plane.ts";
@@ -26,9 +27,10 @@ export interface UploadVolumeOptions
   readonly changedBlocks?: ChangedBlocks | undefined;
   /**
    * The bytes are those of the source's latest incomplete snapshot, as of a volume snapshot that does not change: what that
-   * has stored is not read again. Counts in the place of `changedBlocks` where there is such a snapshot. Off by default.
+   * has stored is not read again. Counts in the place of `changedBlocks` where there is such a snapshot. Off by default. A
+   * function says which of the incomplete snapshots have these bytes.
    */
-  readonly resume?: boolean | undefined;
+  readonly resume?: boolean | ((checkpoint: Snapshot) => boolean) | undefined;
   /** What hashes and stores, into this very session; in this thread by default. The caller disposes of it. */
   readonly dataPlane?: ChunkPlane | undefined;
   /** Told after each chunk; keep it cheap. */
@@ -45,7 +47,7 @@ export interface UploadedVolume {
 /**
  * Backs a volume up. As `uploadSnapshot`, with a root that has the volume as its only file. When the volume cannot be read, or
  * the signal aborts, what is stored becomes an incomplete snapshot, for `resume`; then the failure or the reason is thrown (the
- * reason not with `saveOnAbort`).
+ * reason not with `saveOnAbort`; with `saveOnAbort: false` nothing is saved for it).
  * @example
  * const { snapshot } = await uploadVolume(repository, volume, {
  *   source: veleroSource("snapshot-data-upload-download", ["shop", "disk"]),
@@ -70,7 +72,15 @@ async function upload(
   volume: Volume,
   options: UploadVolumeOptions,
 ): Promise<UploadedVolume> {
-  const { name, onVolumeProgress, openedAtNs, resume = false, signal, source } = options;
+  const {
+    name,
+    onVolumeProgress,
+    openedAtNs,
+    resume = false,
+    signal,
+    source,
+    stopSignal,
+  } = options;
   const partial = resume ? await partialObject(session, options) : undefined;
   /** Cuts the upload off at a failure, so that what is stored is kept. */
   const stop = new AbortController();
@@ -83,7 +93,7 @@ async function upload(
       onVolumeProgress?.(progress);
     },
     onFailure(error) {
-      if (signal?.aborted) return;
+      if (signal?.aborted || stopSignal?.aborted) return;
       failure = { error };
       stop.abort(error);
     },
@@ -94,8 +104,8 @@ async function upload(
     source,
     dataPlane: plane,
     previous: [],
-    saveOnAbort: true,
-    signal: signal ? AbortSignal.any([signal, stop.signal]) : stop.signal,
+    saveOnAbort: options.saveOnAbort ?? true,
+    stopSignal: stopSignal ? AbortSignal.any([stopSignal, stop.signal]) : stop.signal,
   });
   if (failure) throw failure.error;
   if (!options.saveOnAbort) signal?.throwIfAborted();
@@ -113,10 +123,11 @@ const nothing: VolumeProgress = {
 /** The half-stored object of a run that was cut off; undefined also when it is damaged, for then everything is read. */
 async function partialObject(
   session: WriteSession & ObjectSource,
-  { logger, name, signal, source }: UploadVolumeOptions,
+  { logger, name, resume, signal, source }: UploadVolumeOptions,
 ): Promise<string | undefined> {
   const previous = previousSnapshots(await listSnapshots(session, { source, signal }));
-  const latest = previous.filter(({ incompleteReason }) => incompleteReason).at(-1);
+  const isSame = typeof resume === "function" ? resume : () => true;
+  const latest = previous.findLast((each) => each.incompleteReason && isSame(each));
   if (latest?.rootEntry?.type !== "d") return undefined;
   try {
     const { entries } = await readDirectory(session, latest.rootEntry, { signal });

@@ -1,0 +1,33 @@
+export {
+  type BackupVeleroVolumeOptions,
+  backupVeleroVolume,
+  type VeleroBackup,
+  type VeleroVolumeMode,
+  type VeleroVolumeProgress,
+} from "./backup-volume.ts";
+export {
+  type VeleroBackend,
+  type VeleroLocation,
+  veleroBackend,
+  veleroBucket,
+  veleroPrefix,
+} from "./location.ts";
+export {
+  type CreateVeleroOptions,
+  connectOrCreateVeleroRepository,
+  type OpenVeleroOptions,
+  openVeleroRepository,
+  veleroDefaultPassword,
+  veleroPasswordSecret,
+} from "./open-repository.ts";
+export {
+  type RestoreVeleroVolumeOptions,
+  restoreVeleroVolume,
+  type VeleroRestore,
+} from "./restore-volume.ts";
+export { type OpenVeleroStoreOptions, openVeleroStore } from "./store.ts";
+export {
+  deleteVeleroSnapshots,
+  maintainVeleroRepository,
+  type VeleroMaintenance,
+} from "./upkeep.ts";

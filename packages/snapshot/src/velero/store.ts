@@ -1,0 +1,183 @@
+/**
+ * Opens what a backup storage location names as a blob store. A back-end's code is loaded when it is needed, so that a data
+ * mover carries one of them in memory.
+ * Format: docs/format/velero.md. Proof: test/velero-store.test.ts.
+ * @module
+ */
+import { type Clock, fromBase64, type Logger, utf8Decode } from "@dm/core";
+import type { BlobStore } from "@dm/storage";
+import {
+  invalidLocation,
+  isTrue,
+  type VeleroLocation,
+  veleroBackend,
+  veleroBucket,
+  veleroPrefix,
+  veleroS3Endpoint,
+} from "./location.ts";
+
+/** Who asks, with which secret, and how long it is tried. */
+export interface OpenVeleroStoreOptions {
+  /**
+   * The content of the location's credential file; asked for again when a server refuses what it said. Without it the back-end
+   * looks where it usually does: environment, identity of the pod, files.
+   */
+  readonly credentials?: (() => Promise<string>) | undefined;
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Refuses every change. Off by default. */
+  readonly readOnly?: boolean | undefined;
+  /** Makes the directory of a filesystem store; off by default. */
+  readonly create?: boolean | undefined;
+  /** Calls in all of a request that fails in a way that may pass; 10 by default, about a minute. */
+  readonly attempts?: number | undefined;
+  /** Longest silence of a server; 60,000 by default. */
+  readonly timeoutMs?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/**
+ * The store of a namespace's repository; no request is made before the first call.
+ * @throws {FormatError} `DM_VELERO_LOCATION_INVALID`
+ * @example
+ * const store = await openVeleroStore({ provider: "fs", config: { fspath: "/backup" } }, "shop");
+ */
+export async function openVeleroStore(
+  location: VeleroLocation,
+  namespace: string,
+  options: OpenVeleroStoreOptions = {},
+): Promise<BlobStore> {
+  const prefix = veleroPrefix(location, namespace);
+  const open = { s3, azure, gcs, filesystem }[veleroBackend(location)];
+  const store = await open(location, prefix, options);
+  if (!options.readOnly || store.readOnly) return store;
+  const { readOnly } = await import("@dm/storage");
+  return readOnly(store);
+}
+
+type Open = (
+  location: VeleroLocation,
+  prefix: string,
+  options: OpenVeleroStoreOptions,
+) => Promise<BlobStore>;
+
+function common({ attempts, clock, logger, readOnly, timeoutMs }: OpenVeleroStoreOptions) {
+  return { readOnly, timeoutMs, clock, retries: { attempts, clock, logger } };
+}
+
+/** The name under which the text of the credentials is "read". */
+const credentialsName = "credentials of the backup storage location";
+
+const s3: Open = async (location, prefix, options) => {
+  const { config = {}, objectStorage } = location;
+  const { credentials, environment } = options;
+  const { defaultCredentials, fileCredentials, s3Store } = await import("@dm/storage/s3");
+  const { readFile } = await import("node:fs/promises");
+  const readText = async (path: string): Promise<string> =>
+    credentials && path === credentialsName ? credentials() : readFile(path, "utf8");
+  const profile = config["profile"] || undefined;
+  return s3Store({
+    ...common(options),
+    ...veleroS3Endpoint(location),
+    bucket: veleroBucket(location),
+    prefix,
+    rootCa: rootCaOf(objectStorage?.caCert),
+    // The two creators of one repository must not both win. A server that ignores the condition is as one without it.
+    conditionalPuts: true,
+    credentials: credentials
+      ? fileCredentials({
+          path: credentialsName,
+          profile: profile ?? "default",
+          readText,
+          environment,
+        })
+      : defaultCredentials({ environment: withProfile(environment ?? process.env, profile) }),
+  });
+};
+
+function withProfile(
+  environment: Readonly<Record<string, string | undefined>>,
+  profile: string | undefined,
+): Readonly<Record<string, string | undefined>> {
+  return profile === undefined ? environment : { ...environment, AWS_PROFILE: profile };
+}
+
+function rootCaOf(base64: string | undefined): string | undefined {
+  if (!base64) return undefined;
+  let pem = "";
+  try {
+    pem = utf8Decode(fromBase64(base64));
+  } catch {
+    // Answered below.
+  }
+  if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+  throw invalidLocation("caCert is no certificate in PEM, in base64");
+}
+
+const gcs: Open = async (location, prefix, options) => {
+  const { gcsDefaultCredentials, gcsFileCredentials, gcsStore } = await import("@dm/storage/gcs");
+  const { credentials, environment = process.env } = options;
+  const file = environment["GOOGLE_APPLICATION_CREDENTIALS"];
+  const provider = credentials
+    ? gcsFileCredentials(credentialsName, { readText: credentials })
+    : file
+      ? gcsFileCredentials(file)
+      : gcsDefaultCredentials();
+  return gcsStore({
+    ...common(options),
+    bucket: veleroBucket(location),
+    prefix,
+    credentials: provider,
+  });
+};
+
+/**
+ * Velero's Azure secret is a list of variables. The account's key is in the one that `storageAccountKeyEnvVar` names;
+ * with `useAAD`, or without a key, the client of the secret or the pod's identity counts.
+ */
+const azure: Open = async (location, prefix, options) => {
+  const { config = {} } = location;
+  const { azureStore, azureStoreOptions } = await import("@dm/storage/azure");
+  const given = parseVariables((await options.credentials?.()) ?? "");
+  const environment = { ...(options.environment ?? process.env), ...given };
+  const keyName = config["storageAccountKeyEnvVar"] || "AZURE_STORAGE_ACCOUNT_ACCESS_KEY";
+  const connection = {
+    container: veleroBucket(location),
+    prefix,
+    storageAccount: config["storageAccount"] ?? "",
+    storageKey: isTrue(config["useAAD"]) ? undefined : environment[keyName],
+    TenantID: environment["AZURE_TENANT_ID"],
+    ClientID: environment["AZURE_CLIENT_ID"],
+    ClientSecret: environment["AZURE_CLIENT_SECRET"],
+  };
+  const endpoint = config["storageAccountURI"] || undefined;
+  const opened = azureStoreOptions(connection, { environment });
+  return azureStore({ ...common(options), ...opened, ...(endpoint && { endpoint }) });
+};
+
+/** `NAME=value` by line; quotes around a value go. */
+function parseVariables(text: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const line of text.split(/\r?\n/)) {
+    const [, name, value = ""] =
+      /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+    if (name !== undefined) variables[name] = value.replace(/^(["'])(.*)\1$/, "$2");
+  }
+  return variables;
+}
+
+const filesystem: Open = async (location, prefix, options) => {
+  const { config = {} } = location;
+  const root = config["fspath"] ?? "";
+  const { isAbsolute, join } = await import("node:path");
+  if (!isAbsolute(root)) throw invalidLocation("fspath must be an absolute path");
+  const { filesystemStore } = await import("@dm/storage/filesystem");
+  const { create, logger } = options;
+  return filesystemStore({
+    path: join(root, prefix),
+    fileMode: 0o600,
+    dirMode: 0o700,
+    create,
+    logger,
+  });
+};

@@ -1,0 +1,102 @@
+// Locations of every provider are opened as stores, with the credentials that Velero's secrets hold; what is wrong in them is
+// told without a secret.
+import { toBase64, utf8Encode } from "@dm/core";
+import { selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
+import { describe, expect, it } from "vitest";
+import { openVeleroStore, type VeleroLocation } from "../src/velero/index.ts";
+
+const refused = { code: "DM_VELERO_LOCATION_INVALID" };
+const bucket = { bucket: "backups", prefix: "velero" };
+
+describe("the credential file of AWS", () => {
+  const location = (s3Url: string, config: Record<string, string> = {}): VeleroLocation => ({
+    provider: "aws",
+    objectStorage: bucket,
+    config: { s3Url, region: "us-east-1", ...config },
+  });
+
+  it("is read by profile, and again when the server refuses what it said", async () => {
+    await using server = await startS3Server({ buckets: ["backups"] });
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    let reads = 0;
+    const credentials = async (): Promise<string> => {
+      const key = reads++ === 0 ? "outdated" : secretAccessKey;
+      return `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${key}\n`;
+    };
+    const store = await openVeleroStore(location(server.url), "shop", { credentials });
+    await store.put("pabc", utf8Encode("x"));
+    expect(reads).toBe(2);
+    expect(server.bucket("backups").keys).toEqual(["velero/kopia/shop/pabc"]);
+    await store.close();
+    const other = await openVeleroStore(location(server.url, { profile: "none" }), "shop", {
+      credentials,
+    });
+    await expect(other.get("pabc")).rejects.toThrow(/no profile none/);
+    await other.close();
+  });
+
+  it("row 72: a refusal of the server is told at once, without the key", async () => {
+    await using server = await startS3Server({ buckets: ["backups"] });
+    const credentials = async (): Promise<string> =>
+      "[default]\naws_access_key_id=AKIA\naws_secret_access_key=hidden\n";
+    const store = await openVeleroStore(location(server.url), "shop", { credentials });
+    const failure = await store.get("pabc").catch((error) => error);
+    expect(failure.name).toBe("AccessError");
+    expect(JSON.stringify(failure) + failure.message).not.toContain("hidden");
+    await store.close();
+  });
+
+  it("goes with the certificate authority of the location", async () => {
+    const tls = selfSignedCertificate();
+    await using server = await startS3Server({ buckets: ["backups"], tls });
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    const credentials = async (): Promise<string> =>
+      `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+    const caCert = toBase64(utf8Encode(tls.cert));
+    const trusted = { ...location(server.url), objectStorage: { ...bucket, caCert } };
+    const store = await openVeleroStore(trusted, "shop", { credentials, attempts: 1 });
+    await store.put("pabc", utf8Encode("x"));
+    await store.close();
+    const distrusted = await openVeleroStore(location(server.url), "shop", {
+      credentials,
+      attempts: 1,
+    });
+    await expect(distrusted.get("pabc")).rejects.toThrow(/certificate/);
+    await distrusted.close();
+    const broken = { ...trusted, objectStorage: { ...bucket, caCert: "no" } };
+    await expect(openVeleroStore(broken, "shop")).rejects.toMatchObject(refused);
+  });
+});
+
+it("the variables of Azure name account, key or client", async () => {
+  const location: VeleroLocation = {
+    provider: "azure",
+    objectStorage: { bucket: "container" },
+    config: { storageAccount: "shop", storageAccountKeyEnvVar: "KEY" },
+  };
+  const credentials = async (): Promise<string> =>
+    "AZURE_CLOUD_NAME=AzurePublicCloud\nKEY='a2V5'\n";
+  const store = await openVeleroStore(location, "shop", { credentials });
+  expect(store).toMatchObject({ type: "azureBlob", readOnly: false });
+  const wrong = openVeleroStore(location, "shop", { credentials: async () => "KEY=not base64!" });
+  await expect(wrong).rejects.toThrow(/^(?!.*not base64!)/);
+});
+
+it("Google's key file is JSON, and its text is never quoted", async () => {
+  const location: VeleroLocation = { provider: "velero.io/gcp", objectStorage: bucket };
+  const credentials = async (): Promise<string> => "hidden";
+  const store = await openVeleroStore(location, "shop", { credentials });
+  expect(store.type).toBe("gcs");
+  const failure = await store.get("pabc").catch((error) => error);
+  expect(failure.message).not.toContain("hidden");
+});
+
+it.each<[string, VeleroLocation]>([
+  ["a directory that is not absolute", { provider: "fs", config: { fspath: "backup" } }],
+  ["no directory", { provider: "fs" }],
+  ["no bucket", { provider: "aws" }],
+  ["a path in s3Url", { provider: "aws", config: { s3Url: "http://s3/x" }, objectStorage: bucket }],
+  ["an unknown provider", { provider: "tape" }],
+])("%s is refused", async (_, location) => {
+  await expect(openVeleroStore(location, "shop")).rejects.toMatchObject(refused);
+});
