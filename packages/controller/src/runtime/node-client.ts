@@ -21,6 +21,7 @@ import type {
 } from "./kube-client.ts";
 import {
   createKubeConnection,
+  type KubeConnection,
   type KubeConnectionDescription,
   type KubeConnectionOptions,
 } from "./kube-connection.ts";
@@ -28,6 +29,8 @@ import { type KubeStatus, kubeError, unavailable } from "./kube-errors.ts";
 import { createLineSplitter } from "./watch-lines.ts";
 
 export interface NodeKubeClientOptions extends KubeConnectionOptions {
+  /** Instead of what `@kubernetes/client-node` finds, which is not loaded then. */
+  readonly connection?: KubeConnection | undefined;
   /** Sent as User-Agent; the server names field managers by it up to the first slash. */
   readonly userAgent?: string | undefined;
   /** A call that has not been answered completely by then has failed. */
@@ -92,7 +95,7 @@ export function nodeKubeClient(options: NodeKubeClientOptions = {}): NodeKubeCli
     putOffRetries = nodeKubeClientDefaults.putOffRetries,
     clock = systemClock,
   } = options;
-  const connection = createKubeConnection(options);
+  const connection = options.connection ?? createKubeConnection(options);
   const places = new Semaphore(maxRequestsInFlight);
 
   /** Sends once and resolves with the answer's headers. */
