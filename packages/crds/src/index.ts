@@ -1,4 +1,24 @@
 export {
+  type BackupRepositoryKey,
+  backupRepositoryLabels,
+  backupRepositoryName,
+  controllerReference,
+  dataDownloadOperationId,
+  dataUploadOperationId,
+  dataUploadResultLabels,
+  defaultOperationTimeout,
+  type Maker,
+  maintenanceJobName,
+  type NewDataDownload,
+  type NewDataUpload,
+  type NewDataUploadResult,
+  type NewObjectOptions,
+  newBackupRepository,
+  newDataDownload,
+  newDataUpload,
+  newDataUploadResultConfigMap,
+} from "./builders.ts";
+export {
   type ConfigMap,
   configMaps,
   events,
@@ -72,6 +92,31 @@ export {
 } from "./core/workloads.ts";
 export type { CustomKind, PrinterColumn } from "./custom-kind.ts";
 export type { LabelSelector, ObjectReference, SecretKeySelector } from "./fields.ts";
+export { formatGoDuration, normalizeGoDuration } from "./go-duration.ts";
+export {
+  checkObject,
+  customKindOf,
+  isBackup,
+  isBackupRepository,
+  isBackupStorageLocation,
+  isDataDownload,
+  isDataProtectionApplication,
+  isDataUpload,
+  isDeleteBackupRequest,
+  isDownloadRequest,
+  isOfKind,
+  isPodVolumeBackup,
+  isPodVolumeRestore,
+  isRestore,
+  isSchedule,
+  isServerStatusRequest,
+  isVolumeSnapshot,
+  isVolumeSnapshotBackup,
+  isVolumeSnapshotClass,
+  isVolumeSnapshotContent,
+  isVolumeSnapshotLocation,
+  isVolumeSnapshotRestore,
+} from "./guards.ts";
 export {
   type Backup,
   type BackupPhase,
@@ -209,6 +254,7 @@ export {
   type OwnerReference,
   type Resource,
 } from "./kube-object.ts";
+export { labelValue, repositoryLabelValue } from "./label-value.ts";
 export {
   type CrdManifestsOptions,
   type CustomResourceDefinition,
@@ -217,4 +263,5 @@ export {
   type StructuralSchema,
 } from "./manifests.ts";
 export { isFinalBackupPhase, isFinalPhase, phaseOf } from "./phases.ts";
+export { formatQuantity, parseQuantity } from "./quantity.ts";
 export { annotations, exposerPodGroups, finalizers, labels } from "./well-known.ts";
