@@ -12,11 +12,34 @@ export type {
   PodStreams,
   PodTarget,
 } from "./api-server/pod-streams.ts";
+export {
+  type Cluster,
+  type ClusterOptions,
+  type NodeDescription,
+  startCluster,
+} from "./cluster.ts";
 export type {
   ClusterApi,
   ClusterDeleteOptions,
   ClusterEvent,
   ClusterWriteOptions,
 } from "./cluster-api.ts";
+export {
+  type ControllersOptions,
+  type RunningControllers,
+  startControllers,
+} from "./controllers/index.ts";
 export type { Json, NewObject, ObjectMeta, StoredObject } from "./kube-object.ts";
+export type { ImageProgram, ImageTable } from "./kubelet/images.ts";
+export type { StartFault } from "./kubelet/pod-worker.ts";
+export { defaultKubeletTimes, type KubeletTimes } from "./kubelet/times.ts";
+export { VirtualNode } from "./kubelet/virtual-node.ts";
+export type {
+  PublishedVolume,
+  PublishRequest,
+  VolumeDriver,
+  VolumeTarget,
+  VolumeWriters,
+} from "./kubelet/volume-driver.ts";
+export { type SchedulerOptions, startScheduler } from "./scheduler.ts";
 export { type VirtualClock, virtualClock } from "./virtual-clock.ts";

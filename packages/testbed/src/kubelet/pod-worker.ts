@@ -6,10 +6,11 @@
  */
 import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
-import type { Clock, Logger } from "@dm/core";
+import { type Clock, isDmError, type Logger } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import type { EventRecorder } from "../controllers/event-recorder.ts";
 import { nowMs, timestampOf } from "../controllers/timestamp.ts";
+import { relabelFailed } from "../csi/faults.ts";
 import type { Json, StoredObject } from "../kube-object.ts";
 import type { Container, ContainerRuntime } from "./container-runtime.ts";
 import type { NodeImages } from "./images.ts";
@@ -243,10 +244,14 @@ export class PodWorker {
       }
       this.#podIP ??= this.#pod.spec?.hostNetwork === true ? this.#context.hostIP : allocatePodIP();
       this.#mounted = mounted;
+      for (const one of this.#containers ?? []) {
+        if (one.waiting?.reason === "CreateContainerError") one.waiting = undefined;
+      }
       return true;
     } catch (error) {
       if (!(error instanceof VolumeMountError)) throw error;
-      events.record(this.#pod, "Warning", error.reason, error.message);
+      if (isDmError(error.cause, relabelFailed)) this.#refuseLabels(error.cause.message);
+      else events.record(this.#pod, "Warning", error.reason, error.message);
       const delayMs = Math.min(
         Math.max(times.mountRetryMs, this.#mountRetry.delayMs * 2),
         times.longestMountRetryMs,
@@ -254,6 +259,14 @@ export class PodWorker {
       this.#mountRetry = { delayMs, atMs: now + delayMs };
       this.#wakeAt(this.#mountRetry.atMs);
       return false;
+    }
+  }
+
+  /** On a real node it is the container runtime that labels, when the volume is mounted already. */
+  #refuseLabels(message: string): void {
+    for (const one of this.#containers ?? []) {
+      one.waiting = { reason: "CreateContainerError", message };
+      this.#record(one, "Warning", "Failed", `Error: ${message}`);
     }
   }
 

@@ -1,0 +1,188 @@
+/**
+ * A whole cluster in this process: API server, controllers, scheduler, nodes with their kubelets, and storage.
+ * Proof: test/kubelet/cluster.kubectl.test.ts.
+ * @module
+ */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Clock, type Logger, NotFoundError, systemClock } from "@dm/core";
+import { ApiError } from "./api-server/api-error.ts";
+import { type ApiServer, type ApiServerOptions, createApiServer } from "./api-server/api-server.ts";
+import type { PodStreams, PodTarget } from "./api-server/pod-streams.ts";
+import type { ClusterApi } from "./cluster-api.ts";
+import { startControllers } from "./controllers/index.ts";
+import { CsiDriver, type CsiDriverOptions } from "./csi/csi-driver.ts";
+import { startStorage } from "./csi/storage.ts";
+import type { ImageTable } from "./kubelet/images.ts";
+import type { Kubelet } from "./kubelet/kubelet.ts";
+import { defaultKubeletTimes, type KubeletTimes } from "./kubelet/times.ts";
+import { VirtualNode } from "./kubelet/virtual-node.ts";
+import type { VolumeWriters } from "./kubelet/volume-driver.ts";
+import { startWatchdog } from "./kubelet/watchdog.ts";
+import { startScheduler } from "./scheduler.ts";
+
+export interface NodeDescription {
+  readonly name: string;
+  /** Beside `kubernetes.io/hostname`, `kubernetes.io/os` and `kubernetes.io/arch`. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface ClusterOptions {
+  /** How many, named `node-1` and so on, or each. Default 1. */
+  readonly nodes?: number | readonly NodeDescription[] | undefined;
+  /** What images stand for, on every node. */
+  readonly images?: ImageTable | undefined;
+  /** For the roots of nodes, volumes and the kubeconfig. Default: a temporary one, which goes at the end. */
+  readonly directory?: string | undefined;
+  /** Default: the system clock. */
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+  /** False for a cluster without storage; otherwise options of the driver. */
+  readonly csi?: false | Omit<CsiDriverOptions, "clock"> | undefined;
+  /** Waits of kubelets that are to be other than usual. */
+  readonly times?: Partial<KubeletTimes> | undefined;
+  /** Without a heartbeat for so long a node is lost. Default 40 s. */
+  readonly nodeGraceMs?: number | undefined;
+  /** Pods of a lost node are deleted after this at the latest. Default: what they tolerate, 5 minutes unless they say more. */
+  readonly longestTolerationMs?: number | undefined;
+  /** Logs of deleted pods stay in the nodes' `var/log/pods`. Default: they go with the pod. */
+  readonly keepPodLogs?: boolean | undefined;
+  readonly server?: Pick<ApiServerOptions, "port" | "tls"> | undefined;
+}
+
+export interface Cluster extends AsyncDisposable {
+  readonly api: ClusterApi;
+  readonly server: ApiServer;
+  /** Path of a kubeconfig file of the administrator. */
+  readonly kubeconfig: string;
+  readonly directory: string;
+  readonly nodes: readonly VirtualNode[];
+  readonly csi: CsiDriver | undefined;
+  /** @throws {NotFoundError} `DM_NODE_NOT_FOUND` */
+  node(name: string): VirtualNode;
+  /** One more machine. */
+  addNode(description: NodeDescription): Promise<VirtualNode>;
+  /** The machine is taken away for good: its processes end and its Node object goes, and so do its pods. */
+  removeNode(name: string): Promise<void>;
+  /** Ends all processes, servers and mounts; resolves when they are gone. */
+  close(): Promise<void>;
+}
+
+/**
+ * @example
+ * await using cluster = await startCluster({ nodes: 2, images: { busybox: [] } });
+ * cluster.api.create("pods", { apiVersion: "v1", kind: "Pod", metadata: { name: "a", namespace: "default" },
+ *   spec: { containers: [{ name: "main", image: "busybox", command: ["echo", "hello"] }] } });
+ */
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const { clock = systemClock, logger } = options;
+  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "dm-cluster-")));
+  await mkdir(directory, { recursive: true });
+  const nodes: VirtualNode[] = [];
+  const podStreams = routeToNodes(nodes);
+  const server = await createApiServer({ ...options.server, clock, logger, podStreams });
+  const { cluster: api } = server;
+  const kubeconfig = join(directory, "kubeconfig");
+  await server.kubeconfig(kubeconfig);
+
+  const watchdog = startWatchdog();
+  const csi =
+    options.csi === false
+      ? undefined
+      : await CsiDriver.open({ directory: join(directory, "volumes"), ...options.csi, clock });
+  csi?.useWriters(writersOf(nodes));
+  const storage = csi === undefined ? undefined : startStorage({ api, driver: csi, logger });
+  const { nodeGraceMs, longestTolerationMs } = options;
+  const controllers = startControllers({ api, logger, nodeGraceMs, longestTolerationMs });
+  const scheduler = startScheduler({ api, logger });
+
+  let nodeCount = 0;
+  const addNode = async ({ name, labels = {} }: NodeDescription): Promise<VirtualNode> => {
+    const node = new VirtualNode({
+      name,
+      index: nodeCount++,
+      labels,
+      root: join(directory, "nodes", name),
+      api,
+      images: options.images ?? {},
+      volumes: csi,
+      times: { ...defaultKubeletTimes, ...options.times },
+      keepPodLogs: options.keepPodLogs ?? false,
+      logger,
+      watchdog,
+    });
+    nodes.push(node);
+    await node.start();
+    return node;
+  };
+  const node = (name: string): VirtualNode => {
+    const found = nodes.find((one) => one.name === name);
+    if (found === undefined) {
+      throw new NotFoundError("DM_NODE_NOT_FOUND", `the cluster has no node ${name}`, { name });
+    }
+    return found;
+  };
+  for (const description of describeNodes(options.nodes ?? 1)) await addNode(description);
+
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      await scheduler.close();
+      await controllers.close();
+      await storage?.close();
+      await Promise.all(nodes.map((one) => one.close()));
+      await csi?.close();
+      await server.close();
+      await watchdog.close();
+      if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
+    })();
+    return closing;
+  };
+  return {
+    api,
+    server,
+    kubeconfig,
+    directory,
+    nodes,
+    csi,
+    node,
+    addNode,
+    async removeNode(name) {
+      const gone = node(name);
+      await gone.close();
+      nodes.splice(nodes.indexOf(gone), 1);
+      api.delete("nodes", "", name);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function describeNodes(nodes: number | readonly NodeDescription[]): readonly NodeDescription[] {
+  if (typeof nodes !== "number") return nodes;
+  return Array.from({ length: nodes }, (_, index) => ({ name: `node-${index + 1}` }));
+}
+
+function writersOf(nodes: readonly VirtualNode[]): VolumeWriters {
+  return {
+    async freeze(volumeName) {
+      const thaws = await Promise.all(nodes.map(({ runtime }) => runtime.freeze(volumeName)));
+      return () => {
+        for (const thaw of thaws) thaw();
+      };
+    },
+  };
+}
+
+function routeToNodes(nodes: readonly VirtualNode[]): PodStreams {
+  const kubeletOf = ({ nodeName }: PodTarget): Kubelet => {
+    const kubelet = nodes.find(({ name }) => name === nodeName)?.kubelet;
+    if (kubelet !== undefined) return kubelet;
+    throw new ApiError(500, "InternalError", `the kubelet of node ${nodeName} does not answer`);
+  };
+  return {
+    log: (target, options) => kubeletOf(target).log(target, options),
+    exec: (target, options) => kubeletOf(target).exec(target, options),
+  };
+}
