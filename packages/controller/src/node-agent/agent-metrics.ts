@@ -1,0 +1,27 @@
+/**
+ * What the node agent counts, by the names that Velero's dashboards know.
+ * Proof: test/node-agent/lifecycle.test.ts.
+ * @module
+ */
+
+/** A registry of metrics takes these; names come without their prefix `podVolume_`, ours with `dm_`. */
+export interface AgentMetrics {
+  count(name: AgentCounter, labels: Readonly<Record<string, string>>): void;
+  observe(
+    name: "dm_expose_seconds",
+    seconds: number,
+    labels: Readonly<Record<string, string>>,
+  ): void;
+}
+
+export type AgentCounter =
+  | "data_upload_success_total"
+  | "data_upload_failure_total"
+  | "data_upload_cancel_total"
+  | "data_download_success_total"
+  | "data_download_failure_total"
+  | "data_download_cancel_total"
+  | "dm_conflicts_total"
+  | "dm_mover_restarts_total";
+
+export const noMetrics: AgentMetrics = { count() {}, observe() {} };

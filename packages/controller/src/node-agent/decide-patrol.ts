@@ -1,0 +1,88 @@
+/**
+ * What this agent should do about a DataUpload or DataDownload that another agent is in charge of: nothing while that one lives
+ * and keeps its times. Pure. All times count from notes on the object, so that no restart begins them anew; the write that steps
+ * in is refused to all agents but one.
+ * Proof: test/node-agent/decide-patrol.test.ts, test/node-agent/bounded.test.ts.
+ * @module
+ */
+import { isFinalPhase } from "@dm/crds";
+import { type Action, nothing } from "./action.ts";
+import type { AgentSettings } from "./agent-settings.ts";
+import { decideInterrupted, isOurs, type World } from "./decide.ts";
+import { ownerOf, type Transfer } from "./transfer.ts";
+import { failureContexts, texts } from "./transfer-texts.ts";
+
+export interface PatrolWorld extends World {
+  /** Nodes whose agent runs. */
+  readonly agents: ReadonlySet<string>;
+}
+
+/** How long the agent in charge is given, beyond the limit, before another one does its duty. */
+const politenessMs = 60_000;
+
+/** @example decidePatrol(viewTransfer("DataUpload", upload), world, nowMs, settings).do // "noteOwnerLost" */
+export function decidePatrol(
+  transfer: Transfer,
+  world: PatrolWorld,
+  nowMs: number,
+  settings: AgentSettings,
+): Action {
+  if (!isOurs(transfer, settings)) return nothing;
+  if (transfer.phase === "New" && !transfer.ending) return nothing;
+  if (isFinalPhase(transfer.phase)) return transfer.finalizer ? { do: "removeFinalizer" } : nothing;
+  const owner = ownerOf(transfer);
+  if (owner === world.self) return nothing;
+  const isLost = owner === undefined || !world.agents.has(owner);
+  const { ownerLostAtMs } = transfer;
+  if (isLost && ownerLostAtMs === undefined) return { do: "noteOwnerLost" };
+  if (!isLost && ownerLostAtMs !== undefined) return { do: "forgetOwnerLost" };
+  if (isLost && ownerLostAtMs !== undefined && nowMs - ownerLostAtMs >= settings.ownerLostMs)
+    return stepIn(transfer, world, nowMs, settings);
+  return transfer.ending
+    ? hurryEnding(transfer, nowMs, settings)
+    : hurry(transfer, nowMs, settings);
+}
+
+/** The agent in charge is gone. */
+function stepIn(
+  transfer: Transfer,
+  world: PatrolWorld,
+  nowMs: number,
+  settings: AgentSettings,
+): Action {
+  const { phase, cancel, deleting, ending, resume } = transfer;
+  if (ending) return { do: "adopt" };
+  if (cancel || deleting || phase === "Canceling")
+    return { do: "end", verdict: { phase: "Canceled" } };
+  if (phase === "Accepted" || resume?.pending) return { do: "adopt" };
+  const outcome = world.pod?.outcome ?? world.told?.outcome;
+  // It ended before its node did; the new agent in charge takes the result.
+  if (outcome && outcome.outcome !== "interrupted") return { do: "adopt" };
+  return decideInterrupted({ transfer, world, nowMs, settings }, texts.nodeLost(ownerOf(transfer)));
+}
+
+/** Limits that the agent in charge should have kept itself. */
+function hurry(transfer: Transfer, nowMs: number, settings: AgentSettings): Action {
+  const { kind, phase, cancel, acceptedAtMs, cancelSeenAtMs } = transfer;
+  const preparingMs = nowMs - acceptedAtMs;
+  if (phase === "Accepted" && preparingMs >= settings.prepareTimeoutMs + politenessMs)
+    return {
+      do: "end",
+      verdict: { phase: "Failed", message: failureContexts[kind].prepareTimeout },
+      diagnose: true,
+    };
+  if (!cancel) return nothing;
+  if (cancelSeenAtMs === undefined) return { do: "noteCancelSeen" };
+  const limitMs =
+    phase === "InProgress" ? settings.runningCancelTimeoutMs : settings.cancelTimeoutMs;
+  return nowMs - cancelSeenAtMs >= limitMs + politenessMs
+    ? { do: "end", verdict: { phase: "Canceled" } }
+    : nothing;
+}
+
+/** A clean-up that its agent has had every chance to finish. */
+function hurryEnding({ ending }: Transfer, nowMs: number, settings: AgentSettings): Action {
+  if (ending === undefined) return nothing;
+  const limitMs = settings.prepareTimeoutMs + settings.cleanUpTimeoutMs + politenessMs;
+  return nowMs - ending.atMs >= limitMs ? { do: "adopt" } : nothing;
+}

@@ -1,0 +1,167 @@
+/**
+ * Reads what a decision needs: from the caches where they suffice, from the API server where a lagging answer would cost something.
+ * Proof: test/node-agent/lifecycle.test.ts.
+ * @module
+ */
+import {
+  type DataDownload,
+  isFinalPhase,
+  type KubeEvent,
+  labels,
+  type Pod,
+  persistentVolumeClaims,
+  phaseOf,
+  pods,
+} from "@dm/crds";
+import {
+  type DataPathOutcome,
+  type DataPathProgress,
+  dataPathReasons,
+  decodeOutcome,
+  decodeProgress,
+} from "../mover/index.ts";
+import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import type { AgentDeps } from "./agent-deps.ts";
+import type { World } from "./decide.ts";
+import { type HostingPodState, hostingPodState } from "./hosting-pod-state.ts";
+import { ownerOf, type Transfer, type TransferKind, type TransferObject } from "./transfer.ts";
+import { isTransient } from "./transient.ts";
+
+const kinds: readonly TransferKind[] = ["DataUpload", "DataDownload"];
+
+/** Facts for `decideTransfer`. */
+export async function observe(
+  deps: AgentDeps,
+  object: TransferObject,
+  transfer: Transfer,
+  options: KubeCallOptions = {},
+): Promise<World> {
+  const pod = await hostingPodOf(deps, transfer, options);
+  const looksAtPod =
+    (transfer.phase === "Accepted" && (ownerOf(transfer) === deps.node || pod !== undefined)) ||
+    (transfer.resume?.pending === true && ownerOf(transfer) === deps.node);
+  return {
+    ...countsOf(deps, transfer),
+    self: deps.node,
+    targetClaim:
+      transfer.phase === "New" && transfer.kind === "DataDownload"
+        ? await hasTargetClaim(deps, object as DataDownload, options)
+        : undefined,
+    nodeOSes: new Set(
+      deps.view.nodes().map(({ metadata }) => metadata.labels?.[labels.nodeOS] ?? "linux"),
+    ),
+    pod,
+    abnormal: looksAtPod ? await abnormalityOf(deps, object, transfer, options) : undefined,
+    told: toldBy(transfer.kind, deps.view.eventsOf(transfer.uid)),
+  };
+}
+
+/** The hosting pod as the API server has it. */
+export async function freshPodOf(
+  { client }: AgentDeps,
+  { kind, namespace, name, uid }: Transfer,
+  options: KubeCallOptions = {},
+): Promise<HostingPodState | undefined> {
+  const pod = await client.get(pods, { namespace, name }, options);
+  return pod === undefined || !isOwnedBy(pod, uid) ? undefined : hostingPodState(kind, pod);
+}
+
+/** What movers tell by Events: how far they are, and their result. */
+export function toldBy(
+  kind: TransferKind,
+  events: readonly KubeEvent[],
+): { progress?: DataPathProgress | undefined; outcome?: DataPathOutcome | undefined } {
+  const latest = (reason: string): KubeEvent | undefined =>
+    events
+      .filter((event) => event.reason === reason)
+      .reduce<KubeEvent | undefined>((a, b) => (a && timeOf(a) > timeOf(b) ? a : b), undefined);
+  const progress = latest(dataPathReasons.progress);
+  const completed = latest(dataPathReasons.completed);
+  const outcome =
+    completed && decodeOutcome(kind, { exitCode: 0, message: completed.message ?? "" });
+  return {
+    progress: progress && decodeProgress(progress.message ?? ""),
+    outcome: outcome?.outcome === "failed" ? undefined : outcome,
+  };
+}
+
+/**
+ * In phases where a missing pod means something, the API server is asked: the cache holds pods of this node, and not yet those of
+ * the last moment.
+ */
+async function hostingPodOf(
+  deps: AgentDeps,
+  transfer: Transfer,
+  options: KubeCallOptions,
+): Promise<HostingPodState | undefined> {
+  const { kind, phase, namespace, name, resume } = transfer;
+  const cached = deps.view.hostingPod({ namespace, name });
+  const known =
+    cached && isOwnedBy(cached, transfer.uid) ? hostingPodState(kind, cached) : undefined;
+  const mustKnow = phase === "Prepared" || phase === "InProgress" || phase === "Canceling";
+  if (transfer.ending || !mustKnow || ownerOf(transfer) !== deps.node) return known;
+  return known === undefined || resume?.pending ? freshPodOf(deps, transfer, options) : known;
+}
+
+/** Not a pod of the same name that belongs to an earlier object. */
+function isOwnedBy({ metadata }: Pod, uid: string): boolean {
+  const owners = metadata.ownerReferences ?? [];
+  return owners.some((owner) => owner.uid === uid);
+}
+
+function countsOf(
+  { view, node, reservations }: AgentDeps,
+  transfer: Transfer,
+): Pick<World, "exposing" | "running"> {
+  const exposing = new Set<string>();
+  const running = new Set<string>();
+  const phases = new Map<string, string>();
+  for (const object of kinds.flatMap((kind) => view.transfers(kind))) {
+    const uid = object.metadata.uid ?? "";
+    const phase = phaseOf(object);
+    phases.set(uid, phase);
+    if (object.metadata.labels?.[labels.exposeOnGoing] === "true" && !isFinalPhase(phase))
+      exposing.add(uid);
+    if ((phase === "InProgress" || phase === "Canceling") && object.status?.node === node)
+      running.add(uid);
+  }
+  const before = (later: readonly string[]) => (uid: string) =>
+    !later.includes(phases.get(uid) ?? "");
+  for (const uid of reservations.held("exposing", before(["New"]))) exposing.add(uid);
+  for (const uid of reservations.held("starting", before(["New", "Accepted", "Prepared"])))
+    running.add(uid);
+  exposing.delete(transfer.uid);
+  running.delete(transfer.uid);
+  return { exposing: exposing.size, running: running.size };
+}
+
+async function hasTargetClaim(
+  { client }: AgentDeps,
+  { spec }: DataDownload,
+  options: KubeCallOptions,
+): Promise<boolean> {
+  const { namespace, pvc } = spec.targetVolume;
+  return (
+    (await client.get(persistentVolumeClaims, { namespace, name: pvc }, options)) !== undefined
+  );
+}
+
+async function abnormalityOf(
+  deps: AgentDeps,
+  object: TransferObject,
+  { kind, name }: Transfer,
+  options: KubeCallOptions,
+): Promise<string | undefined> {
+  try {
+    return await deps.exposerFor(kind, object).unrecoverable(options);
+  } catch (error) {
+    if (isTransient(error, options.signal)) throw error;
+    // What cannot be looked at is not known to be broken; the prepare timeout stands behind this.
+    deps.logger.warn("cannot look at a hosting pod", { kind, name, error: String(error) });
+    return undefined;
+  }
+}
+
+function timeOf({ eventTime, lastTimestamp, metadata }: KubeEvent): number {
+  return Date.parse(eventTime ?? lastTimestamp ?? metadata.creationTimestamp ?? "") || 0;
+}

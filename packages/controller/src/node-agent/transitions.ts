@@ -1,0 +1,172 @@
+/**
+ * The writes of the state machine, as pure functions from one object to the next. Each leaves alone what it does not name, so that
+ * labels and fields of others survive.
+ * Proof: test/node-agent/transitions.test.ts, test/node-agent/bounded.test.ts.
+ * @module
+ */
+import { type DataMovementPhase, type DataUpload, finalizers, labels } from "@dm/crds";
+import type { DataPathProgress } from "../mover/index.ts";
+import type { Verdict } from "./action.ts";
+import {
+  type Ending,
+  notes,
+  type Resume,
+  type TransferKind,
+  type TransferObject,
+  timestamp,
+} from "./transfer.ts";
+
+type Status = NonNullable<DataUpload["status"]>;
+
+export function withFinalizer(object: TransferObject): TransferObject {
+  const next = copyOf(object);
+  next.metadata.finalizers = [
+    ...(next.metadata.finalizers ?? []).filter((name) => name !== finalizers.dataUploadDownload),
+    finalizers.dataUploadDownload,
+  ];
+  return next;
+}
+
+export function withoutFinalizer(object: TransferObject): TransferObject {
+  const next = copyOf(object);
+  next.metadata.finalizers = (next.metadata.finalizers ?? []).filter(
+    (name) => name !== finalizers.dataUploadDownload,
+  );
+  return next;
+}
+
+export function accepted(object: TransferObject, node: string, nowMs: number): TransferObject {
+  const next = withPhase(object, "Accepted", {
+    acceptedByNode: node,
+    acceptedTimestamp: timestamp(nowMs),
+  });
+  next.metadata.labels = { ...next.metadata.labels, [labels.exposeOnGoing]: "true" };
+  return next;
+}
+
+export function prepared(object: TransferObject, node: string): TransferObject {
+  return withPhase(object, "Prepared", { node });
+}
+
+/** `nodeOS` has a place in the status of a DataUpload only. */
+export function started(
+  kind: TransferKind,
+  object: TransferObject,
+  nodeOS: "linux" | "windows",
+  nowMs: number,
+): TransferObject {
+  const next = withPhase(object, "InProgress", {
+    startTimestamp: timestamp(nowMs),
+    ...(kind === "DataUpload" && { nodeOS }),
+  });
+  return withoutLabel(next, labels.exposeOnGoing);
+}
+
+export function withProgress(object: TransferObject, progress: DataPathProgress): TransferObject {
+  return withStatus(object, { progress: fieldsOf(progress) });
+}
+
+export function cancelRequested(object: TransferObject, message: string): TransferObject {
+  const next = withStatus(object, { message });
+  next.spec.cancel = true;
+  return next;
+}
+
+export function canceling(object: TransferObject, nowMs: number): TransferObject {
+  return withNote(withPhase(object, "Canceling", {}), notes.cancelSeen, timestamp(nowMs));
+}
+
+export function withEnding(object: TransferObject, ending: Ending): TransferObject {
+  return withNote(object, notes.ending, JSON.stringify(ending));
+}
+
+export function withResume(object: TransferObject, resume: Resume, node: string): TransferObject {
+  const next = withNote(withStatus(object, { node }), notes.resume, JSON.stringify(resume));
+  return withoutNote(next, notes.ownerLost);
+}
+
+/** The new pod runs, on `node`. */
+export function resumed(object: TransferObject, resume: Resume, node: string): TransferObject {
+  return withResume(object, { ...resume, pending: false }, node);
+}
+
+/** `node` is in charge from now on. */
+export function adopted(
+  object: TransferObject,
+  ending: Ending | undefined,
+  node: string,
+): TransferObject {
+  const next = withoutNote(object, notes.ownerLost);
+  if (ending) return withEnding(next, { ...ending, by: node });
+  return next.status?.phase === "Accepted"
+    ? withStatus(next, { acceptedByNode: node })
+    : withStatus(next, { node });
+}
+
+export function withNote(object: TransferObject, key: string, value: string): TransferObject {
+  const next = copyOf(object);
+  next.metadata.annotations = { ...next.metadata.annotations, [key]: value };
+  return next;
+}
+
+export function withoutNote(object: TransferObject, key: string): TransferObject {
+  const next = copyOf(object);
+  if (next.metadata.annotations) delete next.metadata.annotations[key];
+  return next;
+}
+
+/** The final phase, with everything that told how to get there taken off. */
+export function ended(
+  kind: TransferKind,
+  object: TransferObject,
+  verdict: Verdict,
+  nowMs: number,
+): TransferObject {
+  const { phase, message, snapshotID, path, incrementalBytes, totalBytes } = verdict;
+  const now = timestamp(nowMs);
+  const neverStarted = !object.status?.startTimestamp;
+  const isUpload = kind === "DataUpload";
+  const next = withPhase(object, phase, {
+    completionTimestamp: now,
+    ...(neverStarted && (isUpload || phase === "Canceled") && { startTimestamp: now }),
+    ...(message !== undefined && { message }),
+    ...(isUpload && snapshotID !== undefined && { snapshotID }),
+    ...(isUpload && path !== undefined && { path }),
+    ...(isUpload && incrementalBytes !== undefined && { incrementalBytes }),
+    ...(totalBytes !== undefined && {
+      progress: fieldsOf({ totalBytes, doneBytes: totalBytes }),
+    }),
+  });
+  for (const key of [notes.ending, notes.cancelSeen, notes.ownerLost])
+    delete next.metadata.annotations?.[key];
+  return withoutFinalizer(withoutLabel(next, labels.exposeOnGoing));
+}
+
+const fieldsOf = ({ totalBytes, doneBytes }: DataPathProgress) => ({
+  bytesDone: doneBytes,
+  totalBytes,
+});
+
+function withPhase(
+  object: TransferObject,
+  phase: DataMovementPhase,
+  fields: Partial<Status>,
+): TransferObject {
+  return withStatus(object, { ...fields, phase });
+}
+
+function withStatus(object: TransferObject, fields: Partial<Status>): TransferObject {
+  const next = copyOf(object);
+  next.status = { ...next.status, ...fields };
+  return next;
+}
+
+function withoutLabel(object: TransferObject, key: string): TransferObject {
+  const next = copyOf(object);
+  if (next.metadata.labels) delete next.metadata.labels[key];
+  return next;
+}
+
+function copyOf(object: TransferObject): TransferObject {
+  return structuredClone(object);
+}

@@ -1,0 +1,163 @@
+/** DataUploads, DataDownloads and what surrounds them, for tests of decisions. */
+import { type DataDownload, type DataUpload, finalizers, type Pod } from "@dm/crds";
+import { encodeBackupResult, encodeRestoreResult } from "../../src/mover/index.ts";
+import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-settings.ts";
+import type { World } from "../../src/node-agent/decide.ts";
+import type { PatrolWorld } from "../../src/node-agent/decide-patrol.ts";
+import type { HostingPodState } from "../../src/node-agent/hosting-pod-state.ts";
+import {
+  type Ending,
+  notes,
+  type Resume,
+  type Transfer,
+  type TransferKind,
+  type TransferObject,
+  timestamp,
+  viewTransfer,
+} from "../../src/node-agent/transfer.ts";
+
+export const snapshotID = "0123456789abcdef0123456789abcdef";
+export const t0 = Date.UTC(2026, 0, 2, 3, 4, 5);
+export const minute = 60_000;
+export const settings: AgentSettings = agentDefaults;
+
+export interface Given {
+  readonly phase?: string;
+  readonly cancel?: boolean;
+  readonly deleting?: boolean;
+  /** True by default. */
+  readonly finalizer?: boolean;
+  readonly dataMover?: string;
+  readonly snapshotType?: string;
+  readonly nodeOS?: "linux" | "windows";
+  readonly acceptedBy?: string;
+  readonly acceptedAtMs?: number;
+  readonly node?: string;
+  readonly ending?: Ending;
+  readonly resume?: Resume;
+  readonly cancelSeenAtMs?: number;
+  readonly ownerLostAtMs?: number;
+  readonly startedAtMs?: number;
+}
+
+export function transferObject(kind: TransferKind, given: Given = {}): TransferObject {
+  const annotations: Record<string, string> = {};
+  if (given.ending) annotations[notes.ending] = JSON.stringify(given.ending);
+  if (given.resume) annotations[notes.resume] = JSON.stringify(given.resume);
+  if (given.cancelSeenAtMs !== undefined)
+    annotations[notes.cancelSeen] = timestamp(given.cancelSeenAtMs);
+  if (given.ownerLostAtMs !== undefined)
+    annotations[notes.ownerLost] = timestamp(given.ownerLostAtMs);
+  const common = {
+    apiVersion: "velero.io/v2alpha1",
+    kind,
+    metadata: {
+      name: "b-1",
+      namespace: "velero",
+      uid: "uid-1",
+      resourceVersion: "1",
+      creationTimestamp: timestamp(t0),
+      finalizers: given.finalizer === false ? [] : [finalizers.dataUploadDownload],
+      annotations,
+      ...(given.deleting && { deletionTimestamp: timestamp(t0) }),
+    },
+    status: {
+      ...(given.phase && { phase: given.phase as "New" }),
+      ...(given.acceptedBy && { acceptedByNode: given.acceptedBy }),
+      ...(given.acceptedAtMs !== undefined && {
+        acceptedTimestamp: timestamp(given.acceptedAtMs),
+      }),
+      ...(given.startedAtMs !== undefined && { startTimestamp: timestamp(given.startedAtMs) }),
+      ...(given.node && { node: given.node }),
+    },
+  };
+  const specOfBoth = {
+    backupStorageLocation: "default",
+    operationTimeout: "10m0s",
+    sourceNamespace: "app",
+    datamover: given.dataMover ?? "dm",
+    ...(given.cancel && { cancel: true }),
+  };
+  if (kind === "DataUpload")
+    return {
+      ...common,
+      spec: {
+        ...specOfBoth,
+        snapshotType: given.snapshotType ?? "CSI",
+        sourcePVC: "data",
+        csiSnapshot: { storageClass: "csi", volumeSnapshot: "velero-data-x" },
+      },
+    } as DataUpload;
+  return {
+    ...common,
+    spec: {
+      ...specOfBoth,
+      snapshotID,
+      targetVolume: { namespace: "app", pvc: "data", pv: "" },
+      ...(given.nodeOS && { nodeOS: given.nodeOS }),
+    },
+  } as DataDownload;
+}
+
+export function transfer(kind: TransferKind, given: Given = {}): Transfer {
+  return viewTransfer(kind, transferObject(kind, given));
+}
+
+export function world(given: Partial<PatrolWorld> = {}): PatrolWorld {
+  return {
+    self: "a",
+    exposing: 0,
+    running: 0,
+    targetClaim: true,
+    nodeOSes: new Set(["linux"]),
+    agents: new Set(["a", "b"]),
+    ...given,
+  } satisfies World;
+}
+
+export const runningPod = (node = "a", uid = "pod-1"): HostingPodState => ({
+  uid,
+  node,
+  running: true,
+});
+export const endedPod = (
+  outcome: NonNullable<HostingPodState["outcome"]>,
+  node = "a",
+  uid = "pod-1",
+): HostingPodState => ({ uid, node, running: false, outcome });
+
+export const backedUp = {
+  outcome: "backedUp",
+  result: {
+    snapshotID,
+    emptySnapshot: false,
+    source: { byPath: "/uid-1", volumeMode: "Filesystem" },
+    totalBytes: 100,
+    incrementalBytes: 40,
+  },
+} as const;
+export const restored = {
+  outcome: "restored",
+  result: { target: { byPath: "/uid-1", volumeMode: "Filesystem" }, totalBytes: 100 },
+} as const;
+
+export const resultMessage = (kind: TransferKind): string =>
+  kind === "DataUpload"
+    ? encodeBackupResult(backedUp.result)
+    : encodeRestoreResult(restored.result);
+
+export function pod(status: Pod["status"], given: Partial<Pod["metadata"]> = {}): Pod {
+  return {
+    metadata: {
+      name: "b-1",
+      namespace: "velero",
+      uid: "pod-1",
+      ownerReferences: [
+        { apiVersion: "velero.io/v2alpha1", kind: "DataUpload", name: "b-1", uid: "uid-1" },
+      ],
+      ...given,
+    },
+    spec: { containers: [], nodeName: "a" },
+    ...(status && { status }),
+  };
+}
