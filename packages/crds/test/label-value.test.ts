@@ -1,5 +1,6 @@
 // Values of labels are shortened as Velero does it: one value that its server wrote, and the rules at the edges.
-import { describe, expect, it } from "vitest";
+import { isDmError } from "@dm/core";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { labelValue, repositoryLabelValue } from "../src/index.ts";
 
 describe("labelValue", () => {
@@ -38,5 +39,24 @@ describe("repositoryLabelValue", () => {
     expect(repositoryLabelValue("a".repeat(200))).toBe(
       "455e0ccfc6010738ed93a793dffd79aff36debbd1a7eb6621bd6c722",
     );
+  });
+});
+
+describe("outside of Node", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+
+  it("short values are themselves, and long ones are refused by name", () => {
+    vi.stubGlobal("process", {});
+    expect(labelValue("nightly")).toBe("nightly");
+    for (const shorten of [labelValue, repositoryLabelValue]) {
+      try {
+        shorten("a".repeat(64));
+        expect.unreachable();
+      } catch (error) {
+        expect(isDmError(error, "DM_CRD_HASH_UNAVAILABLE")).toBe(true);
+      }
+    }
   });
 });
