@@ -1,6 +1,6 @@
 /**
  * Objects as the store keeps them: plain JSON.
- * Proof: test/store.test.ts.
+ * Proof: test/cluster-api.test.ts.
  * @module
  */
 

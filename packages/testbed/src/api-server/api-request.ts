@@ -85,11 +85,13 @@ export function sendJson(response: ServerResponse, status: number, value: Json):
   sendText(response, status, JSON.stringify(value));
 }
 
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  return new ApiError(500, "InternalError", `Internal error occurred: ${(error as Error).message}`);
+}
+
 export function sendError(response: ServerResponse, error: unknown): void {
-  const refusal =
-    error instanceof ApiError
-      ? error
-      : new ApiError(500, "InternalError", `Internal error occurred: ${(error as Error).message}`);
+  const refusal = asApiError(error);
   const seconds = refusal.statusDetails?.retryAfterSeconds;
   if (seconds !== undefined && !response.headersSent) {
     response.setHeader("Retry-After", String(seconds));

@@ -10,21 +10,25 @@ import {
   type IncomingMessage,
   type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import type { Json } from "../kube-object.ts";
-import { ApiError, unknownPath } from "./api-error.ts";
-import { type ApiRequest, sendError, sendJson, sendText } from "./api-request.ts";
+import { ApiError, notFound, unknownPath } from "./api-error.ts";
+import { type ApiRequest, asApiError, sendError, sendJson, sendText } from "./api-request.ts";
 import { type Authenticator, createAuthenticator, newTokenKey } from "./authentication.ts";
 import { createServerCertificate, type ServerCertificate } from "./certificate.ts";
 import { createClusterView } from "./cluster-view.ts";
 import { aggregatedDiscovery, coreVersions, group, groupList, resourceList } from "./discovery.ts";
+import { serveExec } from "./exec-socket.ts";
 import { kubeconfigText } from "./kubeconfig.ts";
 import { ObjectStore } from "./object-store.ts";
 import type { PodStreams } from "./pod-streams.ts";
+import { requireStreams } from "./pod-subresources.ts";
 import { Registry } from "./registry.ts";
 import { parseResourcePath } from "./request-path.ts";
 import { handleResource } from "./resource-handlers.ts";
@@ -137,11 +141,38 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
     await handleResource({ registry, podStreams, watchGate: () => undefined }, request, resource);
   };
 
+  const serveUpgrade = async (
+    incoming: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> => {
+    const { pathname, searchParams: query } = new URL(incoming.url ?? "/", "http://server");
+    authenticator.authenticate(incoming.headers.authorization);
+    const path = parseResourcePath(pathname);
+    if (path?.plural !== "pods" || path.subresource !== "exec" || !path.name) throw unknownPath();
+    const kind = registry.kind("pods");
+    const pod = registry.get(kind, path.namespace ?? "", path.name);
+    if (pod === undefined) throw notFound(kind, path.name);
+    const streams = requireStreams(podStreams);
+    await serveExec({
+      pod,
+      podStreams: streams,
+      query,
+      incoming,
+      socket,
+      head,
+      signal: stopped.signal,
+    });
+  };
+
   const tls = options.tls === false ? undefined : (options.tls ?? createServerCertificate());
   const server: Server = tls
     ? createHttpsServer({ key: tls.key, cert: tls.cert }, listener)
     : createHttpServer(listener);
   server.keepAliveTimeout = 120_000;
+  server.on("upgrade", (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    serveUpgrade(incoming, socket, head).catch((error: unknown) => refuseUpgrade(socket, error));
+  });
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
@@ -185,6 +216,15 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
       await closed;
     },
   };
+}
+
+function refuseUpgrade(socket: Duplex, error: unknown): void {
+  const refusal = asApiError(error);
+  const body = JSON.stringify(refusal);
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? refusal.reason}\r\n` +
+      `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 function tokenOf(

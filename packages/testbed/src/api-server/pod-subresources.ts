@@ -69,15 +69,15 @@ export function podTarget(pod: StoredObject, container: string | null): PodTarge
 }
 
 /** @throws {ApiError} 503 */
-export function requireStreams({ podStreams }: PodCall): PodStreams {
-  if (podStreams !== undefined) return podStreams;
+export function requireStreams(streams: PodStreams | undefined): PodStreams {
+  if (streams !== undefined) return streams;
   throw new ApiError(503, "ServiceUnavailable", "no kubelet is connected to this server");
 }
 
 async function sendLog(call: PodCall): Promise<void> {
   const { request } = call;
   const { query, response, signal } = request;
-  const streams = requireStreams(call);
+  const streams = requireStreams(call.podStreams);
   const target = podTarget(requirePod(call), query.get("container"));
   const number = (name: string): number | undefined => {
     const text = query.get(name);
