@@ -65,8 +65,11 @@ export interface NodeKubeClient extends KubeClient {
   describe(): Promise<KubeConnectionDescription>;
   /** What the pod has printed; undefined when there is no such pod, or it has not started. */
   podLog(key: ObjectKey, options?: PodLogOptions): Promise<string | undefined>;
-  /** Any other GET, such as `/version`: the parsed body. */
-  getPath(path: string, options?: KubeCallOptions): Promise<unknown>;
+  /** Any other GET, such as `/version`: the parsed body. `accept` asks for another form of it, such as a Table. */
+  getPath(
+    path: string,
+    options?: KubeCallOptions & { readonly accept?: string | undefined },
+  ): Promise<unknown>;
   /** Ends idle connections, so that the process can end. */
   close(): void;
 }
@@ -113,7 +116,7 @@ export function nodeKubeClient(options: NodeKubeClientOptions = {}): NodeKubeCli
           agent,
           signal,
           headers: {
-            accept: "application/json",
+            accept: call.accept ?? "application/json",
             "user-agent": userAgent,
             ...(body === undefined
               ? {}
@@ -348,9 +351,10 @@ export function nodeKubeClient(options: NodeKubeClientOptions = {}): NodeKubeCli
       }
     },
 
-    async getPath(path, callOptions) {
+    async getPath(path, { accept, ...callOptions } = {}) {
       const what = `get ${path}`;
-      return parseJson(what, await send({ what, method: "GET", path, secret: false }, callOptions));
+      const call = { what, method: "GET", path, secret: false, accept };
+      return parseJson(what, await send(call, callOptions));
     },
 
     close: () => connection.close(),
@@ -365,6 +369,7 @@ interface Call {
   query?: URLSearchParams;
   body?: unknown;
   contentType?: string;
+  accept?: string | undefined;
 }
 
 interface Opened {
