@@ -6,6 +6,7 @@
 import {
   type Container,
   exposerPodGroups,
+  labelValue,
   type NodeSelectorTerm,
   type OwnerReference,
   type Pod,
@@ -88,7 +89,7 @@ export function hostingPod(input: HostingPodInput): Pod {
   const { kind, owner, template, settings, claim, nodeOS } = input;
   const labels = {
     ...(settings.podLabels ?? picked(template.labels, passedLabels)),
-    [podLabels[kind]]: owner.name,
+    [podLabels[kind]]: labelValue(owner.name),
     [wellKnown.exposerPodGroup]: podGroups[kind],
   };
   const annotations = settings.podAnnotations ?? picked(template.annotations, passedAnnotations);
