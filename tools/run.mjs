@@ -276,13 +276,11 @@ function testNodes(extra) {
   return conclude(status, total);
 }
 
-function start() {
-  const status = turbo("build");
+/** The main job, on an embedded cluster. */
+function start(extra) {
+  const status = turbo("build", ["--filter=@dm/reference"]);
   if (status !== 0) return status;
-  say("the data mover on an embedded cluster is not part of this version yet");
-  const node = atLeast(process.version, oldestNode) ? "node" : "node_modules/.bin/node";
-  say(`the command line is: ${node} examples/cli/dist/dm.js --help`);
-  return 0;
+  return run(node.binary, [join(root, "examples/controller/dist/start.js"), ...extra]);
 }
 
 const tasks = {

@@ -1,9 +1,11 @@
 /** The manifests say the same to our reader and to kubectl's kustomize; accounts have no more rights than they may. */
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { requirePeer } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
+import { crdFiles } from "../src/crd-files.ts";
 import { manifestFolder, readManifests } from "../src/manifests.ts";
 
 const kubectl = requirePeer("kubectl");
@@ -49,4 +51,12 @@ it("nobody may do everything", () => {
   expect(rules.filter(({ resources, verbs }) => [...resources, ...verbs].includes("*"))).toEqual(
     [],
   );
+});
+
+it("the custom resources are what the schemas say", () => {
+  const folder = join(manifestFolder, "crds");
+  const files = crdFiles();
+  expect(readdirSync(folder).sort()).toEqual([...files.keys()].sort());
+  for (const [name, text] of files)
+    expect(readFileSync(join(folder, name), "utf8"), name).toBe(text);
 });

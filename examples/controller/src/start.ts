@@ -1,0 +1,37 @@
+/**
+ * `npm start`: the main job on an embedded cluster, or on one that a kubeconfig names.
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { builtPrograms } from "./demo/embedded.ts";
+import { runDemo } from "./demo/run-demo.ts";
+import { createScreen } from "./demo/screen.ts";
+import { parseSettings } from "./demo/settings.ts";
+
+const write = (text: string): void => {
+  process.stdout.write(text);
+};
+const settings = parseSettings(process.argv.slice(2), write);
+if ("exitCode" in settings) process.exit(settings.exitCode);
+
+const stop = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const)
+  process.on(name, () => {
+    if (stop.signal.aborted) process.exit(1);
+    stop.abort(new Error(`interrupted by ${name}`));
+  });
+
+try {
+  const complete = await runDemo({
+    settings,
+    screen: createScreen(write, process.stdout.isTTY),
+    programs: builtPrograms(),
+    // Real files that every machine has: what this project is built with.
+    defaultSources: [fileURLToPath(new URL("../../../node_modules/.pnpm", import.meta.url))],
+    signal: stop.signal,
+  });
+  process.exitCode = complete ? 0 : 1;
+} catch (error) {
+  console.error(`failed: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}
