@@ -38,7 +38,8 @@ describe.skipIf(!kopiaPeer.available)(
       const image = join(kopia.folder, "uid-block");
       writeFileSync(image, Buffer.concat([splitmix64(77, 5 << 20), Buffer.alloc(7 << 20)]));
       const tags = { "velero.io/async-operation-id": "op-1" };
-      const common = { tags, workers: 0 } as const;
+      const operation = { id: "op-1", startedAtNs: 1n };
+      const common = { operation, workers: 0 } as const;
       const ofFiles = await backupVeleroVolume(repository, files, {
         ...common,
         volumeMode: "Filesystem",

@@ -29,19 +29,22 @@ import {
   type BackupVeleroVolumeOptions,
   backupVeleroVolume,
   connectOrCreateVeleroRepository,
+  forgetVeleroCheckpoints,
   openVeleroStore,
   restoreVeleroVolume,
 } from "../src/velero/index.ts";
 import { deriveKey } from "./new-repository.ts";
 
-const operation = "velero.io/async-operation-id";
+const operationTag = "velero.io/async-operation-id";
 const options: BackupVeleroVolumeOptions = {
   volumeMode: "Filesystem",
   volume: ["shop", "data-pvc"],
-  tags: { [operation]: "op-1" },
-  attemptOf: "uid-1",
+  operation: { id: "op-1", startedAtNs: 1n },
   workers: 0,
 };
+
+/** As the next DataUpload of the same claim asks. */
+const next: BackupVeleroVolumeOptions = { ...options, operation: { id: "op-2", startedAtNs: 1n } };
 
 let folder: string;
 let repository: Repository;
@@ -116,7 +119,7 @@ describe("a volume of files", () => {
       description: "Kopia Uploader",
       pins: ["velero-pin"],
       tags: {
-        [operation]: "op-1",
+        [operationTag]: "op-1",
         "snapshot-requester": "snapshot-data-upload-download",
         "snapshot-uploader": "kopia",
       },
@@ -135,7 +138,7 @@ describe("a volume of files", () => {
     const path = makeVolume();
     const first = await backupVeleroVolume(repository, path, options);
     writeFileSync(join(path, "sub", "new"), "seven b");
-    const second = await backupVeleroVolume(repository, path, options);
+    const second = await backupVeleroVolume(repository, path, next);
     expect(second.parentId).toBe(first.snapshot.id);
     expect(second.incrementalBytes).toBe(7);
     expect(second.totalBytes).toBeGreaterThan(9_000_000);
@@ -165,7 +168,7 @@ describe("a volume of files", () => {
     expect(saved!.incompleteReason).toBeUndefined();
     // The next one reads what failed.
     chmodSync(join(path, "sub", "f3"), 0o644);
-    const whole = await backupVeleroVolume(repository, path, options);
+    const whole = await backupVeleroVolume(repository, path, next);
     expect(whole).toMatchObject({ parentId: saved!.id, incrementalBytes: 20_003 });
   });
 
@@ -248,6 +251,44 @@ describe("a volume of files", () => {
   });
 });
 
+describe("an attempt that was killed when it had made the snapshot, and before it could say so", () => {
+  it("is found by the next one", async () => {
+    const path = makeVolume(3);
+    const first = await backupVeleroVolume(repository, path, options);
+    expect(first.wasThere).toBe(false);
+    const again = await backupVeleroVolume(repository, path, options);
+    expect(again).toMatchObject({ wasThere: true, totalBytes: first.totalBytes });
+    expect(again.snapshot.id).toBe(first.snapshot.id);
+    expect((await snapshots()).length).toBe(1);
+  });
+
+  it("is not taken for one of an older wish with the same id", async () => {
+    const path = makeVolume(3);
+    const first = await backupVeleroVolume(repository, path, options);
+    const operation = { id: "op-1", startedAtNs: first.snapshot.endedAtNs + 1n };
+    const again = await backupVeleroVolume(repository, path, { ...options, operation });
+    expect(again).toMatchObject({ wasThere: false, parentId: first.snapshot.id });
+  });
+
+  it("row 34: leaves no checkpoints when it is given up", async () => {
+    const path = makeVolume();
+    const controller = new AbortController();
+    controller.abort(new Error("drained"));
+    const stopped = backupVeleroVolume(repository, path, {
+      ...options,
+      stopSignal: controller.signal,
+    });
+    await expect(stopped).rejects.toMatchObject({ code: "DM_VELERO_BACKUP_STOPPED" });
+    const { operation = { id: "", startedAtNs: 0n }, volume } = options;
+    expect(
+      await forgetVeleroCheckpoints(repository, volume, { ...operation, id: "other" }),
+    ).toEqual([]);
+    expect((await snapshots()).length).toBe(1);
+    expect((await forgetVeleroCheckpoints(repository, volume, operation)).length).toBe(1);
+    expect(await snapshots()).toEqual([]);
+  });
+});
+
 describe("a block volume", () => {
   const sizeBytes = 24 << 20;
   const block: BackupVeleroVolumeOptions = {
@@ -293,11 +334,11 @@ describe("a block volume", () => {
 
   it("goes on from where it was stopped, in the same attempt only", async () => {
     const path = makeImage();
-    const stop = async (attemptOf: string): Promise<void> => {
+    const stop = async (id: string): Promise<void> => {
       const controller = new AbortController();
       const stopped = backupVeleroVolume(repository, path, {
         ...block,
-        attemptOf,
+        operation: { id, startedAtNs: 1n },
         stopSignal: controller.signal,
         onProgress: ({ doneBytes }) =>
           doneBytes > 4 << 20 && controller.abort(new Error("drained")),
@@ -305,10 +346,16 @@ describe("a block volume", () => {
       await expect(stopped).rejects.toMatchObject({ code: "DM_VELERO_BACKUP_STOPPED" });
     };
     await stop("uid-1");
-    const other = await backupVeleroVolume(repository, path, { ...block, attemptOf: "uid-2" });
+    const other = await backupVeleroVolume(repository, path, {
+      ...block,
+      operation: { id: "uid-2", startedAtNs: 1n },
+    });
     expect(other.checkpointIds).toEqual([]);
     await stop("uid-3");
-    const same = await backupVeleroVolume(repository, path, { ...block, attemptOf: "uid-3" });
+    const same = await backupVeleroVolume(repository, path, {
+      ...block,
+      operation: { id: "uid-3", startedAtNs: 1n },
+    });
     expect(same.checkpointIds.length).toBe(1);
     expect(same.incrementalBytes).toBeLessThan(other.incrementalBytes);
     // The root of each has the time of its opening; their data are one object.

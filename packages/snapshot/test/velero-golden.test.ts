@@ -49,7 +49,7 @@ describe.each(modes)("%s", (name, volumeMode) => {
           });
           expect(backup.parentId).toBeDefined();
           // Links that the parent has count as bytes, too.
-        expect(backup.totalBytes).toBeGreaterThanOrEqual(restored.totalBytes);
+          expect(backup.totalBytes).toBeGreaterThanOrEqual(restored.totalBytes);
         }
         const report = await verifySnapshots(repository, await listSnapshots(repository), {
           readFiles: "all",

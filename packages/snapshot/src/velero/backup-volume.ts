@@ -9,6 +9,7 @@ import { basename } from "node:path";
 import { type Clock, type Logger, StorageError, UnsupportedError } from "@dm/core";
 import type { Repository, WriteSession } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
+import { deleteSnapshots } from "../edit.ts";
 import { estimateSnapshot } from "../estimate/estimate-snapshot.ts";
 import { createDataPlane, type WorkerDataPlane } from "../node/data-plane/data-plane.ts";
 import { openLocalSource } from "../node/local-source.ts";
@@ -41,17 +42,25 @@ export interface VeleroVolumeProgress {
   readonly doneBytes: number;
 }
 
+/** One wish for a backup, however many attempts it takes. */
+export interface VeleroOperation {
+  /** Of this wish alone; the tag `velero.io/async-operation-id` of the snapshot and of its checkpoints. */
+  readonly id: string;
+  /** When the wish came up: what is older belongs to another one. */
+  readonly startedAtNs: bigint;
+}
+
 export interface BackupVeleroVolumeOptions extends CallOptions {
   readonly volumeMode: VeleroVolumeMode;
   /** Namespace and claim. */
   readonly volume: readonly [namespace: string, claim: string];
-  /** Tags beside Velero's two, such as `velero.io/async-operation-id`. */
+  /** Tags beside Velero's. */
   readonly tags?: Readonly<Record<string, string>> | undefined;
   /**
-   * What this backup is an attempt at: checkpoints carry it, and only those of the same attempt have the same bytes of a block
-   * volume. Without it a block volume is read from its beginning.
+   * What this backup is an attempt at. An earlier attempt that ended without saying so has made the snapshot already, and only its
+   * checkpoints have the same bytes of a block volume. Without it a block volume is read from its beginning.
    */
-  readonly attemptOf?: string | undefined;
+  readonly operation?: VeleroOperation | undefined;
   /** In the place of `snapshot-data-upload-download`. */
   readonly requester?: VeleroRequester | undefined;
   /** Files that are read at once (`ParallelFilesUpload`); the number of processors by default. */
@@ -75,15 +84,16 @@ export interface VeleroBackup {
   /** The volume holds no entry at all. */
   readonly isEmpty: boolean;
   readonly totalBytes: number;
-  /** Bytes that no snapshot had before: those that were read. */
+  /** Bytes that no snapshot had before: those that this run has read. */
   readonly incrementalBytes: number;
   /** What it built on: a complete snapshot, and checkpoints of runs that were cut off. */
   readonly parentId: string | undefined;
   readonly checkpointIds: readonly string[];
+  /** An earlier attempt had made the snapshot: nothing was read. */
+  readonly wasThere: boolean;
 }
 
-/** Tag of checkpoints. */
-const attemptTag = "dm-attempt-of";
+const operationTag = "velero.io/async-operation-id";
 const defaultCheckpointIntervalMs = 10 * 60_000;
 
 /**
@@ -109,6 +119,8 @@ export async function backupVeleroVolume(
   });
   await session.flush({ signal });
   const earlier = await listSnapshots(session, { source, signal });
+  const finished = earlier.find((snapshot) => isFinished(snapshot, options));
+  if (finished !== undefined) return asThere(finished, options);
   const parent = chooseVeleroParent(earlier, requester);
   await using dataPlane = createDataPlane(session, { workers });
   const run: Run = { repository, session, source, dataPlane, parent, earlier, options };
@@ -117,7 +129,62 @@ export async function backupVeleroVolume(
   return backup;
 }
 
+/**
+ * Removes what attempts at an operation that is given up have left: it would stay until the next backup of the volume.
+ * @returns the ids of the checkpoints
+ */
+export async function forgetVeleroCheckpoints(
+  repository: Repository,
+  volume: readonly [namespace: string, claim: string],
+  operation: VeleroOperation,
+  options: CallOptions = {},
+): Promise<string[]> {
+  const { signal } = options;
+  const source = veleroSource(dataMover, volume);
+  await repository.refresh({ signal });
+  const all = await listSnapshots(repository, { source, signal });
+  const checkpoints = all.filter(
+    (each) => each.incompleteReason !== undefined && isOf(operation, each),
+  );
+  if (checkpoints.length === 0) return [];
+  await using session = await repository.openWriteSession({ signal });
+  await deleteSnapshots(session, checkpoints, { signal });
+  await session.commit({ signal });
+  return checkpoints.map(({ id }) => id);
+}
+
 const dataMover: VeleroRequester = "snapshot-data-upload-download";
+
+function isOf({ id, startedAtNs }: VeleroOperation, snapshot: Snapshot): boolean {
+  return snapshot.tags[operationTag] === id && snapshot.startedAtNs >= startedAtNs;
+}
+
+function isFinished(
+  snapshot: Snapshot,
+  { operation }: BackupVeleroVolumeOptions,
+): snapshot is UploadedSnapshot {
+  const { incompleteReason, rootEntry, stats } = snapshot;
+  if (operation === undefined || rootEntry === undefined) return false;
+  return incompleteReason === undefined && stats.errorCount === 0 && isOf(operation, snapshot);
+}
+
+function asThere(snapshot: UploadedSnapshot, options: BackupVeleroVolumeOptions): VeleroBackup {
+  const totalBytes = snapshot.stats.totalSize;
+  options.onProgress?.({ totalBytes, doneBytes: totalBytes });
+  return {
+    snapshot,
+    isEmpty: options.volumeMode === "Filesystem" && isEmptyTree(snapshot),
+    totalBytes,
+    incrementalBytes: snapshot.stats.cachedFiles === 0 ? totalBytes : 0,
+    parentId: undefined,
+    checkpointIds: [],
+    wasThere: true,
+  };
+}
+
+function isEmptyTree({ rootEntry: { summary } }: UploadedSnapshot): boolean {
+  return summary?.fileCount === 0 && summary.symlinkCount === 0 && summary.directoryCount <= 1;
+}
 
 interface Run {
   readonly repository: Repository;
@@ -131,13 +198,14 @@ interface Run {
 }
 
 function uploadOptions({ source, options }: Run) {
-  const { attemptOf, checkpointIntervalMs = defaultCheckpointIntervalMs } = options;
+  const { checkpointIntervalMs = defaultCheckpointIntervalMs, operation } = options;
   const { clock, logger, requester = dataMover, signal, stopSignal } = options;
+  const operationTags = operation === undefined ? {} : { [operationTag]: operation.id };
   return {
     source,
     ...veleroSnapshot,
-    tags: veleroTags(requester, options.tags),
-    checkpointTags: attemptOf === undefined ? {} : { [attemptTag]: attemptOf },
+    tags: veleroTags(requester, { ...operationTags, ...options.tags }),
+    checkpointTags: operationTags,
     checkpointIntervalMs,
     stopSignal,
     clock,
@@ -173,17 +241,16 @@ async function ofTree(run: Run, path: string): Promise<VeleroBackup> {
     });
     throwIfStopped(snapshot, options);
     failures.throwIfAny(snapshot);
-    const { summary } = snapshot.rootEntry;
     const totalBytes = snapshot.stats.totalSize;
     onProgress?.({ totalBytes, doneBytes: totalBytes });
     return {
       snapshot,
-      isEmpty:
-        summary?.fileCount === 0 && summary.symlinkCount === 0 && summary.directoryCount <= 1,
+      isEmpty: isEmptyTree(snapshot),
       totalBytes,
       incrementalBytes: readBytes,
       parentId: parent?.id,
       checkpointIds: checkpoints.map(({ id }) => id),
+      wasThere: false,
     };
   } finally {
     ended.abort();
@@ -208,13 +275,13 @@ async function expectedOf(
 
 async function ofBlock(run: Run, path: string): Promise<VeleroBackup> {
   const { dataPlane, earlier, options, parent } = run;
-  const { attemptOf, onProgress } = options;
+  const { onProgress, operation } = options;
   await using volume = await openVolume(path).catch((cause: unknown) => {
     if ((cause as { code?: string }).code !== "DM_VOLUME_UNSUPPORTED") throw cause;
     throw wrongMode(path, "a block device or an image", "Block", cause);
   });
-  const isSameAttempt = ({ tags }: Snapshot): boolean =>
-    attemptOf !== undefined && tags[attemptTag] === attemptOf;
+  const isSameVolume = (each: Snapshot): boolean =>
+    operation !== undefined && isOf(operation, each);
   const { snapshot, volume: done } = await uploadVolume(run.session, volume, {
     ...uploadOptions(run),
     // The same in every pod that has the volume: under this name its checkpoints are found.
@@ -222,7 +289,7 @@ async function ofBlock(run: Run, path: string): Promise<VeleroBackup> {
     openedAtNs: volume.openedAtNs,
     dataPlane,
     saveOnAbort: false,
-    resume: isSameAttempt,
+    resume: isSameVolume,
     onVolumeProgress: ({ doneBytes, sizeBytes }) =>
       onProgress?.({ totalBytes: sizeBytes, doneBytes }),
   });
@@ -234,8 +301,9 @@ async function ofBlock(run: Run, path: string): Promise<VeleroBackup> {
     incrementalBytes: done.readBytes,
     parentId: parent?.id,
     checkpointIds: earlier
-      .filter((each) => each.incompleteReason !== undefined && isSameAttempt(each))
+      .filter((each) => each.incompleteReason !== undefined && isSameVolume(each))
       .map(({ id }) => id),
+    wasThere: false,
   };
 }
 

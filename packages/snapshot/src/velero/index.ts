@@ -1,7 +1,9 @@
 export {
   type BackupVeleroVolumeOptions,
   backupVeleroVolume,
+  forgetVeleroCheckpoints,
   type VeleroBackup,
+  type VeleroOperation,
   type VeleroVolumeMode,
   type VeleroVolumeProgress,
 } from "./backup-volume.ts";
