@@ -13,6 +13,7 @@ import {
   startController,
 } from "./controllers/controller.ts";
 import { createEventRecorder, type EventRecorder } from "./controllers/event-recorder.ts";
+import { isOver } from "./controllers/pod-template.ts";
 import {
   matchesNodeSelectorTerms,
   matchesRequirement,
@@ -78,10 +79,6 @@ export function startScheduler({ api, logger }: SchedulerOptions): RunningContro
       return undefined;
     },
   });
-}
-
-function isOver(pod: StoredObject): boolean {
-  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }
 
 function allOf(

@@ -10,7 +10,7 @@ import { matchesPodAffinityToNodes } from "../scheduler.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
 import { controllerOf, ownerKeys } from "./owner.ts";
-import { isDeleting, isReady, podFromTemplate, templateHash } from "./pod-template.ts";
+import { isDeleting, isOver, isReady, podFromTemplate, templateHash } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 import { toleratesTaints } from "./taints.ts";
 import { nowMs } from "./timestamp.ts";
@@ -104,7 +104,7 @@ export function startDaemonSetController({
           continue;
         }
         const failureKey = `${uid}/${node.metadata.name}`;
-        const over = alive.filter(({ status }) => isOver(status?.phase));
+        const over = alive.filter(isOver);
         for (const pod of over) {
           const count = (failures.get(failureKey)?.count ?? 0) + 1;
           const pauseMs = Math.min(failurePauseMs.first * 2 ** (count - 1), failurePauseMs.longest);
@@ -217,10 +217,6 @@ function nodeOf({ spec }: StoredObject): string {
   const terms =
     spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   return terms?.[0]?.matchFields?.[0]?.values?.[0] ?? "";
-}
-
-function isOver(phase: string | undefined): boolean {
-  return phase === "Succeeded" || phase === "Failed";
 }
 
 function maxUnavailable(set: StoredObject, desired: number): number {

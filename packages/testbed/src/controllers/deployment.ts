@@ -11,7 +11,7 @@ import { mergeConditions } from "../kubelet/pod-status.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
 import { controllerOf, controllerReference, ownerKeys } from "./owner.ts";
-import { isDeleting, templateHash } from "./pod-template.ts";
+import { isDeleting, isOver, templateHash } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 import { nowMs } from "./timestamp.ts";
 
@@ -45,6 +45,15 @@ export function startDeploymentController({
     );
   };
 
+  /** Also such as are about to go: they still hold what the new ones want. */
+  const havePods = (sets: readonly StoredObject[]): boolean => {
+    const uids = new Set(sets.map(({ metadata }) => metadata.uid));
+    if (uids.size === 0) return false;
+    return api
+      .list("pods", sets[0]?.metadata.namespace)
+      .some((pod) => uids.has(controllerOf(pod)?.uid ?? "") && !isOver(pod));
+  };
+
   return startController({
     name: "deployment",
     api,
@@ -52,6 +61,15 @@ export function startDeploymentController({
     watches: {
       [resource]: ({ object }) => [keyOf(object)],
       [replicaSets]: ({ object }) => ownerKeys(object, "Deployment"),
+      // With Recreate the last of the old pods is waited for.
+      pods: ({ type, object }) => {
+        if (type !== "DELETED") return [];
+        return ownerKeys(object, "ReplicaSet").flatMap((key) => {
+          const { namespace, name } = parseKey(key);
+          const set = api.get(replicaSets, namespace, name);
+          return set === undefined ? [] : ownerKeys(set, "Deployment");
+        });
+      },
     },
     reconcile(key) {
       const { namespace, name } = parseKey(key);
@@ -67,8 +85,7 @@ export function startDeploymentController({
       let newest = sets.find((set) => set.metadata.labels?.[hashLabel] === hash);
 
       const recreate = spec.strategy?.type === "Recreate";
-      const olderPods = older.reduce((sum, { status }) => sum + (status?.replicas ?? 0), 0);
-      const waits = recreate && olderPods > 0;
+      const waits = recreate && havePods(older);
       if (newest === undefined) {
         const labels = { ...spec.template.metadata?.labels, [hashLabel]: hash };
         const revision = 1 + Math.max(0, ...older.map(revisionOf));

@@ -11,7 +11,7 @@ import { mergeConditions } from "../kubelet/pod-status.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
 import { controllerOf, ownerKeys } from "./owner.ts";
-import { isActive, isDeleting, isReady, podFromTemplate } from "./pod-template.ts";
+import { isActive, isDeleting, isOver, isReady, podFromTemplate } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 import { nowMs, timestampOf } from "./timestamp.ts";
 
@@ -90,12 +90,11 @@ export function startJobController({
       let lastFailureMs = 0;
       for (const pod of pods) {
         const phase = pod.status?.phase;
-        const over = phase === "Succeeded" || phase === "Failed";
         if (phase === "Failed") {
           lastFailureMs = Math.max(lastFailureMs, endOf(pod));
         }
         // A pod that is going is counted when its kubelet has said how it ended.
-        if (!over || !pod.metadata.finalizers?.includes(trackingFinalizer)) continue;
+        if (!isOver(pod) || !pod.metadata.finalizers?.includes(trackingFinalizer)) continue;
         if (phase === "Succeeded") status.succeeded++;
         else status.failed++;
         counted.push(pod);
@@ -162,7 +161,7 @@ export function startJobController({
             : Math.min(failurePauseMs.first * 2 ** (status.failed - 1), failurePauseMs.longest);
         const waitMs = lastFailureMs === 0 ? 0 : lastFailureMs + pauseMs - now;
         // Pods that are going still have what the next one needs.
-        const going = pods.filter((pod) => isDeleting(pod) && !isOverPhase(pod)).length;
+        const going = pods.filter((pod) => isDeleting(pod) && !isOver(pod)).length;
         if (running + going < open && waitMs > 0) againMs = Math.min(againMs ?? waitMs, waitMs);
         else {
           for (; running + going < open; running++) {
@@ -193,10 +192,6 @@ function withoutZeros(status: Json): Json {
   for (const field of ["active", "succeeded", "failed"])
     if (result[field] === 0) delete result[field];
   return result;
-}
-
-function isOverPhase({ status }: StoredObject): boolean {
-  return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
 function restartsOf(pod: StoredObject): number {

@@ -12,7 +12,7 @@ import { leaseNamespace } from "../kubelet/heartbeat.ts";
 import { type Condition, mergeConditions } from "../kubelet/pod-status.ts";
 import { type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
-import { isDeleting } from "./pod-template.ts";
+import { isDeleting, isOver } from "./pod-template.ts";
 import { type Taint, toleratesTaints } from "./taints.ts";
 import { nowMs, timestampOf } from "./timestamp.ts";
 
@@ -153,10 +153,6 @@ function readyOf(node: StoredObject): Condition | undefined {
 function taintedMs(taints: readonly (Taint & { timeAdded?: string })[], now: number): number {
   const taint = taints.find(({ key }) => key === unreachable[0]?.key);
   return taint?.timeAdded === undefined ? now : Date.parse(taint.timeAdded);
-}
-
-function isOver({ status }: StoredObject): boolean {
-  return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
 function markUnready(api: ClusterApi, pod: StoredObject): void {

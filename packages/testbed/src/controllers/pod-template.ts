@@ -57,10 +57,14 @@ export function isReady(pod: StoredObject): boolean {
   );
 }
 
+/** All its containers have ended for good. */
+export function isOver({ status }: StoredObject): boolean {
+  return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
 /** Neither over nor about to go. */
 export function isActive(pod: StoredObject): boolean {
-  const phase = pod.status?.phase;
-  return phase !== "Succeeded" && phase !== "Failed" && !isDeleting(pod);
+  return !isOver(pod) && !isDeleting(pod);
 }
 
 export function isDeleting({ metadata }: StoredObject): boolean {
