@@ -36,7 +36,7 @@ export interface ProvisionerOptions {
 export function startProvisioner(options: ProvisionerOptions): RunningController {
   const { api, driver, snapshots, logger } = options;
   const events = createEventRecorder(api, { component: `${driver.name}_external-provisioner` });
-  /** Claims that wait for their source, by key; watches of sources wake them. */
+  /** Claims that wait for a source, a class or the storage, by key: what they wait for wakes them. */
   const waiting = new Set<string>();
   const wakeAll = (): string[] => [...waiting].map((key) => `claim:${key}`);
 
@@ -73,8 +73,8 @@ export function startProvisioner(options: ProvisionerOptions): RunningController
       waiting.delete(key);
       return undefined;
     } catch (error) {
-      if (error instanceof PendingError) return error.remainingMs;
       waiting.add(key);
+      if (error instanceof PendingError) return error.remainingMs;
       events.record(
         claim,
         "Warning",

@@ -23,7 +23,7 @@ export interface ResizerOptions {
 
 export function startResizer({ api, driver, logger }: ResizerOptions): RunningController {
   const events = createEventRecorder(api, { component: `external-resizer ${driver.name}` });
-  /** Claims whose file system grows when a pod mounts it next. */
+  /** Claims that are too small: also those whose file system grows when a pod mounts it next. */
   const pending = new Set<string>();
 
   const reconcile = async (key: string): Promise<number | undefined> => {
@@ -38,6 +38,7 @@ export function startResizer({ api, driver, logger }: ResizerOptions): RunningCo
     const { volumeHandle } = volume.spec.csi;
     const storageClass = api.get(resources.storageClasses, "", volume.spec.storageClassName ?? "");
     if (storageClass?.["allowVolumeExpansion"] !== true) return undefined;
+    pending.add(key);
     try {
       if (!hasCondition(claim)) {
         setCondition(claim, "Resizing", "");
@@ -55,7 +56,6 @@ export function startResizer({ api, driver, logger }: ResizerOptions): RunningCo
           stored.spec.capacity = { ...stored.spec.capacity, storage: capacity };
         });
       if (grown.growsWhenStaged) {
-        pending.add(key);
         const waits =
           "Waiting for user to (re-)start a pod to finish file system resize of volume on node.";
         if (setCondition(claim, "FileSystemResizePending", waits))

@@ -55,7 +55,9 @@ export async function createWorld(
   const registry = new Registry(new ObjectStore(), clock);
   const api = createClusterView({ registry, url: "", tokenFor: () => "" });
   const driver = await CsiDriver.open({ canMount: false, ...options, clock });
-  api.create("namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+  // Events of objects without a namespace are in `default`.
+  for (const name of ["default", namespace])
+    api.create("namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name } });
   const storage = startStorage({ api, driver });
   if (!options.withoutSnapshots) {
     createSnapshotKinds(api);
