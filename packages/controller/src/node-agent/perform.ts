@@ -15,6 +15,7 @@ import { copyPodLog } from "./pod-log.ts";
 import {
   type FinalPhase,
   notes,
+  ownerOf,
   resourceOf,
   type Transfer,
   type TransferObject,
@@ -306,17 +307,22 @@ function afterStep({ deps, object }: Work, step: Step): Performed {
 
 /** One line; the exposer's frame of it left out. */
 async function diagnosisOf({ deps, object, transfer, options }: Work): Promise<string> {
+  const exposer = deps.exposerFor(transfer.kind, object);
   try {
-    const text = await deps.exposerFor(transfer.kind, object).diagnose(options);
+    // The agent in charge asks once more what it waits for; another one must make nothing, and only looks.
+    const isOwner = ownerOf(transfer) === deps.node;
+    const step: Step = isOwner ? await exposer.expose(options) : { done: true };
+    const text = await exposer.diagnose(options);
     deps.logger.warn("a volume could not be exposed in time", {
       ...nameOf(transfer),
       diagnosis: text,
     });
-    const lines = text.split("\n").map((line) => line.trim());
-    return lines.filter((line) => line !== "" && !/^(begin|end) diagnose/.test(line)).join("; ");
+    const found = text.split("\n").map((line) => line.trim());
+    const lines = found.filter((line) => line !== "" && !/^(begin|end) diagnose/.test(line));
+    return [...(step.done ? [] : [step.reason]), ...lines].join("; ");
   } catch (error) {
     if (isTransient(error, options.signal)) throw error;
-    return `no diagnosis: ${messageOf(error)}`;
+    return messageOf(error);
   }
 }
 

@@ -1,5 +1,7 @@
 /** DataUploads, DataDownloads and what surrounds them, for tests of decisions. */
+
 import { type DataDownload, type DataUpload, finalizers, type Pod } from "@dm/crds";
+import { expect } from "vitest";
 import { encodeBackupResult, encodeRestoreResult } from "../../src/mover/index.ts";
 import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-settings.ts";
 import type { World } from "../../src/node-agent/decide.ts";
@@ -161,3 +163,6 @@ export function pod(status: Pod["status"], given: Partial<Pod["metadata"]> = {})
     ...(status && { status }),
   };
 }
+
+/** RFC 3339 with seconds, as Velero writes it. */
+export const timestampPattern = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
