@@ -29,6 +29,11 @@ export {
   type RunningControllers,
   startControllers,
 } from "./controllers/index.ts";
+export { CsiDriver, type CsiDriverOptions, defaultDriverName } from "./csi/csi-driver.ts";
+export type { CsiFault, CsiFaults, CsiOperation } from "./csi/faults.ts";
+export { type RunningStorage, type StorageOptions, startStorage } from "./csi/storage.ts";
+export type { ContentKind } from "./csi/volume-content.ts";
+export type { VolumeRecord, VolumeSnapshotRecord } from "./csi/volume-store.ts";
 export type { Json, NewObject, ObjectMeta, StoredObject } from "./kube-object.ts";
 export type { ImageProgram, ImageTable } from "./kubelet/images.ts";
 export type { StartFault } from "./kubelet/pod-worker.ts";
