@@ -17,20 +17,28 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
-import type { Json } from "../kube-object.ts";
+import type { Json, NewObject } from "../kube-object.ts";
 import { ApiError, notFound, unknownPath } from "./api-error.ts";
 import { type ApiRequest, asApiError, sendError, sendJson, sendText } from "./api-request.ts";
-import { type Authenticator, createAuthenticator, newTokenKey } from "./authentication.ts";
+import {
+  type Authenticator,
+  createAuthenticator,
+  impersonatedUser,
+  newTokenKey,
+  type User,
+} from "./authentication.ts";
 import { createServerCertificate, type ServerCertificate } from "./certificate.ts";
 import { createClusterView } from "./cluster-view.ts";
 import { aggregatedDiscovery, coreVersions, group, groupList, resourceList } from "./discovery.ts";
 import { serveExec } from "./exec-socket.ts";
 import { kubeconfigText } from "./kubeconfig.ts";
 import { ObjectStore } from "./object-store.ts";
+import { type OpenApi, openApi } from "./openapi.ts";
 import type { PodStreams } from "./pod-streams.ts";
 import { requireStreams } from "./pod-subresources.ts";
+import { type AccessAttributes, accessDenied, isAllowed } from "./rbac.ts";
 import { Registry } from "./registry.ts";
-import { parseResourcePath } from "./request-path.ts";
+import { accessAttributes, parseResourcePath } from "./request-path.ts";
 import { handleResource } from "./resource-handlers.ts";
 
 export interface ApiServerOptions {
@@ -54,6 +62,10 @@ export interface KubeconfigOptions {
   readonly namespace?: string | undefined;
 }
 
+export interface DeniedRequest extends AccessAttributes {
+  readonly user: string;
+}
+
 export interface ApiServer {
   readonly cluster: ClusterApi;
   readonly url: string;
@@ -61,6 +73,8 @@ export interface ApiServer {
   /** Writes a kubeconfig file that only its owner can read. */
   kubeconfig(path: string, options?: KubeconfigOptions): Promise<void>;
   setPodStreams(streams: PodStreams): void;
+  /** Requests that RBAC refused, oldest first. */
+  readonly denied: readonly DeniedRequest[];
   /** Forgets old versions: watches and continued lists from before get 410. */
   compact(): void;
   /** Ends all connections. */
@@ -78,6 +92,39 @@ const serverVersion = {
   compiler: "",
   platform: "linux/amd64",
 };
+
+const clusterAdmin = {
+  apiVersion: "rbac.authorization.k8s.io/v1",
+  metadata: { name: "cluster-admin" },
+};
+
+/** What every cluster has besides namespaces. */
+const firstRoles: readonly [string, NewObject][] = [
+  [
+    "clusterroles.rbac.authorization.k8s.io",
+    {
+      ...clusterAdmin,
+      kind: "ClusterRole",
+      rules: [
+        { apiGroups: ["*"], resources: ["*"], verbs: ["*"] },
+        { nonResourceURLs: ["*"], verbs: ["*"] },
+      ],
+    },
+  ],
+  [
+    "clusterrolebindings.rbac.authorization.k8s.io",
+    {
+      ...clusterAdmin,
+      kind: "ClusterRoleBinding",
+      roleRef: {
+        apiGroup: "rbac.authorization.k8s.io",
+        kind: "ClusterRole",
+        name: "cluster-admin",
+      },
+      subjects: [{ kind: "Group", name: "system:masters" }],
+    },
+  ],
+];
 
 /** Namespaces that every cluster has. */
 const firstNamespaces = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -102,6 +149,12 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
       metadata: { name },
     });
   }
+  for (const [resource, object] of firstRoles) {
+    const kind = registry.kind(resource);
+    if (registry.get(kind, "", object.metadata.name ?? "") === undefined) {
+      registry.create(kind, object);
+    }
+  }
   let podStreams = options.podStreams;
   const stopped = new AbortController();
   const sockets = new Set<Socket>();
@@ -120,6 +173,15 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
     );
   };
 
+  const userOf = ({ headers }: IncomingMessage): User => {
+    const user = authenticator.authenticate(headers.authorization);
+    const other = headers["impersonate-user"];
+    if (typeof other !== "string") return user;
+    const nothing = { subresource: "", namespace: undefined };
+    authorize(user, { verb: "impersonate", group: "", resource: "users", name: other, ...nothing });
+    return impersonatedUser(other, headers["impersonate-group"]);
+  };
+
   const serve = async (
     incoming: IncomingMessage,
     response: ServerResponse,
@@ -131,14 +193,38 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
       sendText(response, 200, "ok", "text/plain");
       return;
     }
-    const user = authenticator.authenticate(incoming.headers.authorization);
+    const user = userOf(incoming);
     const method = incoming.method ?? "GET";
     const { headers } = incoming;
     const request: ApiRequest = { method, path, query, headers, user, incoming, response, signal };
-    if (serveDiscovery(registry, request)) return;
     const resource = parseResourcePath(path);
+    authorize(request.user, accessAttributes(method, path, resource, query));
+    if (serveDiscovery(registry, request) || serveOpenApi(request)) return;
     if (resource === undefined) throw unknownPath();
-    await handleResource({ registry, podStreams, watchGate: () => undefined }, request, resource);
+    const context = { registry, podStreams, authenticator, watchGate: () => undefined };
+    await handleResource(context, request, resource);
+  };
+
+  const denied: DeniedRequest[] = [];
+  const authorize = (user: User, wanted: AccessAttributes): void => {
+    if (isAllowed(store, user, wanted)) return;
+    denied.push({ user: user.name, ...wanted });
+    throw accessDenied(user, wanted);
+  };
+
+  let documents: { readonly kindsVersion: number; readonly value: OpenApi } | undefined;
+  const serveOpenApi = ({ path, response }: ApiRequest): boolean => {
+    if (!/^\/openapi\/v3(\/|$)/.test(path)) return false;
+    const { kindsVersion } = registry;
+    if (documents?.kindsVersion !== kindsVersion) {
+      documents = { kindsVersion, value: openApi(registry) };
+    }
+    const name = path.slice("/openapi/v3/".length).replace(/\/$/, "");
+    const { index, documents: byName } = documents.value;
+    const text = name === "" ? index : byName.get(name);
+    if (text === undefined) throw unknownPath();
+    sendText(response, 200, text);
+    return true;
   };
 
   const serveUpgrade = async (
@@ -147,9 +233,10 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
     head: Buffer,
   ): Promise<void> => {
     const { pathname, searchParams: query } = new URL(incoming.url ?? "/", "http://server");
-    authenticator.authenticate(incoming.headers.authorization);
+    const user = userOf(incoming);
     const path = parseResourcePath(pathname);
     if (path?.plural !== "pods" || path.subresource !== "exec" || !path.name) throw unknownPath();
+    authorize(user, accessAttributes("GET", pathname, path, query));
     const kind = registry.kind("pods");
     const pod = registry.get(kind, path.namespace ?? "", path.name);
     if (pod === undefined) throw notFound(kind, path.name);
@@ -208,6 +295,7 @@ export async function createApiServer(options: ApiServerOptions = {}): Promise<A
     setPodStreams(streams) {
       podStreams = streams;
     },
+    denied,
     compact: () => store.compact(),
     async close() {
       stopped.abort();

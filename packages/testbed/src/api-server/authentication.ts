@@ -31,6 +31,16 @@ export function serviceAccountUser(namespace: string, name: string): User {
   };
 }
 
+/** The user that an administrator speaks for with `--as` and `--as-group`. */
+export function impersonatedUser(name: string, groups: string | string[] | undefined): User {
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(name);
+  if (account && groups === undefined) {
+    return serviceAccountUser(account[1] as string, account[2] as string);
+  }
+  const given = typeof groups === "string" ? groups.split(/,\s*/) : (groups ?? []);
+  return { name, groups: [...given, "system:authenticated"] };
+}
+
 export interface Authenticator {
   readonly adminToken: string;
   tokenFor(namespace: string, serviceAccount: string): string;

@@ -21,7 +21,9 @@ import {
 } from "./api-error.ts";
 import { type ApiKind, type ApiVersion, preferredVersion, resourceOf } from "./api-kind.ts";
 import { builtInKinds } from "./built-in-kinds.ts";
+import { checkBuiltIn, checkBuiltInUpdate } from "./built-in-rules.ts";
 import { crdConditions, crdKind, crdResource } from "./custom-kind.ts";
+import { fillDefaults, pruneUnknown, validateSchema } from "./custom-schema.ts";
 import { addProtection, applyBuiltInDefaults } from "./defaults.ts";
 import { copyJson, equalJson, isObject } from "./json.ts";
 import { type ObjectStore, storeKey } from "./object-store.ts";
@@ -32,6 +34,10 @@ export interface WriteOptions {
   readonly subresource?: WriteSubresource | undefined;
   /** Checks and answers as if, and stores nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Told of fields that the schema does not know, which are left out; may refuse. */
+  readonly onUnknownFields?:
+    | ((paths: readonly string[], kind: ApiKind, version: ApiVersion) => void)
+    | undefined;
 }
 
 export interface DeleteOptions {
@@ -119,7 +125,7 @@ export class Registry {
     delete metadata.generation;
     if (kind.hasGeneration) metadata.generation = 1;
     if (version.status) delete object.status;
-    this.#prepare(kind, version, object);
+    this.#prepare(kind, version, object, options);
     addProtection(resource, object);
     if (resource === crdResource) crdConditions(object, undefined, timestamp(this.clock));
 
@@ -158,7 +164,7 @@ export class Registry {
     const object = this.#received(kind, version, change(copyJson(current)));
     this.#checkSame(kind, current, object, options.versionRequired ?? false);
     const next = this.#merged(kind, version, current, object, options.subresource ?? "");
-    this.#prepare(kind, version, next);
+    this.#prepare(kind, version, next, options);
     this.#checkUpdate(kind, current, next);
     if (resource === crdResource) crdConditions(next, current, timestamp(this.clock));
     next.metadata.resourceVersion = current.metadata.resourceVersion;
@@ -287,11 +293,27 @@ export class Registry {
   }
 
   /** Defaults and checks of a complete object. */
-  #prepare(kind: ApiKind, _version: ApiVersion, object: StoredObject): void {
-    applyBuiltInDefaults(resourceOf(kind), object, {
-      list: (resource) => this.store.list(resource),
-      get: (resource, key) => this.store.get(resource, key),
-    });
+  #prepare(
+    kind: ApiKind,
+    version: ApiVersion,
+    object: StoredObject,
+    { onUnknownFields }: WriteOptions,
+  ): void {
+    if (!kind.custom) {
+      applyBuiltInDefaults(resourceOf(kind), object, {
+        list: (resource) => this.store.list(resource),
+        get: (resource, key) => this.store.get(resource, key),
+      });
+      checkBuiltIn(kind, object);
+      return;
+    }
+    const { schema } = version;
+    if (schema === undefined) return;
+    const unknown = pruneUnknown(schema, object);
+    if (unknown.length > 0) onUnknownFields?.(unknown, kind, version);
+    fillDefaults(schema, object);
+    const errors = validateSchema(schema, object);
+    if (errors.length > 0) throw invalid(kind, object.metadata.name, errors);
   }
 
   #checkSame(
@@ -385,6 +407,7 @@ export class Registry {
   }
 
   #checkUpdate(kind: ApiKind, current: StoredObject, next: StoredObject): void {
+    if (!kind.custom) checkBuiltInUpdate(kind, current, next);
     if (current.metadata.deletionTimestamp === undefined) return;
     const before = current.metadata.finalizers ?? [];
     const added = (next.metadata.finalizers ?? []).filter((name) => !before.includes(name));

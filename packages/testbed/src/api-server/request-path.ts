@@ -3,6 +3,7 @@
  * Proof: test/api-server/request-path.test.ts.
  * @module
  */
+import type { AccessAttributes } from "./rbac.ts";
 
 export interface ResourcePath {
   readonly group: string;
@@ -38,4 +39,46 @@ export function parseResourcePath(path: string): ResourcePath | undefined {
   const [plural, name, ...subresource] = rest;
   if (!plural || rest.includes("")) return undefined;
   return { group, version, plural, namespace, name, subresource: subresource.join("/") };
+}
+
+const writeVerbs: Readonly<Record<string, string>> = {
+  POST: "create",
+  PUT: "update",
+  PATCH: "patch",
+};
+
+/** What a request wants to do, in the words of RBAC. */
+export function accessAttributes(
+  method: string,
+  path: string,
+  resource: ResourcePath | undefined,
+  query: URLSearchParams,
+): AccessAttributes {
+  if (resource === undefined) {
+    return {
+      verb: method.toLowerCase(),
+      group: "",
+      resource: "",
+      subresource: "",
+      name: "",
+      namespace: undefined,
+      path,
+    };
+  }
+  const { group, plural, subresource, namespace } = resource;
+  const collection = resource.name === undefined;
+  const watch = ["true", "1"].includes(query.get("watch") ?? "");
+  let verb = writeVerbs[method];
+  if (method === "DELETE") verb = collection ? "deletecollection" : "delete";
+  verb ??= collection ? (watch ? "watch" : "list") : "get";
+  // A collection narrowed to one name counts as that object.
+  const only = /^metadata\.name==?([^,]+)$/.exec(query.get("fieldSelector") ?? "")?.[1];
+  return {
+    verb,
+    group,
+    resource: plural,
+    subresource,
+    name: resource.name ?? (method === "POST" ? "" : (only ?? "")),
+    namespace: namespace ?? (plural === "namespaces" && group === "" ? resource.name : undefined),
+  };
 }

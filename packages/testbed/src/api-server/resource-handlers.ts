@@ -3,7 +3,9 @@
  * Proof: test/api-server/http.test.ts.
  * @module
  */
+import { nowMs } from "../controllers/timestamp.ts";
 import type { Json, StoredObject } from "../kube-object.ts";
+import { answerReview, answerTokenRequest } from "./access-reviews.ts";
 import {
   ApiError,
   badRequest,
@@ -12,7 +14,13 @@ import {
   notFound,
   unknownPath,
 } from "./api-error.ts";
-import { type ApiKind, type ApiVersion, resourceOf, versionOf } from "./api-kind.ts";
+import {
+  type ApiKind,
+  type ApiVersion,
+  resourceOf,
+  type ScalePaths,
+  versionOf,
+} from "./api-kind.ts";
 import {
   type ApiRequest,
   mediaType,
@@ -22,11 +30,13 @@ import {
   sendJson,
   sendText,
 } from "./api-request.ts";
-import { isObject } from "./json.ts";
+import type { Authenticator } from "./authentication.ts";
+import { isObject, valueAt } from "./json.ts";
 import { applyJsonPatch, applyMergePatch } from "./json-patch.ts";
 import { storeKey } from "./object-store.ts";
 import type { PodStreams } from "./pod-streams.ts";
 import { handlePodSubresource } from "./pod-subresources.ts";
+import { decodeProtobuf, protobufType } from "./protobuf.ts";
 import type { DeleteOptions, Registry, WriteOptions, WriteSubresource } from "./registry.ts";
 import type { ResourcePath } from "./request-path.ts";
 import { objectFilter } from "./selectors.ts";
@@ -37,6 +47,7 @@ export interface HandlerContext {
   readonly registry: Registry;
   readonly watchGate: () => WatchGate | undefined;
   readonly podStreams: PodStreams | undefined;
+  readonly authenticator: Authenticator;
 }
 
 /** Real servers choose between half an hour and an hour. */
@@ -57,8 +68,12 @@ export async function handleResource(
   path: ResourcePath,
 ): Promise<void> {
   const kind = context.registry.findKind(path.group, path.version, path.plural);
-  if (kind === undefined || kind.virtual) throw unknownPath();
+  if (kind === undefined) throw unknownPath();
   const call: Call = { context, request, path, kind, version: versionOf(kind, path.version) };
+  if (kind.virtual) {
+    await answerVirtual(call);
+    return;
+  }
   if (path.namespace !== undefined && !kind.namespaced) throw unknownPath();
   if (path.name !== undefined && kind.namespaced && path.namespace === undefined)
     throw unknownPath();
@@ -72,6 +87,16 @@ export async function handleResource(
     if (await handlePodSubresource(podCall, path.subresource)) return;
   }
   await handleObject(call, path.name);
+}
+
+/** Questions, which nothing is stored of. */
+async function answerVirtual(call: Call): Promise<void> {
+  const { context, request, path } = call;
+  if (request.method !== "POST" || path.name !== undefined) throw methodNotAllowed();
+  const world = { store: context.registry.store, authenticator: context.authenticator };
+  const { apiVersion } = call.version;
+  const review = { apiVersion, kind: call.kind.kind, ...(await readObject(call)) };
+  sendJson(request.response, 201, answerReview(world, request.user, review));
 }
 
 async function handleCollection(call: Call): Promise<void> {
@@ -96,6 +121,14 @@ async function handleObject(call: Call, name: string): Promise<void> {
   const { request, path, kind, version } = call;
   const subresource = path.subresource as WriteSubresource;
   if (subresource === "status" && !version.status) throw notFound(kind, name);
+  if (subresource === "scale" && version.scale) {
+    await handleScale(call, name, version.scale);
+    return;
+  }
+  if (path.subresource === "token" && kind.plural === "serviceaccounts") {
+    await issueToken(call, name);
+    return;
+  }
   const isFinalize = subresource === "finalize" && kind.plural === "namespaces";
   if (subresource !== "" && subresource !== "status" && !isFinalize) throw unknownPath();
   switch (request.method) {
@@ -116,6 +149,67 @@ async function handleObject(call: Call, name: string): Promise<void> {
     default:
       throw methodNotAllowed();
   }
+}
+
+async function issueToken(call: Call, name: string): Promise<void> {
+  const { context, request } = call;
+  if (request.method !== "POST") throw methodNotAllowed();
+  const account = requireObject(call, name);
+  const { registry, authenticator } = context;
+  const world = { store: registry.store, authenticator };
+  const answer = answerTokenRequest(world, account, await readObject(call), nowMs(registry.clock));
+  sendJson(request.response, 201, answer);
+}
+
+/** How many there shall be, in the same form for all kinds that have a number. */
+async function handleScale(call: Call, name: string, paths: ScalePaths): Promise<void> {
+  const { context, request, path, kind, version } = call;
+  const fields = (text: string): string[] => text.split(".").slice(1);
+  const scaleOf = (object: StoredObject): Json => {
+    const { uid, resourceVersion, creationTimestamp, namespace } = object.metadata;
+    const selector = object.spec?.selector?.matchLabels as Record<string, string> | undefined;
+    const terms = Object.entries(selector ?? {}).map(([key, value]) => `${key}=${value}`);
+    return {
+      kind: "Scale",
+      apiVersion: "autoscaling/v1",
+      metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+      spec: { replicas: valueAt(object, fields(paths.specReplicasPath)) ?? 0 },
+      status: {
+        replicas: valueAt(object, fields(paths.statusReplicasPath)) ?? 0,
+        selector: terms.join(","),
+      },
+    };
+  };
+  const { method } = request;
+  if (method === "GET") {
+    sendJson(request.response, 200, scaleOf(requireObject(call, name)));
+    return;
+  }
+  if (method !== "PUT" && method !== "PATCH") throw methodNotAllowed();
+  const given = await readObject(call);
+  const type = mediaType(request);
+  const written = context.registry.update(
+    kind,
+    path.namespace ?? "",
+    name,
+    (object) => {
+      const before = scaleOf(object);
+      const patch = type.startsWith("application/json-patch") ? applyJsonPatch : applyMergePatch;
+      const scale = method === "PUT" ? given : patch(before, given);
+      if (!Number.isInteger(scale.spec?.replicas) || scale.spec.replicas < 0) {
+        throw badRequest("spec.replicas must be a number");
+      }
+      const [last, ...parents] = fields(paths.specReplicasPath).reverse();
+      const parent = valueAt(object, parents.reverse());
+      if (isObject(parent)) parent[last as string] = scale.spec.replicas;
+      if (scale.metadata?.resourceVersion) {
+        object.metadata.resourceVersion = scale.metadata.resourceVersion;
+      }
+      return object;
+    },
+    { ...writeOptions(request), version },
+  );
+  sendJson(request.response, 200, scaleOf(written));
 }
 
 function requireObject({ context, path, kind }: Call, name: string): StoredObject {
@@ -244,18 +338,41 @@ async function watchCollection(call: Call): Promise<void> {
   });
 }
 
-function writeOptions({ query }: ApiRequest): WriteOptions {
+function writeOptions({ query, response }: ApiRequest): WriteOptions {
   const dryRun = query.get("dryRun");
   if (dryRun !== null && dryRun !== "All") {
     throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun must be All`);
   }
-  return { dryRun: dryRun === "All" };
+  const validation = query.get("fieldValidation") ?? "Warn";
+  if (!["Strict", "Warn", "Ignore"].includes(validation)) {
+    throw badRequest(`Invalid value: ${JSON.stringify(validation)}: fieldValidation`);
+  }
+  return {
+    dryRun: dryRun === "All",
+    onUnknownFields(paths, kind, version) {
+      const texts = paths.map((path) => `unknown field ${JSON.stringify(path)}`);
+      if (validation === "Strict") throw strictDecodingError(kind, version, texts);
+      if (validation === "Warn") {
+        response.setHeader(
+          "Warning",
+          texts.map((text) => `299 - ${JSON.stringify(text)}`),
+        );
+      }
+    },
+  };
+}
+
+function strictDecodingError(kind: ApiKind, version: ApiVersion, texts: string[]): ApiError {
+  return badRequest(
+    `${kind.kind} in version ${JSON.stringify(version.name)} cannot be handled as a ${kind.kind}: strict decoding error: ${texts.join(", ")}`,
+  );
 }
 
 async function readObject({ request }: Call): Promise<Json> {
   const body = await readBody(request);
   if (body.length === 0) throw badRequest("the body of the request is empty");
-  return parseText(body.toString(), mediaType(request));
+  const type = mediaType(request);
+  return type === protobufType ? decodeProtobuf(body) : parseText(body.toString(), type);
 }
 
 async function createObject(call: Call): Promise<void> {

@@ -229,7 +229,11 @@ describe("StatefulSet", () => {
         apiVersion: "v1",
         kind: "PersistentVolumeClaim",
         metadata: { name, namespace: "default" },
-        spec: { volumeName: name },
+        spec: {
+          volumeName: name,
+          accessModes: ["ReadWriteOnce"],
+          resources: { requests: { storage: "1Gi" } },
+        },
       });
       world.api.modify(
         "persistentvolumeclaims",
