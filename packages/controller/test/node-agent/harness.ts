@@ -12,6 +12,7 @@ import { hostingTemplateOf } from "../../src/expose/hosting-template.ts";
 import type { AgentDeps, AgentEvent } from "../../src/node-agent/agent-deps.ts";
 import type { AgentMetrics } from "../../src/node-agent/agent-metrics.ts";
 import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-settings.ts";
+import { patientClient } from "../../src/node-agent/patient-client.ts";
 import { patrolTransfers, reconcileTransfer } from "../../src/node-agent/reconcile.ts";
 import { createReservations } from "../../src/node-agent/reservations.ts";
 import type { TransferKey, TransferKind } from "../../src/node-agent/transfer.ts";
@@ -41,6 +42,7 @@ export class TestAgent {
   readonly node: string;
   readonly deps: AgentDeps;
   readonly client: CountedClient;
+  readonly settings: { -readonly [K in keyof AgentSettings]: AgentSettings[K] };
   readonly told: Told = { events: [], counts: [], logs: [] };
   readonly #cluster: FakeCluster;
   readonly #due = new Map<string, number>();
@@ -59,7 +61,9 @@ export class TestAgent {
     this.client = clusterClient(cluster.api, before, after);
     this.#nextPatrolMs = cluster.nowMs + 60_000;
     const { api, clock } = cluster;
-    const { told, client } = this;
+    this.settings = { ...agentDefaults, ...settings };
+    const { told } = this;
+    const client = patientClient(this.client, { clock });
     const template = hostingTemplateOf({
       metadata: { name: "node-agent" },
       spec: {
@@ -82,7 +86,7 @@ export class TestAgent {
       client,
       clock,
       node,
-      settings: { ...agentDefaults, ...settings },
+      settings: this.settings,
       reservations: createReservations(),
       metrics,
       logger: {
