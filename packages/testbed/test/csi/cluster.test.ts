@@ -1,0 +1,237 @@
+// Volumes in a whole cluster: pods are processes that write and read them, and a copy is one moment of all that a pod writes.
+import { describe, expect, it } from "vitest";
+import type { Cluster } from "../../src/cluster.ts";
+import { resources } from "../../src/csi/storage-names.ts";
+import type { Json } from "../../src/kube-object.ts";
+import {
+  createPod,
+  eventReasons,
+  logOf,
+  openCluster,
+  phase,
+  shell,
+  until,
+  untilGone,
+  untilPod,
+} from "../kubelet/running-cluster.ts";
+import { createSnapshotKinds } from "./snapshot-kinds.ts";
+
+async function openWithStorage(options: Json = {}): Promise<Cluster> {
+  const cluster = await openCluster({ csi: { canMount: false }, ...options });
+  const { api } = cluster;
+  createSnapshotKinds(api);
+  const meta = (name: string): Json => ({ metadata: { name } });
+  for (const [name, volumeBindingMode] of [
+    ["standard", "Immediate"],
+    ["late", "WaitForFirstConsumer"],
+  ])
+    api.create(resources.storageClasses, {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "StorageClass",
+      ...meta(name!),
+      provisioner: "csi.testbed.dm",
+      volumeBindingMode,
+    });
+  api.create(resources.snapshotClasses, {
+    apiVersion: "snapshot.storage.k8s.io/v1",
+    kind: "VolumeSnapshotClass",
+    ...meta("standard"),
+    driver: "csi.testbed.dm",
+    deletionPolicy: "Delete",
+  });
+  return cluster;
+}
+
+function createClaim({ api }: Cluster, name: string, spec: Json = {}): void {
+  api.create(resources.claims, {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name, namespace: "default" },
+    spec: {
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "standard",
+      resources: { requests: { storage: "1Mi" } },
+      ...spec,
+    },
+  });
+}
+
+async function cut({ api }: Cluster, name: string, claim: string): Promise<void> {
+  api.create(resources.snapshots, {
+    apiVersion: "snapshot.storage.k8s.io/v1",
+    kind: "VolumeSnapshot",
+    metadata: { name, namespace: "default" },
+    spec: { volumeSnapshotClassName: "standard", source: { persistentVolumeClaimName: claim } },
+  });
+  await until(
+    api,
+    resources.snapshots,
+    (one) => one.metadata.name === name && one.status?.readyToUse === true,
+  );
+}
+
+const from = (name: string): Json => ({
+  dataSource: { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name },
+});
+
+/** A pod with the claim at /data, a directory or a device. */
+function createUser(
+  { api }: Cluster,
+  name: string,
+  claimName: string,
+  script: string,
+  spec: Json = {},
+  isBlock = false,
+): void {
+  const place = isBlock
+    ? { volumeDevices: [{ name: "v", devicePath: "/data" }] }
+    : { volumeMounts: [{ name: "v", mountPath: "/data" }] };
+  createPod(api, name, {
+    terminationGracePeriodSeconds: 0,
+    containers: [shell(script, place)],
+    volumes: [{ name: "v", persistentVolumeClaim: { claimName } }],
+    ...spec,
+  });
+}
+
+async function read(
+  cluster: Cluster,
+  name: string,
+  claim: string,
+  script: string,
+  isBlock = false,
+): Promise<string> {
+  createUser(cluster, name, claim, script, {}, isBlock);
+  await untilPod(cluster.api, name, phase("Succeeded"));
+  return logOf(cluster, name);
+}
+
+async function deletePod({ api }: Cluster, name: string): Promise<void> {
+  api.delete("pods", "default", name);
+  await untilGone(api, name);
+}
+
+describe("volumes of pods", () => {
+  it("are written by one, cut, restored, and read by another", async () => {
+    const cluster = await openWithStorage({ nodes: 2 });
+    createClaim(cluster, "data");
+    expect(
+      await read(cluster, "writer", "data", "echo before > /data/file; mkdir /data/folder"),
+    ).toBe("");
+    await cut(cluster, "cut", "data");
+    await deletePod(cluster, "writer");
+    expect(await read(cluster, "changer", "data", "echo after > /data/file")).toBe("");
+    createClaim(cluster, "restored", from("cut"));
+    expect(await read(cluster, "reader", "restored", "cat /data/file; ls /data")).toBe(
+      "before\nfile\nfolder\n",
+    );
+  });
+
+  it("may be block devices", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data", { volumeMode: "Block" });
+    await read(
+      cluster,
+      "writer",
+      "data",
+      "printf before | dd of=/data bs=1 seek=4096 conv=notrunc 2>/dev/null",
+      true,
+    );
+    await cut(cluster, "cut", "data");
+    createClaim(cluster, "restored", { volumeMode: "Block", ...from("cut") });
+    expect(
+      await read(
+        cluster,
+        "reader",
+        "restored",
+        "dd if=/data bs=1 skip=4096 count=6 2>/dev/null",
+        true,
+      ),
+    ).toBe("before");
+  });
+
+  it("are made where the first pod is, and wait for it", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data", { storageClassName: "late" });
+    createUser(cluster, "writer", "data", "echo text > /data/file");
+    await untilPod(cluster.api, "writer", phase("Succeeded"));
+    const claim = cluster.api.get(resources.claims, "default", "data");
+    expect(claim?.status.phase).toBe("Bound");
+    expect(claim?.metadata.annotations?.["volume.kubernetes.io/selected-node"]).toBe("node-1");
+  });
+
+  it("go with their claim when the last pod is gone", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data");
+    createUser(cluster, "user", "data", "exec sleep 600");
+    await untilPod(cluster.api, "user", phase("Running"));
+    cluster.api.delete(resources.claims, "default", "data");
+    expect(cluster.api.get(resources.claims, "default", "data")).toBeDefined();
+    await deletePod(cluster, "user");
+    await until(cluster.api, resources.volumes, (_, type) => type === "DELETED");
+    expect(cluster.csi?.volumes()).toEqual([]);
+    expect(cluster.csi?.publications()).toEqual([]);
+  });
+
+  it("are copied at one moment, whatever their pod writes", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data");
+    // All begin with 0. Each number stands in all files before the next is written to the first.
+    const names = Array.from({ length: 40 }, (_, index) => `f${index}`).join(" ");
+    await read(cluster, "filler", "data", `cd /data; for f in ${names}; do echo 0 > $f; done`);
+    const script = `cd /data; n=0; while :; do n=$((n+1)); for f in ${names}; do echo $n > $f; done; done`;
+    createUser(cluster, "writer", "data", script);
+    await untilPod(cluster.api, "writer", phase("Running"));
+    for (const name of ["one", "two", "three"]) {
+      await cut(cluster, name, "data");
+      createClaim(cluster, name, from(name));
+      const text = await read(
+        cluster,
+        `reader-${name}`,
+        name,
+        `cd /data; for f in ${names}; do cat $f; done`,
+      );
+      const numbers = text.trim().split("\n").map(Number);
+      // A file that is being written may be empty: one number is missing then.
+      expect(numbers.length).toBeGreaterThanOrEqual(39);
+      const [first] = numbers;
+      const change = numbers.findIndex((each) => each !== first);
+      const tail = change === -1 ? [] : numbers.slice(change);
+      expect(new Set(tail)).toEqual(new Set(change === -1 ? [] : [first! - 1]));
+    }
+  });
+});
+
+describe("pods whose volumes fail", () => {
+  it("say that it cannot be attached, and start when it can", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data");
+    const off = cluster.csi!.faults.add({
+      operation: "publish",
+      of: "default/data",
+      error: "no path",
+    });
+    createUser(cluster, "user", "data", "true");
+    await until(cluster.api, "events", (event) => event["reason"] === "FailedMount");
+    expect(cluster.api.get("pods", "default", "user")?.status.phase).toBe("Pending");
+    off();
+    await untilPod(cluster.api, "user", phase("Succeeded"));
+  });
+
+  it("say that the volume is too full for labels, in the words of a container runtime", async () => {
+    const cluster = await openWithStorage();
+    createClaim(cluster, "data");
+    cluster.csi!.faults.add({ operation: "publish", relabelFails: true });
+    createUser(cluster, "user", "data", "true");
+    const pod = await untilPod(
+      cluster.api,
+      "user",
+      (one) => one.status?.containerStatuses?.[0]?.state.waiting?.reason === "CreateContainerError",
+    );
+    const { volumeName } = cluster.api.get(resources.claims, "default", "data")!.spec;
+    const { message } = pod.status.containerStatuses[0].state.waiting;
+    expect(message).toMatch(/^relabel failed .*: lsetxattr .*: no space left on device$/);
+    expect(message).toContain(`/volumes/kubernetes.io~csi/${volumeName}/mount`);
+    expect(eventReasons(cluster.api, "user")).toContain("Failed");
+  });
+});
