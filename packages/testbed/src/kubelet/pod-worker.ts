@@ -188,6 +188,8 @@ export class PodWorker {
       return;
     }
     this.#startTime ??= pod.status?.startTime ?? timestampOf(nowMs(this.#clock));
+    // Volumes may take long: until then it is to be seen that the pod has been taken up.
+    if (pod.status?.containerStatuses === undefined) this.#writeStatus(false);
     if (await this.#prepare()) await this.#startContainers();
     this.#writeStatus(false);
   }
