@@ -1,6 +1,6 @@
 /**
  * Questions that are asked by POST and stored nowhere: may I, may he, who am I, whose token is this; and tokens on request.
- * Proof: test/api-server/access.kubectl.test.ts.
+ * Proof: test/api-server/access.test.ts.
  * @module
  */
 

@@ -1,6 +1,6 @@
 /**
  * The kinds that are there without a CRD, with the names, scopes and subresources that a real server gives them.
- * Proof: test/api-server/discovery.kubectl.test.ts.
+ * Proof: test/api-server/kubectl.kubectl.test.ts.
  * @module
  */
 import { type ApiKind, apiVersionName } from "./api-kind.ts";

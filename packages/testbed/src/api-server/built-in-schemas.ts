@@ -1,6 +1,6 @@
 /**
  * Short schemas of built-in kinds, for `kubectl explain`: the fields that this cluster acts on, in our own words.
- * Proof: test/api-server/discovery.kubectl.test.ts.
+ * Proof: test/api-server/kubectl.kubectl.test.ts.
  * @module
  */
 import type { Json } from "../kube-object.ts";

@@ -1,6 +1,6 @@
 /**
  * Which groups, versions and resources there are, in the forms that clients ask for.
- * Proof: test/api-server/discovery.kubectl.test.ts.
+ * Proof: test/api-server/kubectl.kubectl.test.ts.
  * @module
  */
 import type { Json } from "../kube-object.ts";

@@ -1,7 +1,7 @@
 /**
  * OpenAPI v3: an index and a document for each group-version. kubectl looks there whether `fieldValidation` may be sent, and
  * `explain` prints the schemas. Custom kinds have theirs from the CRD; built-in kinds a short one.
- * Proof: test/api-server/discovery.kubectl.test.ts.
+ * Proof: test/api-server/kubectl.kubectl.test.ts.
  * @module
  */
 import { createHash } from "node:crypto";

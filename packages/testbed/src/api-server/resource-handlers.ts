@@ -24,7 +24,6 @@ import {
 import {
   type ApiRequest,
   mediaType,
-  objectText,
   parseText,
   readBody,
   sendJson,
@@ -41,6 +40,7 @@ import type { DeleteOptions, Registry, WriteOptions, WriteSubresource } from "./
 import type { ResourcePath } from "./request-path.ts";
 import { objectFilter } from "./selectors.ts";
 import { applyStrategicMerge } from "./strategic-merge.ts";
+import { type Rendering, renderingFor } from "./table.ts";
 import { streamWatch, type WatchGate } from "./watch-stream.ts";
 
 export interface HandlerContext {
@@ -218,8 +218,14 @@ function requireObject({ context, path, kind }: Call, name: string): StoredObjec
   return object;
 }
 
-function sendObject({ request, version }: Call, status: number, object: StoredObject): void {
-  sendText(request.response, status, objectText(object, version.apiVersion));
+function sendObject(call: Call, status: number, object: StoredObject): void {
+  sendText(call.request.response, status, rendering(call).one(object));
+}
+
+function rendering({ context, request, kind, version }: Call): Rendering {
+  const { clock } = context.registry;
+  const accept = request.headers.accept ?? "";
+  return renderingFor({ kind, version, accept, query: request.query, nowMs: () => nowMs(clock) });
 }
 
 function isWatch(query: URLSearchParams): boolean {
@@ -265,9 +271,7 @@ function listCollection(call: Call): void {
     metadata["continue"] = Buffer.from(JSON.stringify(continuation)).toString("base64url");
     if (filter === undefined) metadata["remainingItemCount"] = more;
   }
-  const head = JSON.stringify({ kind: kind.listKind, apiVersion: version.apiVersion, metadata });
-  const items = found.map((object) => objectText(object, version.apiVersion)).join(",");
-  sendText(request.response, 200, `${head.slice(0, -1)},"items":[${items}]}`);
+  sendText(request.response, 200, rendering(call).list(found, metadata));
 }
 
 function parseContinue(token: string | null, compacted: number): Continuation | undefined {
@@ -329,7 +333,7 @@ async function watchCollection(call: Call): Promise<void> {
     markInitialEnd: initial && bookmarks,
     bookmarks,
     timeoutMs: seconds > 0 ? seconds * 1000 : defaultWatchTimeoutMs,
-    text: (object) => objectText(object, version.apiVersion),
+    text: rendering(call).one,
     bookmark: (metadata) =>
       JSON.stringify({ kind: kind.kind, apiVersion: version.apiVersion, metadata }),
     response: request.response,
