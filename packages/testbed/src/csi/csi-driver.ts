@@ -60,6 +60,8 @@ const fullXfsBlocks = 16;
 interface Publication {
   readonly target: VolumeTarget;
   readonly handle: string;
+  /** Of the claim, `namespace/name`. */
+  readonly subject: string;
   readonly readOnly: boolean;
 }
 
@@ -221,7 +223,8 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
       options.signal?.throwIfAborted();
       this.#refuseSecondNode(request, handle);
       const target: VolumeTarget = { volumeName, podUid, nodeName, volumeMode, targetPath };
-      const publication: Publication = { target, handle, readOnly: request.readOnly };
+      const { readOnly } = request;
+      const publication: Publication = { target, handle, subject, readOnly };
       const isNew = !this.#publications.has(targetPath);
       await this.#note(publication);
       try {
@@ -240,7 +243,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
 
   async unpublish(target: VolumeTarget): Promise<void> {
     const publication = this.#publications.get(target.targetPath);
-    await this.#passGate("unpublish", target.volumeName);
+    await this.#passGate("unpublish", publication?.subject ?? target.volumeName);
     if (!publication) {
       await clearTarget(target.targetPath);
       return;
@@ -253,6 +256,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
           { volumeName: target.volumeName },
         );
     });
+    this.#tell();
   }
 
   /** Takes every volume from every pod's directory. Volumes stay when the driver was given a directory. */

@@ -1,11 +1,12 @@
 /**
- * All that makes storage work in the embedded cluster: binder, provisioner, resizer, snapshots and protection, around one driver.
+ * All that makes storage work in the embedded cluster: binder, provisioner, attachments, resizer, snapshots and protection, around one driver.
  * Proof: test/csi/storage.test.ts.
  * @module
  */
 import type { Logger } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import type { RunningController } from "../controllers/controller.ts";
+import { startAttachController } from "./attach-controller.ts";
 import type { CsiDriver } from "./csi-driver.ts";
 import { startProtection } from "./protection.ts";
 import { startProvisioner } from "./provisioner.ts";
@@ -34,6 +35,7 @@ export function startStorage({ api, driver, logger }: StorageOptions): RunningSt
     startVolumeBinder({ api, logger }),
     startProtection({ api, logger }),
     startProvisioner({ api, driver, snapshots, logger }),
+    startAttachController({ api, driver, logger }),
     startResizer({ api, driver, logger }),
     startSnapshotController({ api, snapshots, logger }),
     startSnapshotter({ api, driver, snapshots, logger }),
