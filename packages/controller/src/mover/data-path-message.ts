@@ -199,11 +199,15 @@ export function encodeInterrupted(kind: DataPathKind, name: string): string {
 
 /**
  * Reads how a mover ended from its container. A success whose message cannot be read is a failure: a backup without a known
- * snapshot id is none.
+ * snapshot id is none. One that was killed when it had written its result has that result.
  */
 export function decodeOutcome(kind: DataPathKind, container: TerminatedContainer): DataPathOutcome {
   const message = (container.message ?? "").trim();
   if (container.exitCode === 0) return success(kind, message);
+  if (wasKilled(container)) {
+    const finished = success(kind, message);
+    if (finished.outcome !== "failed") return finished;
+  }
   if (message.endsWith(canceledText)) return { outcome: "canceled", message };
   if (message.endsWith(interruptedText)) return { outcome: "interrupted", message };
   if (message === "") {

@@ -26,3 +26,6 @@ export {
   type TerminatedContainer,
   type VolumeMode,
 } from "./data-path-message.ts";
+export { type MoverSettings, moverDefaults, moverSettings } from "./mover-settings.ts";
+export { type PodConnectionOptions, podConnection } from "./pod-connection.ts";
+export { type MoverEnd, type RunMoverOptions, runMover } from "./run-mover.ts";

@@ -133,6 +133,12 @@ describe("failures", () => {
     expect(ended(encodeFailure({ ...place, cause: "data path is broken" }))).toBe("failed");
   });
 
+  it("of a mover that was killed when it had written its result are none", () => {
+    const message = encodeBackupResult(backup);
+    expect(decodeOutcome("DataUpload", { exitCode: 137, message }).outcome).toBe("backedUp");
+    expect(decodeOutcome("DataUpload", { exitCode: 1, message }).outcome).toBe("failed");
+  });
+
   it("of a killed mover may be tried again, of one that ends by itself not", () => {
     const ended = (exitCode: number, reason?: string) =>
       decodeOutcome("DataDownload", { exitCode, reason });
