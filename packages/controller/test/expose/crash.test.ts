@@ -1,0 +1,326 @@
+// Row 46 and row 84: the process dies at any call to the API, before or after the server acts on it, and another one goes on. In the
+// end there are the same objects as without; nothing is left behind; and at no moment is the volume's content lost: the storage has
+// the snapshot until a volume is made of it, and the restored volume until its claim has it.
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { csiSnapshotExposer } from "../../src/expose/csi-snapshot-exposer.ts";
+import type { Exposer, RestoreExposer, Step } from "../../src/expose/exposer.ts";
+import { genericRestoreExposer } from "../../src/expose/generic-restore-exposer.ts";
+import type { KubeClient } from "../../src/runtime/kube-client.ts";
+import { flakyClient, type Interruption, interruptedClient, Killed } from "./interrupted-client.ts";
+import { namespace } from "./samples.ts";
+import { createWorld, downloadOf, drive, fresh, uploadOf, type World } from "./world.ts";
+
+const claims = "persistentvolumeclaims";
+const volumes = "persistentvolumes";
+const contents = "volumesnapshotcontents.snapshot.storage.k8s.io";
+
+/** A step of the whole, over whichever client. */
+interface Story<T extends Exposer> {
+  readonly make: (world: World, client: KubeClient) => T;
+  /** The steps that are done before, undisturbed. */
+  readonly before: readonly (keyof T)[];
+  /** The one that is interrupted. */
+  readonly interrupted: keyof T;
+  /** What goes on after it: the same, or clean-up at once. */
+  readonly after: readonly (keyof T)[];
+  /** Holds at every moment. */
+  readonly always: (world: World) => void;
+  readonly finally: (world: World) => void;
+}
+
+async function runStory<T extends Exposer>(
+  story: Story<T>,
+  interruption: Interruption | undefined,
+  everyCallSettles: boolean,
+): Promise<number> {
+  await using world = await createWorld();
+  const check = (): void => story.always(world);
+  const then = (): void => {
+    check();
+    if (!everyCallSettles) return;
+    world.csi.settle();
+    check();
+  };
+  const exposer = story.make(world, world.client);
+  const call = (of: T, name: keyof T) => (of[name] as unknown as () => Promise<Step>)();
+  for (const name of story.before) await drive(world, () => call(exposer, name));
+  if (story.before.includes("expose" as keyof T)) fill(world);
+  const { client, calls } = interruptedClient(world.client, interruption, then);
+  const dying = story.make(world, client);
+  try {
+    await drive(world, () => call(dying, story.interrupted), { between: check });
+  } catch (error) {
+    if (!(error instanceof Killed)) throw error;
+  }
+  world.csi.settle();
+  check();
+  for (const name of story.after) await drive(world, () => call(exposer, name), { between: check });
+  world.csi.settle();
+  story.finally(world);
+  return calls();
+}
+
+/** What the data path of a restore does. */
+function fill(world: World): void {
+  const ours = world.api.get(claims, namespace, "restore-1");
+  if (ours !== undefined) world.csi.storedVolumes.set(world.csi.handleOf(ours), "restored");
+}
+
+async function everyInterruption<T extends Exposer>(story: Story<T>): Promise<void> {
+  for (const everyCallSettles of [false, true]) {
+    const count = await runStory(story, undefined, everyCallSettles);
+    expect(count).toBeGreaterThan(4);
+    for (let at = 0; at < count; at += 1)
+      for (const when of ["before", "after"] as const)
+        await runStory(story, { at, when }, everyCallSettles).catch((error: unknown) => {
+          const where = `killed ${when} call ${at}, the cluster ${everyCallSettles ? "acts at once" : "acts later"}`;
+          throw new Error(where, { cause: error });
+        });
+  }
+}
+
+function makeUpload(snapshotClass: string): (world: World, client: KubeClient) => Exposer {
+  return (world, client) => {
+    const known = world.api.get("datauploads.velero.io", namespace, "backup-1");
+    const upload = (known as never) ?? uploadOf(world, { snapshotClass });
+    return fresh(() => csiSnapshotExposer({ ...world.context, client }, upload));
+  };
+}
+
+function makeDownload(
+  storageClassName: string,
+): (world: World, client: KubeClient) => RestoreExposer {
+  return (world, client) => {
+    const known = world.api.get("datadownloads.velero.io", namespace, "restore-1");
+    const download = (known as never) ?? downloadOf(world, { claim: { storageClassName } });
+    return fresh(() => genericRestoreExposer({ ...world.context, client }, download));
+  };
+}
+
+function contentsWithDelete(world: World): number {
+  return world.api.list(contents).filter(({ spec }) => spec.deletionPolicy === "Delete").length;
+}
+
+/** The snapshot, or a volume made of it, is in the storage. */
+function hasCopy(world: World): void {
+  const source = world.api.get(claims, "shop", "db");
+  const sourceHandle = source === undefined ? "" : world.csi.handleOf(source);
+  const elsewhere = [...world.csi.storedVolumes].filter(([handle]) => handle !== sourceHandle);
+  expect(world.csi.storedSnapshots.size + elsewhere.length).toBeGreaterThan(0);
+  expect(contentsWithDelete(world)).toBeLessThan(2);
+}
+
+function isExposed(world: World): void {
+  expect(world.csi.storedSnapshots.size).toBe(1);
+  expect(world.leftovers().map((line) => line.replace(/pvc-.*/, "pvc"))).toEqual([
+    "pods/backup-1",
+    `${claims}/backup-1`,
+    `${volumes}/pvc`,
+    "volumesnapshots.snapshot.storage.k8s.io/backup-1",
+    `${contents}/backup-1`,
+  ]);
+  expect(world.api.get("pods", namespace, "backup-1")?.status?.phase).toBe("Running");
+  const claim = world.api.get(claims, namespace, "backup-1");
+  expect(claim && world.csi.storedVolumes.get(world.csi.handleOf(claim))).toBe("data of db");
+}
+
+function nothingIsLeft(world: World): void {
+  expect(world.leftovers()).toEqual([]);
+  expect(world.csi.storedSnapshots.size).toBe(0);
+  const source = world.api.get(claims, "shop", "db");
+  const kept = source?.status?.phase === "Bound" ? 1 : 0;
+  expect(world.csi.storedVolumes.size).toBe(kept);
+}
+
+function restored(world: World): void {
+  const held = [...world.csi.storedVolumes.values()];
+  expect(held).toContain("restored");
+}
+
+function isRebound(policy: string): (world: World) => void {
+  return (world) => {
+    const target = world.api.get(claims, "shop", "db");
+    expect(target?.status?.phase).toBe("Bound");
+    expect(target && world.csi.storedVolumes.get(world.csi.handleOf(target))).toBe("restored");
+    const volume = world.api.get(volumes, "", target?.spec.volumeName ?? "");
+    expect(volume?.spec.persistentVolumeReclaimPolicy).toBe(policy);
+    expect(world.leftovers()).toEqual([]);
+  };
+}
+
+const nothing = (): void => {};
+
+describe.each(["snap", "snap-kept"])("a backup with snapshot class %s", (snapshotClass) => {
+  const make = makeUpload(snapshotClass);
+
+  it("row 46: killed while exposing, goes on", async () => {
+    await everyInterruption({
+      make,
+      before: [],
+      interrupted: "expose",
+      after: ["expose"],
+      always: hasCopy,
+      finally: isExposed,
+    });
+  });
+
+  it("row 46: killed while exposing, and given up then, leaves nothing", async () => {
+    await everyInterruption({
+      make,
+      before: [],
+      interrupted: "expose",
+      after: ["cleanUp"],
+      always: nothing,
+      finally: nothingIsLeft,
+    });
+  });
+
+  it("row 46: killed while cleaning up, leaves nothing", async () => {
+    await everyInterruption({
+      make,
+      before: ["expose"],
+      interrupted: "cleanUp",
+      after: ["cleanUp"],
+      always: nothing,
+      finally: nothingIsLeft,
+    });
+  });
+});
+
+describe.each([
+  ["fast", "Delete"],
+  ["kept", "Retain"],
+])("a restore with storage class %s", (storageClassName, policy) => {
+  const make = makeDownload(storageClassName);
+
+  it("killed while exposing, goes on, and is bound in the end", async () => {
+    await everyInterruption<RestoreExposer>({
+      make,
+      before: [],
+      interrupted: "expose",
+      after: ["expose", "cleanUp"],
+      always: nothing,
+      finally: nothingIsLeft,
+    });
+  });
+
+  it("row 84: killed while rebinding, goes on", async () => {
+    await everyInterruption<RestoreExposer>({
+      make,
+      before: ["expose"],
+      interrupted: "rebind",
+      after: ["rebind", "cleanUp"],
+      always: restored,
+      finally: isRebound(policy),
+    });
+  });
+
+  it("row 84: killed while rebinding, and given up then, either has the data or nothing", async () => {
+    await everyInterruption<RestoreExposer>({
+      make,
+      before: ["expose"],
+      interrupted: "rebind",
+      after: ["cleanUp"],
+      always: nothing,
+      finally(world) {
+        const target = world.api.get(claims, "shop", "db");
+        if (target?.spec.volumeName === undefined) nothingIsLeft(world);
+        else isRebound(policy)(world);
+      },
+    });
+  });
+
+  it("row 90: killed while cleaning up, leaves nothing", async () => {
+    await everyInterruption<RestoreExposer>({
+      make,
+      before: ["expose"],
+      interrupted: "cleanUp",
+      after: ["cleanUp"],
+      always: nothing,
+      finally: nothingIsLeft,
+    });
+  });
+});
+
+describe("row 58: while the API fails now and then", () => {
+  const seed = Number(process.env["DM_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  const rounds = process.env["DM_FULL"] === "1" ? 300 : 20;
+  let random: () => number;
+  beforeEach(() => {
+    random = seeded(seed);
+  });
+  afterEach(({ task }) => {
+    if (task.result?.state === "fail") console.log(`DM_SEED=${seed}`);
+  });
+
+  it.each(["snap", "snap-kept"])(
+    "a backup with class %s ends as without",
+    async (snapshotClass) => {
+      for (let round = 0; round < rounds; round += 1) {
+        await using world = await createWorld();
+        makeUpload(snapshotClass)(world, world.client);
+        const then = (): void => {
+          hasCopy(world);
+          if (random() < 0.5) world.csi.settle();
+        };
+        const exposer = makeUpload(snapshotClass)(
+          world,
+          flakyClient(world.client, random, 0.15, then),
+        );
+        await drive(world, retried(exposer.expose));
+        isExposed(world);
+        const cleaning = makeUpload(snapshotClass)(
+          world,
+          flakyClient(world.client, random, 0.15, nothing),
+        );
+        await drive(world, retried(cleaning.cleanUp));
+        world.csi.settle();
+        nothingIsLeft(world);
+      }
+    },
+  );
+
+  it.each([
+    ["fast", "Delete"],
+    ["kept", "Retain"],
+  ])("a restore with class %s ends as without", async (storageClassName, policy) => {
+    for (let round = 0; round < rounds; round += 1) {
+      await using world = await createWorld();
+      const make = makeDownload(storageClassName);
+      await drive(world, make(world, world.client).expose);
+      fill(world);
+      const then = (): void => {
+        restored(world);
+        if (random() < 0.5) world.csi.settle();
+      };
+      const exposer = make(world, flakyClient(world.client, random, 0.15, then));
+      await drive(world, retried(exposer.rebind));
+      await drive(world, retried(exposer.cleanUp));
+      world.csi.settle();
+      isRebound(policy)(world);
+    }
+  });
+});
+
+/** As a controller does: what is refused for the moment is tried again. */
+function retried(call: () => Promise<Step>): () => Promise<Step> {
+  return async () => {
+    try {
+      return await call();
+    } catch (error) {
+      if ((error as { retryable?: boolean }).retryable !== true) throw error;
+      return { done: false, reason: "refused for the moment" };
+    }
+  };
+}
+
+/** mulberry32 */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
