@@ -51,7 +51,9 @@ export type Action =
   | { readonly do: "adopt" }
   | { readonly do: "noteCancelSeen" }
   | { readonly do: "noteOwnerLost" }
-  | { readonly do: "forgetOwnerLost" };
+  | { readonly do: "forgetOwnerLost" }
+  /** The pod waits on a node whose agent is gone; another one may be given another node. */
+  | { readonly do: "removeLostPod" };
 
 export const nothing: Action = { do: "nothing" };
 export const wait = (ms: number): Action => ({ do: "wait", ms });

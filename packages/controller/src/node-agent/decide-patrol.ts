@@ -31,7 +31,7 @@ export function decidePatrol(
   if (transfer.phase === "New" && !transfer.ending) return nothing;
   if (isFinalPhase(transfer.phase)) return transfer.finalizer ? { do: "removeFinalizer" } : nothing;
   const owner = ownerOf(transfer);
-  if (owner === world.self) return nothing;
+  if (owner === world.self) return patrolOwn(transfer, world, nowMs, settings);
   const isLost = owner === undefined || !world.agents.has(owner);
   const { ownerLostAtMs } = transfer;
   if (isLost && ownerLostAtMs === undefined) return { do: "noteOwnerLost" };
@@ -41,6 +41,27 @@ export function decidePatrol(
   return transfer.ending
     ? hurryEnding(transfer, nowMs, settings)
     : hurry(transfer, nowMs, settings);
+}
+
+/** Whether the agent in charge waits for a hosting pod to run, wherever that is. */
+export function waitsForPod({ phase, ending, resume }: Transfer): boolean {
+  return !ending && (phase === "Accepted" || resume?.pending === true);
+}
+
+/** In charge here, but the hosting pod was sent to a node where nobody will say that it runs. */
+function patrolOwn(
+  transfer: Transfer,
+  world: PatrolWorld,
+  nowMs: number,
+  settings: AgentSettings,
+): Action {
+  const { ownerLostAtMs } = transfer;
+  if (!waitsForPod(transfer)) return nothing;
+  const { node } = world.pod ?? {};
+  const isLost = node !== undefined && !world.agents.has(node);
+  if (!isLost) return ownerLostAtMs === undefined ? nothing : { do: "forgetOwnerLost" };
+  if (ownerLostAtMs === undefined) return { do: "noteOwnerLost" };
+  return nowMs - ownerLostAtMs >= settings.ownerLostMs ? { do: "removeLostPod" } : nothing;
 }
 
 /** The agent in charge is gone. */

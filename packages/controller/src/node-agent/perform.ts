@@ -98,7 +98,10 @@ export async function perform(work: Work, action: Action): Promise<Performed> {
         ? {}
         : { object: await put(work, transitions.resumed(object, transfer.resume, node)) };
     case "adopt": {
-      const adopted = await put(work, transitions.adopted(object, transfer.ending, node));
+      const adopted = await put(
+        work,
+        transitions.adopted(object, transfer.ending, node, nowMsOf(deps)),
+      );
       record(work, { type: "Warning", reason: "OwnerReplaced", message: `${node} takes over` });
       return { object: adopted };
     }
@@ -106,6 +109,9 @@ export async function perform(work: Work, action: Action): Promise<Performed> {
       return noted(work, transitions.withNote(object, notes.cancelSeen, now(deps)));
     case "noteOwnerLost":
       return noted(work, transitions.withNote(object, notes.ownerLost, now(deps)));
+    case "removeLostPod":
+      await deps.exposerFor(transfer.kind, object).removePod(work.options);
+      return { object: await put(work, transitions.withoutNote(object, notes.ownerLost)) };
     case "forgetOwnerLost":
       return noted(work, transitions.withoutNote(object, notes.ownerLost));
   }

@@ -8,10 +8,11 @@ import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action } from "./action.ts";
 import type { AgentDeps } from "./agent-deps.ts";
 import { decideTransfer, isOurs } from "./decide.ts";
-import { decidePatrol, type PatrolWorld } from "./decide-patrol.ts";
+import { decidePatrol, type PatrolWorld, waitsForPod } from "./decide-patrol.ts";
 import { freshPodOf, observe, toldBy } from "./observe.ts";
 import { perform } from "./perform.ts";
 import {
+  ownerOf,
   resourceOf,
   type Transfer,
   type TransferKey,
@@ -71,8 +72,11 @@ async function patrolTransfer(
   const decide = (object: TransferObject, world: PatrolWorld): Action =>
     decidePatrol(viewTransfer(kind, object), world, nowMsOf(deps), deps.settings);
   try {
-    const atFirst = decide(cached, patrolWorld(deps, viewTransfer(kind, cached)));
-    if (atFirst.do === "nothing") return false;
+    const seen = viewTransfer(kind, cached);
+    // Where a pod is that does not run here, only the API server can tell.
+    const isOwnWaiting = waitsForPod(seen) && ownerOf(seen) === deps.node;
+    const atFirst = decide(cached, patrolWorld(deps, seen));
+    if (atFirst.do === "nothing" && !isOwnWaiting) return false;
     const object = await read(deps, key, options);
     if (object === undefined) return false;
     const transfer = viewTransfer(kind, object);

@@ -90,14 +90,15 @@ export function resumed(object: TransferObject, resume: Resume, node: string): T
   return withResume(object, { ...resume, pending: false }, node);
 }
 
-/** `node` is in charge from now on. */
+/** `node` is in charge from now on, and has all the time for the clean-up that the one before had. */
 export function adopted(
   object: TransferObject,
   ending: Ending | undefined,
   node: string,
+  nowMs: number,
 ): TransferObject {
   const next = withoutNote(object, notes.ownerLost);
-  if (ending) return withEnding(next, { ...ending, by: node });
+  if (ending) return withEnding(next, { ...ending, by: node, atMs: nowMs });
   return next.status?.phase === "Accepted"
     ? withStatus(next, { acceptedByNode: node })
     : withStatus(next, { node });

@@ -224,7 +224,7 @@ describe("a DataUpload", () => {
     cluster.setStatus(resource, app, "velero-data", { readyToUse: false, error });
     cluster.upload("data");
     await harness.advance(5 * minute, minute);
-    cluster.setStatus(resource, app, "velero-data", { readyToUse: true, error: null });
+    cluster.setStatus(resource, app, "velero-data", { readyToUse: true, error: undefined });
     await harness.until(() => harness.phase("DataUpload", "data") === "Completed");
     expect(cluster.leftovers()).toEqual([]);
   });

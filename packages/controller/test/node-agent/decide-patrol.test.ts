@@ -64,6 +64,17 @@ describe.each(kinds)("%s of another agent", (kind) => {
     },
   );
 
+  it("row 52: Accepted here, sent to a lost node: another pod is made after a while", () => {
+    const own = (given: Given = {}) => ofOther("Accepted", { acceptedBy: "a", ...given });
+    const pod = runningPod("b");
+    expect(decide(own(), world({ pod })).do).toBe("nothing");
+    expect(decide(own(), alone({ pod })).do).toBe("noteOwnerLost");
+    const noted = own({ ownerLostAtMs: t0 });
+    expect(decide(noted, world({ pod })).do).toBe("forgetOwnerLost");
+    expect(decide(noted, alone({ pod }), t0 + 5 * minute - 1).do).toBe("nothing");
+    expect(decide(noted, alone({ pod }), t0 + 5 * minute).do).toBe("removeLostPod");
+  });
+
   it("row 52: Accepted: the next agent exposes", () => {
     const lost = ofOther("Accepted", { ownerLostAtMs: t0 });
     expect(decide(lost, alone(), t0 + 5 * minute).do).toBe("adopt");

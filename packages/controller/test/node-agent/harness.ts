@@ -224,7 +224,14 @@ export class Harness {
       const before = this.#writes();
       this.cluster.work();
       await turn();
-      for (const agent of [...this.agents.values()]) await agent.work();
+      for (const agent of [...this.agents.values()]) {
+        try {
+          await agent.work();
+        } catch (error) {
+          // The process is gone; what it would have told is too.
+          if (!(error instanceof Crash)) throw error;
+        }
+      }
       await turn();
       if (round > 1 && this.#writes() === before) return;
     }

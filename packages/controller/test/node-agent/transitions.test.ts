@@ -98,18 +98,19 @@ describe.each(kinds)("%s", (kind) => {
 
   it("taking over changes who is in charge of what there is", () => {
     const accepted = transitions.accepted(object(), "a", t0);
-    expect(transitions.adopted(accepted, undefined, "b").status).toMatchObject({
+    expect(transitions.adopted(accepted, undefined, "b", t0).status).toMatchObject({
       acceptedByNode: "b",
       acceptedTimestamp: now,
     });
     const prepared = transitions.prepared(accepted, "a");
-    expect(transitions.adopted(prepared, undefined, "b").status?.node).toBe("b");
+    expect(transitions.adopted(prepared, undefined, "b", t0).status?.node).toBe("b");
     const ending = { phase: "Failed", by: "a", atMs: t0 } as const;
-    const ended = transitions.adopted(prepared, ending, "b");
+    const ended = transitions.adopted(prepared, ending, "b", t0 + 1);
     expect(ended.status?.node).toBe("a");
     expect(JSON.parse(ended.metadata.annotations?.[notes.ending] ?? "")).toEqual({
       ...ending,
       by: "b",
+      atMs: t0 + 1,
     });
   });
 });
