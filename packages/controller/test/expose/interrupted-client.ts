@@ -44,17 +44,16 @@ export function interruptedClient(
 /** Some calls are refused for the moment, some done and not answered. */
 export function flakyClient(
   client: KubeClient,
-  random: () => number,
-  rate: number,
+  isRefused: () => boolean,
   then: () => void,
 ): KubeClient {
   const refuse = () =>
     new StorageError("DM_KUBE_UNAVAILABLE", "try again", {}, { retryable: true });
   return intercepted(client, async (call) => {
-    if (random() < rate) throw refuse();
+    if (isRefused()) throw refuse();
     const answer = await call();
     then();
-    if (random() < rate) throw refuse();
+    if (isRefused()) throw refuse();
     return answer;
   });
 }
