@@ -5,6 +5,7 @@ export {
   createApiServer,
   type KubeconfigOptions,
 } from "./api-server/api-server.ts";
+export type { ApiFaults, ErrorFault, FaultyRequest } from "./api-server/faults.ts";
 export type {
   ExecOptions,
   ExecResult,
@@ -12,6 +13,8 @@ export type {
   PodStreams,
   PodTarget,
 } from "./api-server/pod-streams.ts";
+export type { DeniedRequest } from "./api-server/request-dispatch.ts";
+export type { RequestCount, RequestFilter, RequestLog } from "./api-server/request-log.ts";
 export {
   type Cluster,
   type ClusterOptions,

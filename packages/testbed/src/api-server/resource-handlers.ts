@@ -45,7 +45,7 @@ import { streamWatch, type WatchGate } from "./watch-stream.ts";
 
 export interface HandlerContext {
   readonly registry: Registry;
-  readonly watchGate: () => WatchGate | undefined;
+  readonly watchGate: WatchGate;
   readonly podStreams: PodStreams | undefined;
   readonly authenticator: Authenticator;
 }
@@ -338,7 +338,7 @@ async function watchCollection(call: Call): Promise<void> {
       JSON.stringify({ kind: kind.kind, apiVersion: version.apiVersion, metadata }),
     response: request.response,
     signal: request.signal,
-    gate: context.watchGate(),
+    gate: context.watchGate,
   });
 }
 

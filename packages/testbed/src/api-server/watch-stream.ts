@@ -30,8 +30,8 @@ export interface WatchRequest {
   bookmark(metadata: Json): string;
   readonly response: ServerResponse;
   readonly signal: AbortSignal;
-  /** What stands in the way of lines on their way out; undefined in ordinary times. */
-  readonly gate?: WatchGate | undefined;
+  /** What may stand in the way of lines on their way out. */
+  readonly gate: WatchGate;
 }
 
 /** Faults of a watch, see `faults.ts`. */
@@ -64,7 +64,7 @@ export async function streamWatch(watch: WatchRequest): Promise<void> {
   const send = (type: string, text: string): void => {
     if (signal.aborted) return;
     const line = `{"type":"${type}","object":${text}}\n`;
-    for (const one of watch.gate?.through(line) ?? [line]) response.write(one);
+    for (const one of watch.gate.through(line)) response.write(one);
     if (response.writableLength > maxBacklogBytes) end();
   };
   const follow = (event: StoreEvent): void => {
@@ -99,7 +99,7 @@ export async function streamWatch(watch: WatchRequest): Promise<void> {
   }
 
   const stopListening = store.listen(resource, follow);
-  const forget = watch.gate?.onStart((midLine) => {
+  const forget = watch.gate.onStart((midLine) => {
     if (midLine) {
       response.write('{"type":"MODIFIED","object":{"apiVersion"');
       setImmediate(() => response.destroy());
@@ -112,7 +112,7 @@ export async function streamWatch(watch: WatchRequest): Promise<void> {
     );
   } finally {
     stopListening();
-    forget?.();
+    forget();
     end();
     response.end();
   }
