@@ -1,0 +1,52 @@
+/**
+ * The server: one for the cluster, the controllers of repositories.
+ * @module
+ */
+import { reconcileBackupRepository } from "@dm/controller";
+import { createManager, nodeKubeClient, source, stopSignal } from "@dm/controller/runtime";
+import { systemClock } from "@dm/core";
+import { backupRepositories, backupStorageLocations } from "@dm/crds";
+import { fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+
+export interface ServerFlags extends RoleFlags {
+  readonly backupRepositoryConfigmap?: string | undefined;
+}
+
+export async function runServer(flags: ServerFlags): Promise<void> {
+  const logger = loggerOf(flags);
+  const namespace = flags.namespace ?? fromEnvironment("POD_NAMESPACE");
+  const client = nodeKubeClient({ userAgent: "dm-server" });
+  const manager = createManager({
+    client,
+    logger,
+    endpoints: { port: flags.metricsPort },
+    leader: { namespace, name: "dm-server", identity: fromEnvironment("POD_NAME") },
+  });
+  const repositories = manager.cache(backupRepositories, { namespace });
+  const locations = manager.cache(backupStorageLocations, { namespace });
+  const deps = {
+    client,
+    clock: systemClock,
+    logger,
+    environment: process.env,
+    configMap: flags.backupRepositoryConfigmap,
+  };
+  manager.add({
+    name: "BackupRepository",
+    sources: [
+      source(repositories),
+      source(locations, ({ metadata }) =>
+        repositories
+          .list()
+          .filter(({ spec }) => spec.backupStorageLocation === metadata.name)
+          .map((repository) => ({ namespace, name: repository.metadata.name ?? "" })),
+      ),
+    ],
+    reconcile: (key, signal) => reconcileBackupRepository(deps, key, { signal }),
+  });
+  try {
+    await manager.run(stopSignal());
+  } finally {
+    client.close();
+  }
+}
