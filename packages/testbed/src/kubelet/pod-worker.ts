@@ -20,7 +20,7 @@ import { type PodDirectory, podDirectory } from "./pod-directory.ts";
 import { type PodView, podPhase, podStatus } from "./pod-status.ts";
 import { type MountedVolume, PodVolumes, VolumeMountError } from "./pod-volumes.ts";
 import { type ServiceAccountFiles, writeServiceAccountFiles } from "./service-account-files.ts";
-import { startPodContainer } from "./start-container.ts";
+import { type StartContext, startPodContainer, startProbes } from "./start-container.ts";
 import type { KubeletTimes } from "./times.ts";
 import type { VolumeDriver } from "./volume-driver.ts";
 
@@ -280,6 +280,7 @@ export class PodWorker {
       if (one.init && someStarted) continue;
       if (one.isRunning) {
         if (one.init) return;
+        if (one.probes === undefined) startProbes(one, this.#startContext(one));
         continue;
       }
       if (one.ended !== undefined) {
@@ -324,16 +325,7 @@ export class PodWorker {
       this.#wakeAt(one.retryAtMs);
       return;
     }
-    const refusal = await startPodContainer(one, {
-      ...this.#context,
-      pod: this.#podForEnvironment(),
-      directory: this.directory,
-      mounted: this.#mounted as Map<string, MountedVolume>,
-      serviceAccount: this.#serviceAccount,
-      podIP: this.#podIP as string,
-      record: (type, reason, message) => this.#record(one, type, reason, message),
-      wake: () => this.wake(),
-    });
+    const refusal = await startPodContainer(one, this.#startContext(one));
     if (refusal !== undefined) {
       one.waiting = refusal.waiting;
       if (refusal.retryMs !== undefined) {
@@ -345,6 +337,19 @@ export class PodWorker {
       return;
     }
     this.#follow(one);
+  }
+
+  #startContext(one: PodContainer): StartContext {
+    return {
+      ...this.#context,
+      pod: this.#podForEnvironment(),
+      directory: this.directory,
+      mounted: this.#mounted as Map<string, MountedVolume>,
+      serviceAccount: this.#serviceAccount,
+      podIP: this.#podIP as string,
+      record: (type, reason, message) => this.#record(one, type, reason, message),
+      wake: () => this.wake(),
+    };
   }
 
   /** The address is known to the pod's own processes before it stands in the status. */

@@ -228,17 +228,19 @@ function writableVolumes(
   return [...names];
 }
 
-function startProbes(one: PodContainer, context: StartContext): void {
+/** Also of a container that another kubelet started. */
+export function startProbes(one: PodContainer, context: StartContext): void {
   const { api, runtime, podIP, record, wake, times } = context;
   const { spec, container } = one;
   if (container === undefined) return;
   const abort = new AbortController();
   one.probes = abort;
+  const rewrite = pathRewriter(container.spec.pathMappings);
   const target = {
     host: podIP,
     container: spec,
     exec: async (command: readonly string[], signal: AbortSignal) => {
-      const child = runtime.run(container, command, { stdin: false });
+      const child = runtime.run(container, command.map(rewrite), { stdin: false });
       const onAbort = (): void => void child.kill("SIGKILL");
       signal.addEventListener("abort", onAbort, { once: true });
       let output = "";

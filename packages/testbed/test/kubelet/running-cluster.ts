@@ -35,11 +35,15 @@ export function until(
   resource: string,
   satisfies: (object: StoredObject, type: string) => boolean,
 ): Promise<StoredObject> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const stop = api.watch(resource, ({ type, object }) => {
-      if (!satisfies(object, type)) return;
+      try {
+        if (!satisfies(object, type)) return;
+        resolve(object);
+      } catch (error) {
+        reject(error);
+      }
       stop();
-      resolve(object);
     });
   });
 }
@@ -56,10 +60,16 @@ export function untilPod(
   );
 }
 
+/** Fails at once when the pod has ended in another way. */
 export const phase =
   (wanted: string) =>
-  ({ status }: StoredObject): boolean =>
-    status?.phase === wanted;
+  ({ metadata, status }: StoredObject): boolean => {
+    if (status?.phase === wanted) return true;
+    if (status?.phase === "Succeeded" || status?.phase === "Failed") {
+      throw new Error(`pod ${metadata.name} is ${status.phase}: ${JSON.stringify(status)}`);
+    }
+    return false;
+  };
 
 export async function untilGone(api: ClusterApi, name: string): Promise<void> {
   if (api.get("pods", "default", name) === undefined) return;
