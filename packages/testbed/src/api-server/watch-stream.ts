@@ -98,12 +98,10 @@ export async function streamWatch(watch: WatchRequest): Promise<void> {
     );
   }
 
+  let cut = false;
   const stopListening = store.listen(resource, follow);
   const forget = watch.gate.onStart((midLine) => {
-    if (midLine) {
-      response.write('{"type":"MODIFIED","object":{"apiVersion"');
-      setImmediate(() => response.destroy());
-    }
+    cut = midLine;
     end();
   });
   try {
@@ -114,7 +112,9 @@ export async function streamWatch(watch: WatchRequest): Promise<void> {
     stopListening();
     forget();
     end();
-    response.end();
+    if (cut) {
+      response.write('{"type":"MODIFIED","object":{"apiVersion"', () => response.destroy());
+    } else response.end();
   }
 }
 
