@@ -150,11 +150,7 @@ export function startAttachController(options: AttachControllerOptions): Running
     reconcile,
   });
   const stop = driver.onChange(() => {
-    for (const attachment of api.list(resources.attachments))
-      if (attachment.spec.attacher === driver.name)
-        controller.enqueue(
-          `${attachment.spec.source.persistentVolumeName}/${attachment.spec.nodeName}`,
-        );
+    for (const key of unwantedSinceMs.keys()) controller.enqueue(key);
   });
   return {
     ...controller,

@@ -51,6 +51,9 @@ export interface CsiDriverOptions {
   readonly canMount?: boolean | undefined;
 }
 
+/** A fault was switched off, or a volume was put under a pod or taken away (it may have grown then). */
+export type CsiChange = "faults" | "publications";
+
 export const defaultDriverName = "csi.testbed.dm";
 
 /** XFS gives out no block any more when a few are left (5 of 4 KiB, as measured): they are set aside for its trees. */
@@ -75,7 +78,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
   readonly #store: VolumeStore;
   readonly #publications = new Map<string, Publication>();
   readonly #locks = new Map<string, { readonly places: Semaphore; users: number }>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(what: CsiChange) => void>();
   #writers: VolumeWriters | undefined;
 
   private constructor(
@@ -88,7 +91,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
     this.#root = facts.root;
     this.#isTemporary = facts.isTemporary;
     this.#store = facts.store;
-    this.faults = new CsiFaults(options.clock, () => this.#tell());
+    this.faults = new CsiFaults(options.clock, () => this.#tell("faults"));
   }
 
   static async open(options: CsiDriverOptions): Promise<CsiDriver> {
@@ -123,8 +126,8 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
     return [...this.#publications.values()].map(({ target }) => target);
   }
 
-  /** Calls when something may go on that waited: a fault is off, a file system has grown. Returns the end. */
-  onChange(listener: () => void): () => void {
+  /** Calls when something may go on that waited. Returns the end. */
+  onChange(listener: (what: CsiChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -229,7 +232,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
       await this.#note(publication);
       try {
         const staged = await this.#store.stage(handle);
-        this.#tell();
+        this.#tell("publications");
         const isLabelled = pod.spec.securityContext?.seLinuxOptions?.type !== "spc_t";
         if (volumeMode === "Filesystem" && isLabelled)
           await this.#refuseFullVolume(publication, staged, subject);
@@ -256,7 +259,7 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
           { volumeName: target.volumeName },
         );
     });
-    this.#tell();
+    this.#tell("publications");
   }
 
   /** Takes every volume from every pod's directory. Volumes stay when the driver was given a directory. */
@@ -276,8 +279,8 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
     return this.canMount || kind === "directory" || kind === "raw";
   }
 
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
+  #tell(what: CsiChange): void {
+    for (const listener of this.#listeners) listener(what);
   }
 
   #publicationsOf(handle: string): Publication[] {

@@ -61,6 +61,8 @@ export function fileSystemContent(type: "ext4" | "xfs"): VolumeContent {
     },
     async unstage(folder) {
       const mount = mountOf(folder);
+      // Left frozen by a process that was killed while it copied, it would keep its device for ever. Else it is refused.
+      if (await isMounted(mount)) await command("fsfreeze", "--unfreeze", mount).catch(() => {});
       while (await isMounted(mount)) {
         try {
           await command("umount", mount);

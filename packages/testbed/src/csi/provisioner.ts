@@ -249,7 +249,8 @@ export function startProvisioner(options: ProvisionerOptions): RunningController
     controller.watch(resources.snapshots, wakeAll);
     for (const key of wakeAll()) controller.enqueue(key);
   });
-  const stopDriver = driver.onChange(() => {
+  const stopDriver = driver.onChange((what) => {
+    if (what !== "faults") return;
     for (const key of wakeAll()) controller.enqueue(key);
     for (const volume of api.list(resources.volumes))
       if (volume.status?.phase === "Released") controller.enqueue(`volume:${volume.metadata.name}`);

@@ -28,17 +28,21 @@ export interface SnapshotControllerOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** How long a deleted VolumeSnapshot waits between two looks at the claims that are made from it. */
-const sourceInUsePauseMs = 1000;
-
 export function startSnapshotController(options: SnapshotControllerOptions): RunningController {
   const { api, snapshots: kinds, logger } = options;
   const events = createEventRecorder(api, { component: "snapshot-controller" });
 
-  const reconcileSnapshot = (namespace: string, name: string): number | undefined => {
+  /** VolumeSnapshots that are not cut yet, with their claims; and pending claims, with their sources. As watches tell. */
+  const waiting = new Map<string, string>();
+  const restoring = new Map<string, string>();
+
+  const reconcileSnapshot = (namespace: string, name: string): void => {
     const snapshot = api.get(resources.snapshots, namespace, name);
-    if (!snapshot) return undefined;
-    if (isDeleting(snapshot)) return finish(snapshot);
+    if (!snapshot) return;
+    if (isDeleting(snapshot)) {
+      finish(snapshot);
+      return;
+    }
     addFinalizer(
       api,
       resources.snapshots,
@@ -49,7 +53,6 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
     const { source } = snapshot.spec;
     const content = source.volumeSnapshotContentName ? preProvisioned(snapshot) : dynamic(snapshot);
     if (content) follow(snapshot, content);
-    return undefined;
   };
 
   /** The content that the snapshot names, bound to it. */
@@ -229,26 +232,20 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
   const releaseClaim = (snapshot: StoredObject): void => {
     const claimName: string | undefined = snapshot.spec.source.persistentVolumeClaimName;
     if (claimName === undefined) return;
-    const { namespace = "", uid } = snapshot.metadata;
+    const { namespace = "" } = snapshot.metadata;
     const claim = api.get(resources.claims, namespace, claimName);
     if (!claim?.metadata.finalizers?.includes(finalizers.claimAsSource)) return;
-    const isBeingCut = api
-      .list(resources.snapshots, namespace)
-      .some(
-        (other) =>
-          other.metadata.uid !== uid &&
-          !isDeleting(other) &&
-          other.spec.source.persistentVolumeClaimName === claimName &&
-          other.status?.boundVolumeSnapshotContentName !== undefined &&
-          other.status.creationTime === undefined,
-      );
+    const own = claimKey(snapshot);
+    const isBeingCut = [...waiting].some(
+      ([key, other]) => key !== own && other === `${namespace}/${claimName}`,
+    );
     if (!isBeingCut) removeFinalizer(api, resources.claims, claim, finalizers.claimAsSource);
   };
 
   /** A deleted snapshot goes when no claim is being made from it, and, with policy Delete, after its content. */
-  const finish = (snapshot: StoredObject): number | undefined => {
+  const finish = (snapshot: StoredObject): void => {
     const { namespace = "", name, uid } = snapshot.metadata;
-    if (isBeingRestored(snapshot)) return sourceInUsePauseMs;
+    if (isBeingRestored(snapshot)) return;
     let content = contentOf(snapshot);
     if (content && annotationOf(content, annotations.snapshotBeingDeleted) === undefined) {
       // With either policy: it lets the driver's part act once the content is deleted, now or later.
@@ -265,7 +262,7 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
         api.delete(resources.contents, "", content.metadata.name, { uid: content.metadata.uid });
       if (contentOf(snapshot)) {
         removeFinalizer(api, resources.snapshots, snapshot, finalizers.snapshotAsSource);
-        return undefined;
+        return;
       }
     }
     const now = api.get(resources.snapshots, namespace, name);
@@ -277,7 +274,6 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
         finalizers.snapshotAsSource,
         finalizers.snapshotBound,
       );
-    return undefined;
   };
 
   /** Only a content whose reference names this very snapshot. */
@@ -291,22 +287,22 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
   };
 
   const isBeingRestored = (snapshot: StoredObject): boolean =>
-    api.list(resources.claims, snapshot.metadata.namespace).some((claim) => {
-      const reference = claim.spec.dataSource ?? claim.spec.dataSourceRef;
-      return (
-        reference?.kind === "VolumeSnapshot" &&
-        reference.apiGroup === snapshotApiGroup &&
-        reference.name === snapshot.metadata.name &&
-        claim.status?.phase === "Pending"
-      );
-    });
+    [...restoring.values()].includes(claimKey(snapshot));
 
-  const reconcileContent = (name: string): undefined => {
+  /** The VolumeSnapshot that a pending claim is to be made from. */
+  const sourceOf = (claim: StoredObject): string | undefined => {
+    const reference = claim.spec.dataSource ?? claim.spec.dataSourceRef;
+    if (reference?.kind !== "VolumeSnapshot" || reference.apiGroup !== snapshotApiGroup)
+      return undefined;
+    if (claim.status?.phase !== undefined && claim.status.phase !== "Pending") return undefined;
+    return `${claim.metadata.namespace}/${reference.name}`;
+  };
+
+  const reconcileContent = (name: string): void => {
     const content = api.get(resources.contents, "", name);
     // One that is made beforehand and that nobody has taken is its maker's.
     if (content?.spec.volumeSnapshotRef.uid)
       addFinalizer(api, resources.contents, content, finalizers.contentBound);
-    return undefined;
   };
 
   const controller = startController({
@@ -316,17 +312,18 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
     watches: {},
     reconcile(key) {
       const [, kind, rest = ""] = /^(snapshot|content):(.*)$/.exec(key) ?? [];
-      if (kind === "content") return reconcileContent(rest);
+      if (kind === "content") reconcileContent(rest);
       const slash = rest.indexOf("/");
-      return reconcileSnapshot(rest.slice(0, slash), rest.slice(slash + 1));
+      if (kind === "snapshot") reconcileSnapshot(rest.slice(0, slash), rest.slice(slash + 1));
+      return undefined;
     },
   });
   const stop = kinds.whenServed(() => {
-    const waiting = new Map<string, string>();
     controller.watch(resources.snapshots, ({ type, object }) => {
       const key = claimKey(object);
+      const claimName = object.spec.source.persistentVolumeClaimName ?? "";
       const isWaiting = type !== "DELETED" && object.status?.creationTime === undefined;
-      if (isWaiting) waiting.set(key, object.spec.source.persistentVolumeClaimName ?? "");
+      if (isWaiting) waiting.set(key, `${object.metadata.namespace}/${claimName}`);
       else waiting.delete(key);
       return [`snapshot:${key}`];
     });
@@ -334,15 +331,17 @@ export function startSnapshotController(options: SnapshotControllerOptions): Run
       const ref = object.spec.volumeSnapshotRef;
       return [`content:${object.metadata.name}`, `snapshot:${ref.namespace}/${ref.name}`];
     });
-    controller.watch(resources.claims, ({ object }) =>
-      [...waiting]
-        .filter(
-          ([key, claim]) =>
-            key === `${object.metadata.namespace}/${key.split("/")[1]}` &&
-            claim === object.metadata.name,
-        )
-        .map(([key]) => `snapshot:${key}`),
-    );
+    controller.watch(resources.claims, ({ type, object }) => {
+      const key = claimKey(object);
+      const source = type === "DELETED" ? undefined : sourceOf(object);
+      const before = restoring.get(key);
+      if (source === undefined) restoring.delete(key);
+      else restoring.set(key, source);
+      const concerned = [...waiting].filter(([, claim]) => claim === key).map(([each]) => each);
+      // A deleted snapshot may have waited for this claim.
+      if (before !== undefined && source === undefined) concerned.push(before);
+      return concerned.map((each) => `snapshot:${each}`);
+    });
     controller.watch(resources.snapshotClasses, () =>
       [...waiting.keys()].map((key) => `snapshot:${key}`),
     );

@@ -169,8 +169,8 @@ export function startSnapshotter(options: SnapshotterOptions): RunningController
   const stop = kinds.whenServed(() =>
     controller.watch(resources.contents, ({ object }) => [object.metadata.name]),
   );
-  const stopDriver = driver.onChange(() => {
-    if (!kinds.exists) return;
+  const stopDriver = driver.onChange((what) => {
+    if (what !== "faults" || !kinds.exists) return;
     for (const content of api.list(resources.contents))
       if (isDeleting(content) || content.status?.readyToUse !== true)
         controller.enqueue(content.metadata.name);

@@ -8,6 +8,7 @@ export const resources = {
   claims: "persistentvolumeclaims",
   volumes: "persistentvolumes",
   storageClasses: "storageclasses.storage.k8s.io",
+  drivers: "csidrivers.storage.k8s.io",
   attachments: "volumeattachments.storage.k8s.io",
   snapshots: "volumesnapshots.snapshot.storage.k8s.io",
   contents: "volumesnapshotcontents.snapshot.storage.k8s.io",

@@ -14,6 +14,7 @@ import { startResizer } from "./resizer.ts";
 import { startSnapshotController } from "./snapshot-controller.ts";
 import { watchSnapshotKinds } from "./snapshot-watch.ts";
 import { startSnapshotter } from "./snapshotter.ts";
+import { resources } from "./storage-names.ts";
 import { startVolumeBinder } from "./volume-binder.ts";
 
 export interface StorageOptions {
@@ -30,6 +31,7 @@ export interface RunningStorage extends AsyncDisposable {
 
 /** @example const storage = startStorage({ api, driver: await CsiDriver.open({ clock }) }); */
 export function startStorage({ api, driver, logger }: StorageOptions): RunningStorage {
+  registerDriver(api, driver);
   const snapshots = watchSnapshotKinds(api);
   const controllers: RunningController[] = [
     startVolumeBinder({ api, logger }),
@@ -45,4 +47,20 @@ export function startStorage({ api, driver, logger }: StorageOptions): RunningSt
     await Promise.all(controllers.map((each) => each.close()));
   };
   return { close, [Symbol.asyncDispose]: close };
+}
+
+/** What a driver's node part does on a real cluster. */
+function registerDriver(api: ClusterApi, { name }: CsiDriver): void {
+  if (api.get(resources.drivers, "", name)) return;
+  api.create(resources.drivers, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "CSIDriver",
+    metadata: { name },
+    spec: {
+      attachRequired: true,
+      podInfoOnMount: false,
+      fsGroupPolicy: "File",
+      seLinuxMount: false,
+    },
+  });
 }

@@ -94,6 +94,15 @@ describe.skipIf(!root.available || !isLinux)(root.title("image volumes"), () => 
       expect(await readFile(join(path, "file"), "utf8")).toBe("text");
     });
 
+    it("are taken away although a process was killed while they were frozen", async () => {
+      const volume = await create("a", kind, leastBytes);
+      const path = await store.stage(volume.handle);
+      execFileSync("fsfreeze", ["--freeze", path]);
+      expect(await store.unstage(volume.handle)).toBe(true);
+      expect(await loopDevicesUnder(folder)).toEqual([]);
+      await writeFile(join(await store.stage(volume.handle), "file"), "text");
+    });
+
     it("stay staged while a file in them is open", async () => {
       const volume = await create("a", kind, leastBytes);
       const path = await store.stage(volume.handle);
