@@ -138,8 +138,9 @@ interface OpenSource {
 
 function listen({ cache, keysOf }: OpenSource, queue: WorkQueue): () => void {
   return cache.onChange(({ object, previous }) => {
-    for (const key of keysOf(object)) queue.add(keyText(key));
-    if (previous) for (const key of keysOf(previous)) queue.add(keyText(key));
+    const keys = [...keysOf(object), ...(previous ? keysOf(previous) : [])];
+    // Each once: an idle worker takes the first at once, and a second one would be for after it.
+    for (const text of new Set(keys.map(keyText))) queue.add(text);
   });
 }
 

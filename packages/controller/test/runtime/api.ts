@@ -42,19 +42,23 @@ export async function testApi(): Promise<TestApi> {
   const clock = virtualClock(startMs);
   const stop = new AbortController();
   const running: Promise<unknown>[] = [];
-  onTestFinished(async () => {
-    stop.abort(new Error("the test has ended"));
-    await Promise.allSettled(running);
-    plain.close();
-    await proxy[Symbol.asyncDispose]();
-    await server.close();
-  });
   // Virtual time waits for requests: a slow machine must not look like a slow server.
   const step = async (ms: number): Promise<void> => {
     await settled();
     await clock.advance(ms);
     await realPause();
   };
+  onTestFinished(async () => {
+    stop.abort(new Error("the test has ended"));
+    let ended = false;
+    void Promise.allSettled(running).then(() => {
+      ended = true;
+    });
+    while (!ended) await step(1_000);
+    plain.close();
+    await proxy[Symbol.asyncDispose]();
+    await server.close();
+  });
   return {
     server,
     cluster: server.cluster,
