@@ -43,7 +43,7 @@ export interface RepositoryDeps {
   /** For repositories that name none; one hour by default. */
   readonly maintenanceFrequency?: string | undefined;
   /** What a missing password Secret gets; a random one by default. */
-  readonly missingPassword?: "random" | "velero" | undefined;
+  readonly missingPassword?: "random" | "common" | undefined;
   /** Of the password; the real one costs a quarter of a second. */
   readonly deriveKey?: OpenVeleroOptions["deriveKey"];
 }

@@ -84,7 +84,7 @@ const deps = (more: Partial<RepositoryDeps> = {}): RepositoryDeps => ({
   clock: manualClock(1_790_000_000_000_000_000n),
   logger: silentLogger,
   environment: {},
-  missingPassword: "velero",
+  missingPassword: "common",
   deriveKey,
   ...more,
 });
