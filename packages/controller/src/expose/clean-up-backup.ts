@@ -9,6 +9,7 @@ import {
   type PersistentVolume,
   persistentVolumes,
   type VolumeSnapshot,
+  type VolumeSnapshotContent,
   volumeSnapshotContents,
   volumeSnapshots,
 } from "@dm/crds";
@@ -116,8 +117,7 @@ async function removeSource(
   const original = await sourceContent(exposure, source, copy, options);
   const { name = "" } = original?.metadata ?? {};
   if (copy.content !== undefined) {
-    // The copy's content takes the storage's snapshot with it.
-    if (original !== undefined) await setDeletionPolicy(exposure, original, "Retain", options);
+    // The copy's content takes the storage's snapshot with it; the first one was set to Retain before there was a copy.
     await deleteSnapshot(exposure, source, options);
     if (original !== undefined && !isDeleting(original))
       await client.delete(
@@ -149,6 +149,8 @@ async function removeCopy(
   copy: SnapshotCopy,
   options: KubeCallOptions,
 ): Promise<Step> {
+  if (copy.content !== undefined && isUnseen(exposure, copy, copy.content))
+    return waiting(`the snapshot controller has not seen VolumeSnapshot ${textOf(exposure.key)}`);
   if (!(await vanishOrGoOn(exposure, volumeSnapshots, copy.snapshot, options)))
     return waiting(`VolumeSnapshot ${textOf(exposure.key)} is being deleted`);
   if (copy.content === undefined || isDeleting(copy.content)) return done;
@@ -156,6 +158,21 @@ async function removeCopy(
   const { name = "", uid } = copy.content.metadata;
   await client.delete(volumeSnapshotContents, { name }, { ...options, uid });
   return done;
+}
+
+/**
+ * Without the finalizers of the snapshot controller, our objects would go and leave the storage's snapshot behind. They get them
+ * within moments of being made.
+ */
+function isUnseen(
+  exposure: Exposure,
+  { snapshot }: SnapshotCopy,
+  content: VolumeSnapshotContent,
+): boolean {
+  const isFree = (object: VolumeSnapshot | VolumeSnapshotContent | undefined): boolean =>
+    object !== undefined && !isDeleting(object) && (object.metadata.finalizers ?? []).length === 0;
+  const ageMs = nowMs(exposure) - Date.parse(content.metadata.creationTimestamp ?? "");
+  return (isFree(snapshot) || isFree(content)) && ageMs < cleanUpTimeoutMs(exposure);
 }
 
 function isYounger(snapshot: VolumeSnapshot, upload: DataUpload): boolean {

@@ -56,7 +56,8 @@ export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload):
     unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
-    diagnose: (options = {}) => diagnoseExposure(exposure, options),
+    diagnose: (options = {}) =>
+      diagnoseExposure(exposure, { source: snapshotKey(upload) }, options),
     cleanUp: (options = {}) => stepOf(() => cleanUpBackup(exposure, upload, options)),
   };
 }
@@ -117,6 +118,10 @@ function csiSnapshotOf(upload: DataUpload): CSISnapshotSpec {
       `DataUpload ${upload.metadata.name ?? ""} names no CSI snapshot (spec.csiSnapshot)`,
     );
   return spec;
+}
+
+function snapshotKey({ spec }: DataUpload) {
+  return { namespace: spec.sourceNamespace, name: spec.csiSnapshot?.volumeSnapshot ?? "" };
 }
 
 function sourceClaim(

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  annotations,
   type KubeEvent,
   type KubeObject,
   labels,
@@ -18,9 +19,15 @@ import {
   volumeSnapshotContents,
   volumeSnapshots,
 } from "@dm/crds";
-import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { type Exposure, textOf } from "./exposure.ts";
 import { warningsOf } from "./hosted-volume.ts";
+
+/** An object of the user's, if it is there. */
+export interface SeenObject<T> {
+  readonly key: string;
+  readonly object: T | undefined;
+}
 
 /** What was found. Absent objects are told as absent. */
 export interface SeenExposure {
@@ -31,6 +38,10 @@ export interface SeenExposure {
   readonly volume: PersistentVolume | undefined;
   readonly snapshot: VolumeSnapshot | undefined;
   readonly content: VolumeSnapshotContent | undefined;
+  /** What a backup begins with; gone once it is copied. */
+  readonly source?: SeenObject<VolumeSnapshot> | undefined;
+  /** What a restore ends with. */
+  readonly target?: SeenObject<PersistentVolumeClaim> | undefined;
   readonly warnings: readonly KubeEvent[];
   /** False when the pod has a node on which no node agent runs. */
   readonly nodeAgentRuns: boolean;
@@ -42,6 +53,7 @@ export function diagnosisText(seen: SeenExposure): string {
   const lines = [`begin diagnose ${titles[seen.kind]}`, ...podLines(seen), ...claimLines(seen)];
   if (seen.kind === "backup") lines.push(...snapshotLines(seen));
   lines.push(
+    ...targetLines(seen),
     ...seen.warnings.map(
       ({ involvedObject, reason, message }) =>
         `${involvedObject.kind ?? "object"} ${involvedObject.name ?? ""} event reason ${reason ?? ""}, message ${message ?? ""}`,
@@ -53,16 +65,20 @@ export function diagnosisText(seen: SeenExposure): string {
 
 export async function diagnoseExposure(
   exposure: Exposure,
+  about: { readonly source?: ObjectKey; readonly target?: ObjectKey },
   options: KubeCallOptions,
 ): Promise<string> {
   const { context, key, kind } = exposure;
   const { client } = context;
+  const { source, target } = about;
   const backup = kind === "backup";
-  const [pod, claim, snapshot, content] = await Promise.all([
+  const [pod, claim, snapshot, content, sourceSnapshot, targetClaim] = await Promise.all([
     client.get(pods, key, options),
     client.get(persistentVolumeClaims, key, options),
     backup ? client.get(volumeSnapshots, key, options) : undefined,
     backup ? client.get(volumeSnapshotContents, { name: key.name }, options) : undefined,
+    source && client.get(volumeSnapshots, source, options),
+    target && client.get(persistentVolumeClaims, target, options),
   ]);
   const volumeName = claim?.spec.volumeName ?? "";
   const volume =
@@ -83,6 +99,8 @@ export async function diagnoseExposure(
     volume,
     snapshot,
     content,
+    source: source && { key: textOf(source), object: sourceSnapshot },
+    target: target && { key: textOf(target), object: targetClaim },
     warnings,
     nodeAgentRuns,
   });
@@ -132,18 +150,32 @@ function claimLines({ claim, volume, name }: SeenExposure): string[] {
   return [line, `PV ${volumeName}, phase ${phase}, reason ${reason}, message ${message}`];
 }
 
-function snapshotLines({ snapshot, content, name }: SeenExposure): string[] {
-  const bound = snapshot?.status?.boundVolumeSnapshotContentName ?? "";
-  const lines =
-    snapshot === undefined
-      ? [`VS ${name} is not there`]
-      : [
-          `VS ${name}, bind to ${bound}, readyToUse ${snapshot.status?.readyToUse ?? false}, errMessage ${snapshot.status?.error?.message ?? ""}`,
-        ];
+function snapshotLines({ snapshot, content, name, source }: SeenExposure): string[] {
+  const lines: string[] = [];
+  // After the copy was made, nobody misses what it was made of.
+  if (source !== undefined && (snapshot === undefined || source.object !== undefined))
+    lines.push(snapshotLine(source.key, source.object));
+  lines.push(snapshotLine(name, snapshot));
   if (content === undefined) return [...lines, `VSC of ${name} is not there`];
   const { readyToUse = false, snapshotHandle = "", error } = content.status ?? {};
   return [
     ...lines,
     `VSC ${content.metadata.name ?? ""}, readyToUse ${readyToUse}, errMessage ${error?.message ?? ""}, handle ${snapshotHandle}`,
+  ];
+}
+
+function snapshotLine(name: string, snapshot: VolumeSnapshot | undefined): string {
+  if (snapshot === undefined) return `VS ${name} is not there`;
+  const { boundVolumeSnapshotContentName = "", readyToUse = false, error } = snapshot.status ?? {};
+  return `VS ${name}, bind to ${boundVolumeSnapshotContentName}, readyToUse ${readyToUse}, errMessage ${error?.message ?? ""}`;
+}
+
+function targetLines({ target }: SeenExposure): string[] {
+  if (target === undefined) return [];
+  const { key, object } = target;
+  if (object === undefined) return [`target PVC ${key} is not there`];
+  const node = object.metadata.annotations?.[annotations.selectedNode] ?? "";
+  return [
+    `target PVC ${key}, phase ${object.status?.phase ?? ""}, binding to ${object.spec.volumeName ?? ""}, selected node ${node}`,
   ];
 }

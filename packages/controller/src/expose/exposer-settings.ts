@@ -7,6 +7,8 @@
 
 import type { LabelSelector } from "@dm/crds";
 
+export type { LabelSelector };
+
 /** Where hosting pods may run: those of one storage class, or of all when it names none. */
 export interface LoadAffinity {
   readonly nodeSelector: LabelSelector;

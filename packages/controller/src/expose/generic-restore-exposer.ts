@@ -59,7 +59,8 @@ export function genericRestoreExposer(
     unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
-    diagnose: (options = {}) => diagnoseExposure(exposure, options),
+    diagnose: (options = {}) =>
+      diagnoseExposure(exposure, { target: targetKey(download) }, options),
     rebind: (options = {}) => stepOf(() => rebindVolume(exposure, download, options)),
     cleanUp: (options = {}) => stepOf(() => cleanUpRestore(exposure, download, options)),
   };

@@ -38,13 +38,13 @@ interface Story<T extends Exposer> {
 async function runStory<T extends Exposer>(
   story: Story<T>,
   interruption: Interruption | undefined,
-  everyCallSettles: boolean,
+  settles: boolean,
 ): Promise<number> {
   await using world = await createWorld();
   const check = (): void => story.always(world);
   const then = (): void => {
     check();
-    if (!everyCallSettles) return;
+    if (!settles) return;
     world.csi.settle();
     check();
   };
@@ -59,7 +59,7 @@ async function runStory<T extends Exposer>(
   } catch (error) {
     if (!(error instanceof Killed)) throw error;
   }
-  world.csi.settle();
+  if (settles) world.csi.settle();
   check();
   for (const name of story.after) await drive(world, () => call(exposer, name), { between: check });
   world.csi.settle();

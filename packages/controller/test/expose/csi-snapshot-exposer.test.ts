@@ -421,6 +421,32 @@ describe("clean-up", () => {
     },
   );
 
+  it("takes a copy that no controller has seen yet", async () => {
+    const upload = uploadOf(world);
+    const exposer = exposerOf(upload);
+    await exposer.expose();
+    expect(found(snapshots, "backup-1").metadata.finalizers).toBeUndefined();
+    expect(await exposer.cleanUp()).toEqual({
+      done: false,
+      reason: "the snapshot controller has not seen VolumeSnapshot velero/backup-1",
+    });
+    expect(world.csi.storedSnapshots.size).toBe(1);
+    world.csi.settle();
+    await drive(world, exposer.cleanUp);
+    expect(world.leftovers()).toEqual([]);
+    expect(world.csi.storedSnapshots.size).toBe(0);
+  });
+
+  it("does without a snapshot controller after a minute", async () => {
+    const upload = uploadOf(world);
+    const exposer = exposerOf(upload);
+    await exposer.expose();
+    world.clock.advance(60_000);
+    expect(await exposer.cleanUp()).toEqual({ done: true });
+    expect(world.api.get(snapshots, namespace, "backup-1")).toBeUndefined();
+    expect(world.api.get(contents, "", "backup-1")).toBeUndefined();
+  });
+
   it("removes a volume whose class retains it", async () => {
     const upload = uploadOf(world, { claim: { storageClassName: "kept" } });
     const exposer = exposerOf(upload);
