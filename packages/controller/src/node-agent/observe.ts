@@ -109,7 +109,8 @@ function isOwnedBy({ metadata }: Pod, uid: string): boolean {
   return owners.some((owner) => owner.uid === uid);
 }
 
-function countsOf(
+/** How full the queues are, without this object. Read and reserve in one go: other objects are decided at the same time. */
+export function countsOf(
   { view, node, reservations }: AgentDeps,
   transfer: Transfer,
 ): Pick<World, "exposing" | "running"> {

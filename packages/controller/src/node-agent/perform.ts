@@ -11,6 +11,7 @@ import type { Action, Verdict } from "./action.ts";
 import type { AgentDeps, AgentEvent } from "./agent-deps.ts";
 import type { AgentCounter } from "./agent-metrics.ts";
 import type { World } from "./decide.ts";
+import { countsOf } from "./observe.ts";
 import { copyPodLog } from "./pod-log.ts";
 import {
   type FinalPhase,
@@ -119,6 +120,8 @@ export async function perform(work: Work, action: Action): Promise<Performed> {
 
 async function accept(work: Work): Promise<Performed> {
   const { deps, object, transfer } = work;
+  const { prepareQueueLength = Number.POSITIVE_INFINITY, queuePollMs } = deps.settings;
+  if (countsOf(deps, transfer).exposing >= prepareQueueLength) return { waitMs: queuePollMs };
   deps.reservations.add("exposing", transfer.uid);
   try {
     const next = await put(work, transitions.accepted(object, deps.node, nowMsOf(deps)));
@@ -176,6 +179,8 @@ async function start(work: Work): Promise<Performed> {
       });
     return { waitMs: deps.settings.exposePollMs };
   }
+  const { concurrency, queuePollMs } = deps.settings;
+  if (countsOf(deps, transfer).running >= concurrency) return { waitMs: queuePollMs };
   deps.reservations.add("starting", transfer.uid);
   try {
     const next = transitions.started(transfer.kind, object, exposed.nodeOS, nowMsOf(deps));
