@@ -39,7 +39,7 @@ import {
   type Pod,
   pods,
 } from "@dm/crds";
-import { fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
 
 export interface NodeAgentFlags extends RoleFlags {
   readonly node?: string | undefined;
@@ -64,7 +64,7 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
     // A mover reads a volume and a store; it has no business with claims and pods.
     serviceAccountName: flags.moverServiceAccount,
   };
-  const manager = createManager({ client, logger, endpoints: { port: flags.metricsPort } });
+  const manager = createManager({ client, logger, endpoints: endpointsOf(flags) });
   const caches = {
     DataUpload: manager.cache(dataUploads, { namespace }),
     DataDownload: manager.cache(dataDownloads, { namespace }),

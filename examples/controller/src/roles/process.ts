@@ -21,3 +21,8 @@ export function fromEnvironment(name: string): string {
 export function loggerOf({ logLevel }: RoleFlags): Logger {
   return jsonLogger({ level: logLevel });
 }
+
+/** Probes and scrapers come to the pod's address. */
+export function endpointsOf({ metricsPort }: RoleFlags): { host: string; port: number } {
+  return { host: process.env["POD_IP"] || "127.0.0.1", port: metricsPort };
+}

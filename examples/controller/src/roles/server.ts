@@ -6,7 +6,7 @@ import { reconcileBackupRepository } from "@dm/controller";
 import { createManager, nodeKubeClient, source, stopSignal } from "@dm/controller/runtime";
 import { systemClock } from "@dm/core";
 import { backupRepositories, backupStorageLocations } from "@dm/crds";
-import { fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
 
 export interface ServerFlags extends RoleFlags {
   readonly backupRepositoryConfigmap?: string | undefined;
@@ -19,7 +19,7 @@ export async function runServer(flags: ServerFlags): Promise<void> {
   const manager = createManager({
     client,
     logger,
-    endpoints: { port: flags.metricsPort },
+    endpoints: endpointsOf(flags),
     leader: { namespace, name: "dm-server", identity: fromEnvironment("POD_NAME") },
   });
   const repositories = manager.cache(backupRepositories, { namespace });
