@@ -25,7 +25,14 @@ import { checkBuiltIn, checkBuiltInUpdate } from "./built-in-rules.ts";
 import { crdConditions, crdKind, crdResource } from "./custom-kind.ts";
 import { fillDefaults, pruneUnknown, validateSchema } from "./custom-schema.ts";
 import { addProtection, applyBuiltInDefaults } from "./defaults.ts";
+import { rootType } from "./field-paths.ts";
 import { copyJson, equalJson, isObject } from "./json.ts";
+import {
+  applyConfiguration,
+  type FieldWriter,
+  managedAfterCreate,
+  managedAfterUpdate,
+} from "./managed-fields.ts";
 import { type ObjectStore, storeKey } from "./object-store.ts";
 
 export type WriteSubresource = "" | "status" | "finalize" | "scale";
@@ -34,6 +41,8 @@ export interface WriteOptions {
   readonly subresource?: WriteSubresource | undefined;
   /** Checks and answers as if, and stores nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Under whose name changed fields are noted in `metadata.managedFields`; without it nothing is noted. */
+  readonly fieldManager?: string | undefined;
   /** Told of fields that the schema does not know, which are left out; may refuse. */
   readonly onUnknownFields?:
     | ((paths: readonly string[], kind: ApiKind, version: ApiVersion) => void)
@@ -103,7 +112,11 @@ export class Registry {
   create(
     kind: ApiKind,
     input: NewObject,
-    options: WriteOptions & { readonly version?: ApiVersion | undefined } = {},
+    options: WriteOptions & {
+      readonly version?: ApiVersion | undefined;
+      /** Takes over `metadata.managedFields`, which an apply has made. */
+      readonly applied?: boolean;
+    } = {},
   ): StoredObject {
     const version = options.version ?? preferredVersion(kind);
     const object = this.#received(kind, version, input);
@@ -123,11 +136,19 @@ export class Registry {
     delete metadata.deletionTimestamp;
     delete metadata.deletionGracePeriodSeconds;
     delete metadata.generation;
+    const applied = options.applied ? metadata["managedFields"] : undefined;
+    delete metadata["managedFields"];
     if (kind.hasGeneration) metadata.generation = 1;
     if (version.status) delete object.status;
     this.#prepare(kind, version, object, options);
     addProtection(resource, object);
     if (resource === crdResource) crdConditions(object, undefined, timestamp(this.clock));
+
+    const writer = this.#writer(version, options);
+    const managed = writer
+      ? managedAfterUpdate(undefined, undefined, object, rootType(kind, version), writer)
+      : applied;
+    if (managed !== undefined) metadata["managedFields"] = managed;
 
     const key = storeKey(metadata.namespace ?? "", metadata.name);
     const existing = this.store.get(resource, key);
@@ -168,6 +189,7 @@ export class Registry {
     this.#checkUpdate(kind, current, next);
     if (resource === crdResource) crdConditions(next, current, timestamp(this.clock));
     next.metadata.resourceVersion = current.metadata.resourceVersion;
+    this.#noteManager(kind, version, current, next, options);
     if (equalJson(next, current)) return stored;
     if (kind.hasGeneration && changesGeneration(version, current, next)) {
       next.metadata.generation = (current.metadata.generation ?? 0) + 1;
@@ -181,6 +203,72 @@ export class Registry {
       this.#afterRemove(resource, written);
     } else this.#afterWrite(resource, written);
     return written;
+  }
+
+  /**
+   * Server-side apply. Says whether the object was made.
+   * @throws {ApiError}
+   */
+  apply(
+    kind: ApiKind,
+    namespace: string,
+    name: string,
+    applied: NewObject,
+    options: WriteOptions & {
+      readonly version: ApiVersion;
+      readonly fieldManager: string;
+      readonly force: boolean;
+    },
+  ): { readonly object: StoredObject; readonly created: boolean } {
+    const { version, force, fieldManager: _, ...rest } = options;
+    const type = rootType(kind, version);
+    const writer = this.#writer(version, options) as FieldWriter;
+    const configuration = copyJson(applied);
+    if (configuration.metadata?.["managedFields"]) {
+      throw badRequest("metadata.managedFields must be nil");
+    }
+    if (this.get(kind, namespace, name) === undefined) {
+      const managedFields = managedAfterCreate(configuration, type, writer);
+      const metadata = { ...configuration.metadata, name, namespace, managedFields };
+      const made = { ...rest, version, applied: true };
+      return { object: this.create(kind, { ...configuration, metadata }, made), created: true };
+    }
+    const change = (live: StoredObject): NewObject =>
+      applyConfiguration(live, configuration, type, writer, force);
+    return {
+      object: this.update(kind, namespace, name, change, { ...rest, version }),
+      created: false,
+    };
+  }
+
+  #writer(version: ApiVersion, options: WriteOptions): FieldWriter | undefined {
+    if (options.fieldManager === undefined) return undefined;
+    return {
+      manager: options.fieldManager,
+      apiVersion: version.apiVersion,
+      subresource: options.subresource ?? "",
+      time: timestamp(this.clock),
+    };
+  }
+
+  /** Writes who owns which field now. A request may set the entries itself; one empty entry clears them. */
+  #noteManager(
+    kind: ApiKind,
+    version: ApiVersion,
+    current: StoredObject,
+    next: StoredObject,
+    options: WriteOptions,
+  ): void {
+    const given = next.metadata["managedFields"] ?? current.metadata["managedFields"];
+    const cleared = Array.isArray(given) && given.length === 1 && !given[0]?.manager;
+    const writer = this.#writer(version, options);
+    const entries = cleared
+      ? undefined
+      : writer
+        ? managedAfterUpdate(given, current, next, rootType(kind, version), writer)
+        : given;
+    if (entries === undefined) delete next.metadata["managedFields"];
+    else next.metadata["managedFields"] = entries;
   }
 
   /** @throws {ApiError} */

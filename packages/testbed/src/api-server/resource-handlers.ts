@@ -342,7 +342,9 @@ async function watchCollection(call: Call): Promise<void> {
   });
 }
 
-function writeOptions({ query, response }: ApiRequest): WriteOptions {
+function writeOptions({ query, response, headers }: ApiRequest): WriteOptions & {
+  readonly fieldManager: string;
+} {
   const dryRun = query.get("dryRun");
   if (dryRun !== null && dryRun !== "All") {
     throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun must be All`);
@@ -351,8 +353,10 @@ function writeOptions({ query, response }: ApiRequest): WriteOptions {
   if (!["Strict", "Warn", "Ignore"].includes(validation)) {
     throw badRequest(`Invalid value: ${JSON.stringify(validation)}: fieldValidation`);
   }
+  const agent = (headers["user-agent"] ?? "").split("/")[0] || "unknown";
   return {
     dryRun: dryRun === "All",
+    fieldManager: query.get("fieldManager") || agent,
     onUnknownFields(paths, kind, version) {
       const texts = paths.map((path) => `unknown field ${JSON.stringify(path)}`);
       if (validation === "Strict") throw strictDecodingError(kind, version, texts);
@@ -430,6 +434,25 @@ async function patchObject(call: Call, name: string, subresource: WriteSubresour
   const options = writeOptions(request);
   const type = mediaType(request);
   const body = await readBody(request);
+  if (type === "application/apply-patch+yaml") {
+    const applied = parseText(body.toString(), type);
+    if (!isObject(applied)) throw badRequest("the body is not an object");
+    if (!request.query.get("fieldManager")) {
+      throw badRequest(
+        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+      );
+    }
+    const force = request.query.get("force") === "true";
+    const { object, created } = context.registry.apply(
+      kind,
+      path.namespace ?? "",
+      name,
+      applied as StoredObject,
+      { ...options, version, subresource, force },
+    );
+    sendObject(call, created ? 201 : 200, object);
+    return;
+  }
   const patcher = patchers[type];
   if (patcher === undefined || (kind.custom && type.includes("strategic"))) {
     throw unsupportedPatch(kind);

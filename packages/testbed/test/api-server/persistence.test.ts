@@ -73,7 +73,8 @@ it("tells a watch from before that its version is too old", async () => {
   server.cluster.create("configmaps", configMap("b"));
   await restart();
   const path = `/api/v1/configmaps?watch=true&resourceVersion=${metadata.resourceVersion}`;
-  const lines = await Array.fromAsync(httpClient(server).watch(path));
+  const lines = [];
+  for await (const line of httpClient(server).watch(path)) lines.push(line);
   expect(lines).toMatchObject([{ type: "ERROR", object: { code: 410, reason: "Expired" } }]);
 });
 
