@@ -33,7 +33,10 @@ export interface ClusterOptions {
   readonly nodes?: number | readonly NodeDescription[] | undefined;
   /** What images stand for, on every node. */
   readonly images?: ImageTable | undefined;
-  /** For the roots of nodes, volumes and the kubeconfig. Default: a temporary one, which goes at the end. */
+  /**
+   * For objects, the roots of nodes, volumes and the kubeconfig: a cluster that is started with it again goes on, with what ran
+   * as after a power failure. Default: a temporary one, which goes at the end.
+   */
   readonly directory?: string | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
@@ -48,7 +51,7 @@ export interface ClusterOptions {
   readonly longestTolerationMs?: number | undefined;
   /** Logs of deleted pods stay in the nodes' `var/log/pods`. Default: they go with the pod. */
   readonly keepPodLogs?: boolean | undefined;
-  readonly server?: Pick<ApiServerOptions, "port" | "tls"> | undefined;
+  readonly server?: Pick<ApiServerOptions, "port" | "tls" | "faultSeed"> | undefined;
 }
 
 export interface Cluster extends AsyncDisposable {
@@ -81,7 +84,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   await mkdir(directory, { recursive: true });
   const nodes: VirtualNode[] = [];
   const podStreams = routeToNodes(nodes);
-  const server = await createApiServer({ ...options.server, clock, logger, podStreams });
+  const state = options.directory === undefined ? undefined : join(directory, "state");
+  const server = await createApiServer({
+    ...options.server,
+    clock,
+    logger,
+    podStreams,
+    directory: state,
+  });
   const { cluster: api } = server;
   const kubeconfig = join(directory, "kubeconfig");
   await server.kubeconfig(kubeconfig);

@@ -152,7 +152,7 @@ export class Kubelet implements PodStreams {
     }
   }
 
-  /** Directories, volumes and processes of pods that were deleted while no kubelet looked. */
+  /** Directories, volumes, logs and processes of pods that were deleted while no kubelet looked. */
   async #clearOrphans(): Promise<void> {
     const { api, nodeName, nodeRoot, runtime, volumes } = this.#options;
     const known = new Set(
@@ -175,6 +175,12 @@ export class Kubelet implements PodStreams {
         // Better left over than a volume's files deleted through a mount that is still there.
         this.#logger.warn("Orphaned pod could not be cleared away", { uid, error });
       }
+    }
+    if (this.#options.keepPodLogs) return;
+    const logs = join(nodeRoot, "var/log/pods");
+    for (const folder of await readdir(logs).catch(() => [])) {
+      const uid = folder.slice(folder.lastIndexOf("_") + 1);
+      if (!known.has(uid)) await rm(join(logs, folder), { recursive: true, force: true });
     }
   }
 }

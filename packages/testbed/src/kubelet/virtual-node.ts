@@ -63,6 +63,7 @@ export class VirtualNode {
   async start(): Promise<void> {
     if (this.#kubelet !== undefined) return;
     await mkdir(this.root, { recursive: true });
+    this.#podCount = Math.max(this.#podCount, ...this.#usedPodNumbers());
     const kubelet = new Kubelet({
       ...this.#options,
       nodeName: this.name,
@@ -138,6 +139,17 @@ export class VirtualNode {
       this.#faults.delete(fault);
       this.#kubelet?.wakeAll();
     };
+  }
+
+  /** Of pods that this node had before. */
+  #usedPodNumbers(): number[] {
+    const pods = this.#options.api.list("pods").filter(({ spec }) => spec?.nodeName === this.name);
+    return pods.map(({ status }) => {
+      const [, , high = 0, low = 0] = String(status?.podIP ?? "")
+        .split(".")
+        .map(Number);
+      return (high << 8) | low;
+    });
   }
 
   #allocatePodIP(): string {
