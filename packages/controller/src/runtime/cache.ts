@@ -214,7 +214,9 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
           await this.#list(signal);
           listedNs = this.#clock.nowNs();
         }
-        const leftMs = relistMs > 0 ? Math.max(1, relistMs - this.#sinceMs(listedNs)) : undefined;
+        // Within bounds even when the clock has jumped.
+        const dueMs = Math.min(relistMs, Math.max(1, relistMs - this.#sinceMs(listedNs)));
+        const leftMs = relistMs > 0 ? dueMs : undefined;
         const dueForList = await this.#watch(signal, leftMs);
         if (dueForList) this.#version = undefined;
         if (this.#sinceMs(startedNs) >= goodWatchMs) this.#backoff.reset();

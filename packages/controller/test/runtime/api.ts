@@ -37,7 +37,11 @@ export const startMs = Date.parse("2026-01-01T00:00:00Z");
 export async function testApi(): Promise<TestApi> {
   const server = await createApiServer({ tls: false });
   const proxy = await faultyProxy(server.url);
-  const plain = nodeKubeClient({ server: { url: proxy.url, token: server.adminToken } });
+  // A request that is put off is the caller's to repeat here: its wait is virtual, while the client waits for real.
+  const plain = nodeKubeClient({
+    server: { url: proxy.url, token: server.adminToken },
+    putOffRetries: 0,
+  });
   const { client, settled } = observed(plain, proxy);
   const clock = virtualClock(startMs);
   const stop = new AbortController();
