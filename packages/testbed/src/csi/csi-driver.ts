@@ -30,6 +30,7 @@ import type {
   VolumeTarget,
   VolumeWriters,
 } from "../kubelet/volume-driver.ts";
+import { abandonedRoots, noteOwner } from "./abandoned.ts";
 import { command } from "./command.ts";
 import { CsiFaults, PendingError, relabelError } from "./faults.ts";
 import { detachLoopDevice, isDeviceOpen, isMounted, loopDevicesUnder } from "./loop-device.ts";
@@ -101,6 +102,10 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
     const canMount = options.canMount ?? (process.platform === "linux" && process.getuid?.() === 0);
     const store = await VolumeStore.open(root, createContents({ canMount }));
     const driver = new CsiDriver(options, { root, isTemporary, canMount, store });
+    if (canMount) {
+      await noteOwner(root);
+      await clearAbandoned(options.clock);
+    }
     await driver.#loadPublications();
     await driver.#takeAllAway();
     return driver;
@@ -421,6 +426,17 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
         const note: Publication = JSON.parse(await readFile(join(folder, name), "utf8"));
         this.#publications.set(note.target.targetPath, note);
       }
+    }
+  }
+}
+
+/** Opening a driver takes away what its folder's killed process left. */
+async function clearAbandoned(clock: Clock): Promise<void> {
+  for (const directory of await abandonedRoots()) {
+    try {
+      await (await CsiDriver.open({ clock, directory })).close();
+    } catch {
+      // Another process may be doing the same; and ours goes on without.
     }
   }
 }

@@ -1,7 +1,8 @@
 // Volumes in a whole cluster: pods are processes that write and read them, and a copy is one moment of all that a pod writes.
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { Cluster } from "../../src/cluster.ts";
 import { resources } from "../../src/csi/storage-names.ts";
 import type { Json } from "../../src/kube-object.ts";
@@ -20,6 +21,11 @@ import { createSnapshotKinds } from "./snapshot-kinds.ts";
 
 async function openWithStorage(options: Json = {}): Promise<Cluster> {
   const cluster = await openCluster({ csi: { canMount: false }, ...options });
+  createKinds(cluster);
+  return cluster;
+}
+
+function createKinds(cluster: Cluster): void {
   const { api } = cluster;
   createSnapshotKinds(api);
   const meta = (name: string): Json => ({ metadata: { name } });
@@ -41,7 +47,6 @@ async function openWithStorage(options: Json = {}): Promise<Cluster> {
     driver: "csi.testbed.dm",
     deletionPolicy: "Delete",
   });
-  return cluster;
 }
 
 function createClaim({ api }: Cluster, name: string, spec: Json = {}): void {
@@ -226,6 +231,35 @@ describe("volumes of pods", () => {
       expect(first).toBeGreaterThan(0);
       expect(new Set(tail)).toEqual(new Set(change === -1 ? [] : [first! - 1]));
     }
+  });
+});
+
+describe("a cluster with a directory", () => {
+  it("has claims, volume snapshots and all bytes when it is started again", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "dm-cluster-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const options = { directory, csi: { canMount: false } };
+    const first = await openCluster(options);
+    createKinds(first);
+    createClaim(first, "data");
+    await read(first, "writer", "data", "echo before > /data/file");
+    await cut(first, "cut", "data");
+    createUser(first, "user", "data", "exec sleep 600");
+    await untilPod(first.api, "user", phase("Running"));
+    await first.close();
+
+    const second = await openCluster(options);
+    const claim = second.api.get(resources.claims, "default", "data");
+    expect(claim?.status.phase).toBe("Bound");
+    expect(second.csi?.volumes()).toHaveLength(1);
+    createClaim(second, "restored", from("cut"));
+    expect(await read(second, "reader", "restored", "cat /data/file")).toBe("before\n");
+    // What ran when the cluster went does not keep its volume.
+    await deletePod(second, "user");
+    await deletePod(second, "writer");
+    second.api.delete(resources.claims, "default", "data");
+    await until(second.api, resources.volumes, (_, type) => type === "DELETED");
+    expect(second.csi?.volumes()).toHaveLength(1);
   });
 });
 

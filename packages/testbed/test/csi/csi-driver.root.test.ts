@@ -27,6 +27,18 @@ async function leftovers(): Promise<string[]> {
   return [...devices.map(({ device }) => device), ...(await mountsUnder(directory))];
 }
 
+/** A process of its own has all volumes of the folder mounted, and is killed. Answers with what it printed. */
+function killDriver(folder: string, ...args: readonly string[]): string {
+  const child = new URL("killed-driver-child.ts", import.meta.url).pathname;
+  const { stdout, signal } = spawnSync(
+    process.execPath,
+    ["--conditions", "@dm/source", child, folder, ...args],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
+  );
+  expect(signal).toBe("SIGKILL");
+  return stdout.trim();
+}
+
 async function createRootWorld(): Promise<StorageWorld> {
   const world = await createWorld({ directory, canMount: true });
   world.createStorageClass("standard", { allowVolumeExpansion: true });
@@ -116,15 +128,7 @@ describe.skipIf(!root.available || process.platform !== "linux")(
         await world.boundClaim("files", { storageClassName: "ext4" });
         await world.boundClaim("block", { volumeMode: "Block" });
       }
-      // A process of its own mounts both, has one of them open in a child, and is killed.
-      const child = new URL("killed-driver-child.ts", import.meta.url).pathname;
-      const { stdout, signal } = spawnSync(
-        process.execPath,
-        ["--conditions", "@dm/source", child, directory],
-        { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
-      );
-      expect(signal).toBe("SIGKILL");
-      const keeper = Number(stdout.trim());
+      const keeper = Number(killDriver(directory, "keep"));
       try {
         expect((await leftovers()).length).toBe(3);
         await using world = await createRootWorld();
@@ -139,6 +143,42 @@ describe.skipIf(!root.available || process.platform !== "linux")(
           return leftovers();
         })
         .toEqual([]);
+    });
+
+    it("takes away what a killed process left in a temporary folder that nobody opens again", async () => {
+      const folder = await mkdtemp(join(tmpdir(), "dm-cluster-"));
+      const volumes = join(folder, "volumes");
+      {
+        await using world = await createWorld({ directory: volumes, canMount: true });
+        world.createStorageClass("standard");
+        await world.boundClaim("block", { volumeMode: "Block" });
+      }
+      expect(killDriver(volumes)).toMatch(/^\/dev\/loop\d+$/);
+      // Any driver of a living process does it, also one of another test.
+      await using _world = await createRootWorld();
+      await expect.poll(() => loopDevicesUnder(folder)).toEqual([]);
+      await rm(folder, { recursive: true });
+    });
+
+    it("leaves alone what living processes have, and what is nobody's", async () => {
+      const folder = await mkdtemp(join(tmpdir(), "dm-cluster-"));
+      const image = join(folder, "image");
+      await writeFile(image, new Uint8Array(4096));
+      const foreign = spawnSync("losetup", ["--find", "--show", image], { encoding: "utf8" });
+      try {
+        const other = join(folder, "volumes");
+        await using world = await createWorld({ directory: other, canMount: true });
+        world.createStorageClass("standard");
+        await world.boundClaim("block", { volumeMode: "Block" });
+        await world.mount("block");
+        const before = await loopDevicesUnder(folder);
+        expect(before).toHaveLength(2);
+        await (await createRootWorld())[Symbol.asyncDispose]();
+        expect(await loopDevicesUnder(folder)).toEqual(before);
+      } finally {
+        spawnSync("losetup", ["--detach", foreign.stdout.trim()]);
+        await rm(folder, { recursive: true });
+      }
     });
 
     it("has no room for labels on an XFS volume that is full, but on ext4", async () => {

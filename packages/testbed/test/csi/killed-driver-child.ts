@@ -1,11 +1,11 @@
-/** A process that has a driver put its volumes under pods, leaves one of them open in a child, and is killed. */
+/** A process that has a driver put its volumes under pods, leaves one of them open in a child if asked to, and is killed. */
 import { spawn } from "node:child_process";
 import { mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "@dm/core";
 import { CsiDriver } from "../../src/csi/csi-driver.ts";
 
-const directory = process.argv[2]!;
+const [, , directory = "", isToKeep] = process.argv;
 const driver = await CsiDriver.open({ clock: systemClock, directory, canMount: true });
 const object = {
   apiVersion: "v1",
@@ -19,7 +19,7 @@ const object = {
   },
   spec: {},
 };
-mkdirSync(join(directory, "pods"));
+mkdirSync(join(directory, "pods"), { recursive: true });
 for (const { handle, kind } of driver.volumes()) {
   const name = kind === "raw" ? "block" : "files";
   const { path } = await driver.publish({
@@ -33,7 +33,8 @@ for (const { handle, kind } of driver.volumes()) {
     volumeMode: kind === "raw" ? "Block" : "Filesystem",
     targetPath: join(directory, "pods", name),
   });
-  if (kind === "raw") continue;
+  if (isToKeep !== "keep") writeSync(1, `${path}\n`);
+  if (kind === "raw" || isToKeep !== "keep") continue;
   const file = openSync(join(path, "file"), "w");
   const keeper = spawn("sleep", ["600"], {
     stdio: ["ignore", "ignore", "ignore", file],
