@@ -4,6 +4,7 @@ import {
   type VeleroLocation,
   veleroBackend,
   veleroBucket,
+  veleroFolder,
   veleroPrefix,
   veleroS3Endpoint,
 } from "../src/velero/location.ts";
@@ -26,6 +27,11 @@ describe("veleroBackend", () => {
     expect(() => veleroBackend({ provider: "acme" })).toThrow(refused);
     expect(() => veleroBackend({ provider: "toString" })).toThrow(refused);
   });
+});
+
+it("the files of a backup lie beside the repositories", () => {
+  const location = { provider: "aws", objectStorage: { bucket: "b", prefix: "/velero/" } };
+  expect(veleroFolder(location, ["backups", "nightly"])).toBe("velero/backups/nightly/");
 });
 
 describe("veleroPrefix", () => {

@@ -12,6 +12,7 @@ export {
   type VeleroLocation,
   veleroBackend,
   veleroBucket,
+  veleroFolder,
   veleroPrefix,
 } from "./location.ts";
 export {
@@ -27,7 +28,7 @@ export {
   restoreVeleroVolume,
   type VeleroRestore,
 } from "./restore-volume.ts";
-export { type OpenVeleroStoreOptions, openVeleroStore } from "./store.ts";
+export { type OpenVeleroStoreOptions, openVeleroFolder, openVeleroStore } from "./store.ts";
 export {
   deleteVeleroSnapshots,
   maintainVeleroRepository,

@@ -48,9 +48,17 @@ export function veleroBackend({ config = {}, provider }: VeleroLocation): Velero
  * @example veleroPrefix({ provider: "aws", objectStorage: { prefix: "velero" } }, "shop") // "velero/kopia/shop/"
  */
 export function veleroPrefix(location: VeleroLocation, namespace: string): string {
+  return veleroFolder(location, ["kopia", namespace]);
+}
+
+/**
+ * The prefix of what else lies in the bucket, such as the files of a backup; it ends in a slash.
+ * @example veleroFolder({ provider: "aws" }, ["backups", "nightly"]) // "backups/nightly/"
+ */
+export function veleroFolder(location: VeleroLocation, folder: readonly string[]): string {
   const { config = {}, objectStorage } = location;
   const given = objectStorage ? objectStorage.prefix : config["prefix"];
-  const parts = [...(given ?? "").split("/"), "kopia", namespace];
+  const parts = [...(given ?? "").split("/"), ...folder];
   const clean: string[] = [];
   for (const part of parts) {
     if (part === "" || part === ".") continue;

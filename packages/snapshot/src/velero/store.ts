@@ -12,7 +12,7 @@ import {
   type VeleroLocation,
   veleroBackend,
   veleroBucket,
-  veleroPrefix,
+  veleroFolder,
   veleroS3Endpoint,
 } from "./location.ts";
 
@@ -47,7 +47,21 @@ export async function openVeleroStore(
   namespace: string,
   options: OpenVeleroStoreOptions = {},
 ): Promise<BlobStore> {
-  const prefix = veleroPrefix(location, namespace);
+  return openVeleroFolder(location, ["kopia", namespace], options);
+}
+
+/**
+ * The store of what else lies in the bucket: the files in one folder, such as those of a backup. On S3, Azure and Google a blob's
+ * id is the name of the object below the prefix.
+ * @throws {FormatError} `DM_VELERO_LOCATION_INVALID`
+ * @example const store = await openVeleroFolder(location, ["backups", "nightly"]);
+ */
+export async function openVeleroFolder(
+  location: VeleroLocation,
+  folder: readonly string[],
+  options: OpenVeleroStoreOptions = {},
+): Promise<BlobStore> {
+  const prefix = veleroFolder(location, folder);
   const open = { s3, azure, gcs, filesystem }[veleroBackend(location)];
   const store = await open(location, prefix, options);
   if (!options.readOnly || store.readOnly) return store;
