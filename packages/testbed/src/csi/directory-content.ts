@@ -1,6 +1,6 @@
 /**
  * A volume that is a directory tree of the host.
- * Proof: test/csi/volume-content.test.ts.
+ * Proof: test/csi/volume-content.test.ts, test/csi/directory-volume.root.test.ts.
  * @module
  */
 import { mkdir } from "node:fs/promises";
