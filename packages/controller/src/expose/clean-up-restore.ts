@@ -4,14 +4,20 @@
  * Proof: test/expose/generic-restore-exposer.test.ts, test/expose/rebind.test.ts, test/expose/crash.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
-import { type DataDownload, persistentVolumeClaims } from "@dm/crds";
+import { type DataDownload, type PersistentVolumeClaim, persistentVolumeClaims } from "@dm/crds";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { cacheClaimName } from "./claims.ts";
 import type { Step } from "./exposer.ts";
-import { done, type Exposure, isDeleting, isOwned, textOf } from "./exposure.ts";
+import { done, type Exposure, isDeleting, isEnd, isOwned, textOf } from "./exposure.ts";
 import { dismissPod, reclaimOnRelease } from "./hosted-volume.ts";
-import { holderOf, isRebinding, rebindVolume, type SeenRebind, seeRebind } from "./rebind.ts";
+import {
+  holderOf,
+  isRebinding,
+  isRebound,
+  rebindVolume,
+  type SeenRebind,
+  seeRebind,
+} from "./rebind.ts";
 
 export async function cleanUpRestore(
   exposure: Exposure,
@@ -19,14 +25,22 @@ export async function cleanUpRestore(
   options: KubeCallOptions,
 ): Promise<Step> {
   await dismissPod(exposure, options);
-  const seen = await seeRebind(exposure, download, options);
-  if (seen.volume !== undefined && isRebinding(exposure, seen.volume)) {
+  let seen = await seeRebind(exposure, download, options);
+  if (isUnderWay(exposure, seen)) {
     const step = await finishRebind(exposure, download, options);
     if (!step.done) return step;
+    seen = await seeRebind(exposure, download, options);
   }
-  await releaseClaim(exposure, await seeRebind(exposure, download, options), options);
-  await deleteClaim(exposure, cacheClaimName(exposure.owner), options);
+  await releaseClaim(exposure, seen, options);
+  const key = { namespace: exposure.key.namespace, name: cacheClaimName(exposure.owner) };
+  const cache = await exposure.context.client.get(persistentVolumeClaims, key, options);
+  await deleteClaim(exposure, cache, options);
   return done;
+}
+
+function isUnderWay(exposure: Exposure, seen: SeenRebind): boolean {
+  const { volume } = seen;
+  return volume !== undefined && isRebinding(exposure, volume) && !isRebound(exposure, seen);
 }
 
 async function finishRebind(
@@ -37,8 +51,7 @@ async function finishRebind(
   try {
     return await rebindVolume(exposure, download, options);
   } catch (error) {
-    const final = /^DM_(REBIND|EXPOSE)_/;
-    if (!isDmError(error) || !final.test(error.code)) throw error;
+    if (!isEnd(error)) throw error;
     exposure.logger.warn("Could not bring the restored volume to its claim", {
       dataDownload: textOf(exposure.key),
       error,
@@ -63,7 +76,7 @@ async function releaseClaim(
       });
     else await reclaimOnRelease(exposure, volume, options);
   }
-  await deleteClaim(exposure, exposure.key.name, options);
+  await deleteClaim(exposure, seen.claim, options);
 }
 
 /** The target is there and has no other volume: the restored one may be the only thing that can fill it without a new restore. */
@@ -74,13 +87,11 @@ function isWanted({ target, volume }: SeenRebind): boolean {
 
 async function deleteClaim(
   exposure: Exposure,
-  name: string,
+  claim: PersistentVolumeClaim | undefined,
   options: KubeCallOptions,
 ): Promise<void> {
-  const { client } = exposure.context;
-  const key = { namespace: exposure.key.namespace, name };
-  const claim = await client.get(persistentVolumeClaims, key, options);
   if (claim === undefined || !isOwned(claim, exposure.owner) || isDeleting(claim)) return;
-  const { uid } = claim.metadata;
-  await client.delete(persistentVolumeClaims, key, { ...options, uid });
+  const { namespace, name = "", uid } = claim.metadata;
+  const { client } = exposure.context;
+  await client.delete(persistentVolumeClaims, { namespace, name }, { ...options, uid });
 }

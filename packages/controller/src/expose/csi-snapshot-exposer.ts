@@ -6,7 +6,7 @@
  * Proof: test/expose/csi-snapshot-exposer.test.ts, test/expose/crash.test.ts.
  * @module
  */
-import { isDmError, NotFoundError, UnsupportedError } from "@dm/core";
+import { NotFoundError, UnsupportedError } from "@dm/core";
 import {
   type CSISnapshotSpec,
   type DataUpload,
@@ -28,6 +28,7 @@ import {
   type Exposure,
   exposureOf,
   isDeleting,
+  isEnd,
   isOwned,
   marks,
   stepOf,
@@ -70,8 +71,7 @@ async function exposeOrRollBack(
   try {
     return await expose(exposure, upload, options);
   } catch (error) {
-    // Only what these steps themselves call the end. What the API refuses may be mended and tried again.
-    if (!isDmError(error) || !error.code.startsWith("DM_EXPOSE_")) throw error;
+    if (!isEnd(error)) throw error;
     await cleanUpBackup(exposure, upload, options).catch((failure: unknown) =>
       exposure.logger.warn("Left a failed exposure to clean-up", {
         dataUpload: exposure.key.name,

@@ -6,6 +6,7 @@
  */
 import {
   ConflictError,
+  type DmError,
   isDmError,
   type Logger,
   nsPerMs,
@@ -158,6 +159,11 @@ export async function stepOf(work: () => Promise<Step>): Promise<Step> {
       return waiting(error.message);
     throw error;
   }
+}
+
+/** Whether it is what these steps themselves call the end. What the API refuses may be mended and tried again. */
+export function isEnd(error: unknown): error is DmError {
+  return isDmError(error) && /^DM_(EXPOSE|REBIND)_/.test(error.code);
 }
 
 /** Gone, or since when it is being deleted and what keeps it. */

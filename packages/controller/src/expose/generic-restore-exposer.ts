@@ -4,7 +4,7 @@
  * Proof: test/expose/generic-restore-exposer.test.ts, test/expose/rebind.test.ts, test/expose/crash.test.ts.
  * @module
  */
-import { ConflictError, isDmError, NotFoundError } from "@dm/core";
+import { ConflictError, NotFoundError } from "@dm/core";
 import {
   annotations,
   type DataDownload,
@@ -31,6 +31,7 @@ import {
   type Exposure,
   exposureOf,
   isDeleting,
+  isEnd,
   isOwned,
   stepOf,
   textOf,
@@ -74,7 +75,7 @@ async function exposeOrRollBack(
   try {
     return await expose(exposure, download, options);
   } catch (error) {
-    if (!isDmError(error) || !error.code.startsWith("DM_EXPOSE_")) throw error;
+    if (!isEnd(error)) throw error;
     await cleanUpRestore(exposure, download, options).catch((failure: unknown) =>
       exposure.logger.warn("Left a failed exposure to clean-up", {
         dataDownload: exposure.key.name,

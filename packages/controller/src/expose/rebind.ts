@@ -90,7 +90,7 @@ export async function rebindVolume(
 ): Promise<Step> {
   const seen = await seeRebind(exposure, download, options);
   const { target, volume: found } = checked(exposure, download, seen);
-  if (isOver(exposure, seen)) return done;
+  if (isRebound(exposure, seen)) return done;
   let volume = await retained(exposure, found, options);
   const pod = await removeHostingPod(exposure, options);
   if (!pod.done) return pod;
@@ -153,7 +153,7 @@ function checked(
 }
 
 /** Bound to the target, and its own policy back on it. */
-function isOver(exposure: Exposure, seen: SeenRebind): boolean {
+export function isRebound(exposure: Exposure, seen: SeenRebind): boolean {
   const { volume, target } = seen;
   return (
     volume !== undefined &&
