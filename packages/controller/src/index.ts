@@ -19,3 +19,23 @@ export {
   type PodVolumeSource,
 } from "./expose/host-path.ts";
 export { type HostingTemplate, hostingTemplateOf } from "./expose/hosting-template.ts";
+export type { AgentDeps, AgentEvent, AgentView } from "./node-agent/agent-deps.ts";
+export { type AgentMetrics, noMetrics } from "./node-agent/agent-metrics.ts";
+export { type AgentSettings, agentDefaults } from "./node-agent/agent-settings.ts";
+export { patientClient } from "./node-agent/patient-client.ts";
+export { patrolTransfers, reconcileTransfer } from "./node-agent/reconcile.ts";
+export { createReservations, type Reservations } from "./node-agent/reservations.ts";
+export type { TransferKey, TransferKind, TransferObject } from "./node-agent/transfer.ts";
+export { ensureRepository, findRepository } from "./repository/ensure-repository.ts";
+export {
+  type RepositoryDeps,
+  reconcileBackupRepository,
+} from "./repository/reconcile-backup-repository.ts";
+export { repositoryDefaults } from "./repository/repository-deps.ts";
+export {
+  type MaintenanceEnd,
+  type MaintenanceSettings,
+  maintenanceSettings,
+  type RunMaintenanceOptions,
+  runMaintenance,
+} from "./repository/run-maintenance.ts";

@@ -1,298 +1,399 @@
 /**
- * The controller of BackupRepositories: makes or connects to the repository of a namespace, and says in its phase whether it can
- * be used. A repository that was there once is never made again: if it is gone, a person has to say so.
- * Proof: test/repository/reconcile-backup-repository.test.ts.
+ * The BackupRepository controller: repositories are made, checked and maintained. Level-triggered: it reads the object and the
+ * world, decides (`decide-repository.ts`), and does one thing; a crash anywhere is repaired by running again.
+ * Proof: test/repository/reconcile-backup-repository.test.ts, test/repository/maintenance.test.ts.
  * @module
  */
-import {
-  type Clock,
-  ConflictError,
-  isDmError,
-  type Logger,
-  nsPerMs,
-  parseGoDuration,
-  toHex,
-} from "@dm/core";
+import { isDmError, nsPerMs, parseGoDuration } from "@dm/core";
 import {
   type BackupRepository,
-  type BackupStorageLocation,
   backupRepositories,
-  backupStorageLocations,
   configMaps,
+  deployments,
+  type Job,
+  jobs,
+  labels,
+  type MaintenanceRecord,
+  pods,
+  repositoryLabelValue,
 } from "@dm/crds";
-import {
-  connectOrCreateVeleroRepository,
-  type OpenVeleroOptions,
-  openVeleroRepository,
-  openVeleroStore,
-} from "@dm/snapshot/velero";
-import type { KubeCallOptions, KubeClient, ObjectKey } from "../runtime/kube-client.ts";
+import type { ReconcileResult } from "../runtime/controller.ts";
+import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { kubeTime } from "../runtime/objects.ts";
-import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
-import { ensureRepositoryPassword } from "./repository-password.ts";
-import { readStorageLocation } from "./storage-location.ts";
+import { connectRepository, formatVariableNames } from "./connect-repository.ts";
+import { decideRepository, type RepositoryDecision } from "./decide-repository.ts";
+import {
+  jobResult,
+  lastSuccess,
+  maintenanceContainer,
+  maintenanceJob,
+  maintenanceRecord,
+  mergeRecords,
+  outdatedJobs,
+  timeOf,
+} from "./maintenance-job.ts";
+import { type RepositoryDeps, repositoryDefaults } from "./repository-deps.ts";
+import {
+  fingerprintOf,
+  placeOf,
+  type RepositoryMark,
+  readMark,
+  withMark,
+} from "./repository-mark.ts";
+import { ensureRepositoryPassword, type RepositoryPassword } from "./repository-password.ts";
+import { scrubbed } from "./scrub.ts";
+import { type ReadLocation, readStorageLocation } from "./storage-location.ts";
 
-export interface RepositoryDeps {
-  readonly client: KubeClient;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Where `KOPIA_HASHING_ALGORITHM` and its like are read for new repositories. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** ConfigMap whose key `kopia` has the repositories' settings. */
-  readonly configMap?: string | undefined;
-  /** For repositories that name none; one hour by default. */
-  readonly maintenanceFrequency?: string | undefined;
-  /** What a missing password Secret gets; a random one by default. */
-  readonly missingPassword?: "random" | "common" | undefined;
-  /** Of the password; the real one costs a quarter of a second. */
-  readonly deriveKey?: OpenVeleroOptions["deriveKey"];
+export type { RepositoryDeps };
+
+/** What was found, for one decision. */
+interface World {
+  /** As the API server has it. */
+  readonly stored: BackupRepository;
+  /** With defaults. */
+  readonly repository: BackupRepository;
+  readonly read: ReadLocation | undefined;
+  /** Why the location cannot be used, although it is there. */
+  readonly problem?: string | undefined;
+  readonly password: RepositoryPassword | undefined;
+  readonly jobs: readonly Job[];
+  readonly signal: AbortSignal;
 }
 
-export const repositoryAnnotations = {
-  /** Unique id of the repository that was found or made, in hex. */
-  id: "dm.velero.io/repository-id",
-  /** Where that was. */
-  location: "dm.velero.io/repository-location",
-} as const;
+/** How soon another creator is looked after. */
+const unfinishedMs = 30_000;
 
-export const reestablishMessage = "re-establish on BSL change, create or delete";
-const retryMs = 5 * 60_000;
-
-/** What to do about a repository, given its location. Pure. */
-export type RepositoryDecision =
-  | { readonly do: "nothing" }
-  | { readonly do: "invalidate" }
-  /** `knownId`: it was there before, at this place. */
-  | { readonly do: "establish"; readonly knownId: string | undefined };
-
-export function decideRepository(
-  repository: BackupRepository,
-  location: BackupStorageLocation | undefined,
-): RepositoryDecision {
-  const { annotations = {}, deletionTimestamp } = repository.metadata;
-  if (deletionTimestamp || !location) return { do: "nothing" };
-  if ((repository.spec.repositoryType || "kopia") !== "kopia") return { do: "nothing" };
-  const known = annotations[repositoryAnnotations.location];
-  const isHere = known === undefined || known === locationFingerprint(location);
-  if (repository.status?.phase === "Ready") return { do: isHere ? "nothing" : "invalidate" };
-  return { do: "establish", knownId: isHere ? annotations[repositoryAnnotations.id] : undefined };
-}
-
+/**
+ * One step for one BackupRepository. Throws what asking again may help (conflicts, an API server that is away).
+ * @example await reconcileBackupRepository(deps, { namespace: "velero", name: "shop-default-kopia" });
+ */
 export async function reconcileBackupRepository(
   deps: RepositoryDeps,
   key: ObjectKey,
   options: KubeCallOptions = {},
-): Promise<{ readonly requeueAfterMs?: number }> {
-  const { client, logger } = deps;
-  const repository = await client.get(backupRepositories, key, options);
-  if (!repository) return {};
-  const name = repository.spec.backupStorageLocation;
-  const { namespace } = key;
-  const location = await client.get(backupStorageLocations, { namespace, name }, options);
-  const decision = decideRepository(repository, location);
-  switch (decision.do) {
-    case "nothing":
-      return {};
-    case "invalidate":
-      logger.warn("The location of a repository changed", { repository: key.name });
-      await write(deps, key, { phase: "NotReady", message: reestablishMessage }, options);
-      return { requeueAfterMs: 0 };
-    case "establish":
-      return establish(deps, key, { repository, location, knownId: decision.knownId }, options);
+): Promise<ReconcileResult> {
+  const { signal = new AbortController().signal } = options;
+  const found = await deps.client.get(backupRepositories, key, { signal });
+  if (found === undefined || found.metadata.deletionTimestamp) return {};
+  if ((found.spec.repositoryType || "kopia") !== "kopia") return {};
+  const repository = await withDefaults(deps, found, signal);
+  const world = await observe(deps, { stored: found, repository, signal });
+  const remembered = await rememberJobs(deps, world);
+  return perform(deps, remembered, decide(deps, remembered));
+}
+
+/** With what its maker left out; stored when the repository is Ready. */
+async function withDefaults(
+  { client, configMap: name, maintenanceFrequency }: RepositoryDeps,
+  repository: BackupRepository,
+  signal: AbortSignal,
+): Promise<BackupRepository> {
+  const { metadata, spec, status } = repository;
+  const { namespace } = metadata;
+  const isOpen = !parseGoDuration(spec.maintenanceFrequency || "0s");
+  if (status?.phase === "Ready" || (!isOpen && (!name || spec.repositoryConfig))) return repository;
+  const map = name ? await client.get(configMaps, { namespace, name }, { signal }) : undefined;
+  const repositoryConfig = configOf(map?.data?.["kopia"]);
+  const filled = {
+    ...repository,
+    spec: {
+      ...spec,
+      ...(isOpen && {
+        maintenanceFrequency: maintenanceFrequency ?? repositoryDefaults.maintenanceFrequency,
+      }),
+      ...(repositoryConfig && !spec.repositoryConfig && { repositoryConfig }),
+    },
+  };
+  return filled;
+}
+
+/** Values become texts; what is no JSON counts as nothing. */
+function configOf(json: string | undefined): Record<string, string> | undefined {
+  try {
+    const value: unknown = JSON.parse(json ?? "null");
+    if (typeof value !== "object" || value === null) return undefined;
+    return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, String(one)]));
+  } catch {
+    return undefined;
   }
 }
 
-interface Known {
-  readonly repository: BackupRepository;
-  readonly location: BackupStorageLocation | undefined;
-  readonly knownId: string | undefined;
+async function observe(
+  deps: RepositoryDeps,
+  given: Pick<World, "repository" | "signal" | "stored">,
+): Promise<World> {
+  const { repository, signal } = given;
+  const { client, missingPassword } = deps;
+  const { namespace = "" } = repository.metadata;
+  let read: ReadLocation | undefined;
+  let problem: string | undefined;
+  try {
+    const key = { namespace, name: repository.spec.backupStorageLocation };
+    read = await readStorageLocation(client, key, { signal });
+  } catch (error) {
+    if (isDmError(error, "DM_SECRET_NOT_FOUND")) problem = error.message;
+    else if (!isDmError(error, "DM_LOCATION_NOT_FOUND")) throw error;
+  }
+  let password: RepositoryPassword | undefined;
+  try {
+    const missing = { missing: missingPassword, signal };
+    password = await ensureRepositoryPassword(client, namespace, missing);
+  } catch (error) {
+    if (!isDmError(error, "DM_SECRET_NOT_FOUND")) throw error;
+    problem ??= error.message;
+  }
+  const label = repositoryLabelValue(repository.metadata.name ?? "");
+  const isSettled = repository.status?.phase === "Ready";
+  const { items } = isSettled
+    ? await client.list(jobs, { namespace, labelSelector: `${labels.repoName}=${label}`, signal })
+    : { items: [] };
+  return { ...given, read, problem, password, jobs: items };
 }
 
-async function establish(
+/** Jobs that have ended become records, also those of a time when this process did not run; old ones go. */
+async function rememberJobs(deps: RepositoryDeps, world: World): Promise<World> {
+  const { jobs: all, password, read, repository, signal } = world;
+  const { client, keepLatestMaintenanceJobs: keep = repositoryDefaults.keepLatestMaintenanceJobs } =
+    deps;
+  const { namespace = "" } = repository.metadata;
+  const ended = all.filter((job) => jobResult(job) !== undefined);
+  if (ended.length === 0) return world;
+  const present: readonly MaintenanceRecord[] = repository.status?.recentMaintenance ?? [];
+  const starts = new Set(present.map(({ startTimestamp }) => startTimestamp));
+  const secrets = [password?.password ?? "", (await read?.credentials?.().catch(() => "")) ?? ""];
+  const added: MaintenanceRecord[] = [];
+  for (const job of ended) {
+    const record = maintenanceRecord(job, undefined);
+    if (starts.has(record.startTimestamp)) continue;
+    const message = await terminationMessage(deps, job, signal);
+    const told = maintenanceRecord(job, message && scrubbed(message, secrets));
+    added.push(told);
+    if (told.result === "Failed") {
+      const reason = told.message ?? "";
+      deps.events?.record(backupRepositories, repository, {
+        type: "Warning",
+        reason: "MaintenanceFailed",
+        message: reason,
+      });
+    }
+  }
+  let stored = repository;
+  if (added.length > 0) {
+    const recentMaintenance = mergeRecords(present, added);
+    const lastMaintenanceTime =
+      lastSuccess(recentMaintenance) ?? repository.status?.lastMaintenanceTime ?? null;
+    const status = { ...repository.status, recentMaintenance, lastMaintenanceTime };
+    stored = await client.replace(backupRepositories, { ...repository, status }, { signal });
+  }
+  // Only what is remembered may go.
+  for (const job of outdatedJobs(all, keep)) {
+    const { name = "", uid } = job.metadata;
+    const options = { uid, propagationPolicy: "Background", signal } as const;
+    await client.delete(jobs, { namespace, name }, options);
+  }
+  return { ...world, stored, repository: stored };
+}
+
+async function terminationMessage(
+  { client }: RepositoryDeps,
+  job: Job,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { namespace } = job.metadata;
+  const labelSelector = `job-name=${job.metadata.name}`;
+  const { items } = await client.list(pods, { namespace, labelSelector, signal });
+  const statuses = items.flatMap(({ status }) => status?.containerStatuses ?? []);
+  const ended = statuses.find(
+    ({ name, state }) => name === maintenanceContainer && state?.terminated !== undefined,
+  );
+  return ended?.state?.terminated?.message;
+}
+
+function decide(deps: RepositoryDeps, world: World): RepositoryDecision {
+  const { password, problem, read, repository } = world;
+  const { clock } = deps;
+  const { recentMaintenance, lastMaintenanceTime, phase } = repository.status ?? {};
+  if (problem !== undefined && phase !== "Ready") return { do: "refuse", message: problem };
+  const tried = (recentMaintenance ?? []).map(({ startTimestamp }) => timeOf(startTimestamp));
+  return decideRepository(
+    {
+      phase: phase ?? "New",
+      mark: readMark(repository),
+      location: read && {
+        place: placeOf(read.object),
+        fingerprint: fingerprintOf(read.object),
+        readOnly: read.readOnly,
+      },
+      passwordVersion: password?.version,
+      inputs: inputsOf(deps, world),
+      maintenance: {
+        frequencyMs: parseGoDuration(repository.spec.maintenanceFrequency) ?? 0,
+        lastAtMs: timeOf(lastMaintenanceTime) || undefined,
+        triedAtMs: Math.max(0, ...tried) || undefined,
+        unfinished: world.jobs.filter((job) => jobResult(job) === undefined).length,
+      },
+      retryMs: retryMsOf(deps),
+    },
+    Number(clock.nowNs() / nsPerMs),
+  );
+}
+
+/** What a try depends on, as a text. */
+function inputsOf({ environment }: RepositoryDeps, { password, read, repository }: World): string {
+  return JSON.stringify([
+    read && fingerprintOf(read.object),
+    read?.readOnly,
+    read?.object.spec.credential ?? null,
+    password?.version,
+    repository.spec.repositoryConfig ?? null,
+    formatVariableNames.map((name) => environment[name] ?? ""),
+  ]);
+}
+
+async function perform(
   deps: RepositoryDeps,
-  key: ObjectKey,
-  known: Known,
-  options: KubeCallOptions,
-): Promise<{ readonly requeueAfterMs?: number }> {
-  let password = "";
-  try {
-    const missing = deps.missingPassword;
-    const secret = { missing, signal: options.signal };
-    const found = await ensureRepositoryPassword(deps.client, key.namespace ?? "", secret);
-    password = found.password;
-    if (found.isCommon)
-      deps.logger.warn("The password of repositories is the one that everybody knows");
-    const spec = await settingsOf(deps, known.repository, options);
-    const id = await connect(deps, known, { password, spec }, options);
-    await write(deps, key, { phase: "Ready", spec, id, location: known.location }, options);
-    return {};
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    if (isDmError(error) && error.code.startsWith("DM_KUBE_")) throw error;
-    const text = error instanceof Error ? error.message : String(error);
-    const message = scrubbed(text, password);
-    deps.logger.warn("A repository is not ready", { repository: key.name, message });
-    await write(deps, key, { phase: "NotReady", message }, options);
-    return { requeueAfterMs: retryMs };
+  world: World,
+  decision: RepositoryDecision,
+): Promise<ReconcileResult> {
+  switch (decision.do) {
+    case "wait":
+      return { requeueAfterMs: decision.ms };
+    case "refuse":
+      await setNotReady(deps, world, decision.message, readMark(world.repository));
+      return { requeueAfterMs: retryMsOf(deps) };
+    case "invalidate":
+      await setNotReady(
+        deps,
+        world,
+        "re-establish on BSL change, create or delete",
+        readMark(world.repository),
+      );
+      // The write of the status is a change, which calls again.
+      return { requeueAfterMs: 0 };
+    case "connect":
+      return connect(deps, world, decision);
+    case "maintain":
+      return maintain(deps, world, decision.dueMs);
   }
 }
 
 async function connect(
-  { client, clock, deriveKey, environment, logger }: RepositoryDeps,
-  { knownId, repository }: Known,
-  { password, spec }: { readonly password: string; readonly spec: BackupRepository["spec"] },
-  { signal }: KubeCallOptions,
-): Promise<string> {
-  const { namespace } = repository.metadata;
-  const place = { namespace, name: spec.backupStorageLocation };
-  const { credentials, location, readOnly } = await readStorageLocation(client, place, { signal });
-  const mayCreate = knownId === undefined && !readOnly;
-  const store = await openVeleroStore(location, spec.volumeNamespace, {
-    credentials,
-    environment,
-    readOnly,
-    create: mayCreate,
-    clock,
-    logger,
+  deps: RepositoryDeps,
+  world: World,
+  decision: Extract<RepositoryDecision, { do: "connect" }>,
+): Promise<ReconcileResult> {
+  const { client, clock, events } = deps;
+  const { password, read, repository, signal } = world;
+  if (read === undefined || password === undefined) return { requeueAfterMs: retryMsOf(deps) };
+  const { mayCreate, uniqueID } = decision;
+  const connected = await connectRepository(deps, {
+    repository,
+    read,
+    password: password.password,
+    mayCreate,
+    uniqueID,
+    signal,
+  });
+  const nowMs = Number(clock.nowNs() / nsPerMs);
+  const attempt = { atMs: nowMs, inputs: inputsOf(deps, world) };
+  const mark = readMark(repository);
+  if (!connected.ok) {
+    if (connected.isUnfinished) return { requeueAfterMs: unfinishedMs };
+    await setNotReady(deps, world, connected.message, { ...mark, attempt });
+    return { requeueAfterMs: retryMsOf(deps) };
+  }
+  const known: RepositoryMark = {
+    uniqueID: connected.uniqueID,
+    place: placeOf(read.object),
+    fingerprint: fingerprintOf(read.object),
+    password: password.version,
+    attempt,
+  };
+  const { lastMaintenanceTime } = repository.status ?? {};
+  const ready = withMark(
+    {
+      ...repository,
+      status: {
+        ...repository.status,
+        phase: "Ready",
+        message: "",
+        lastMaintenanceTime: lastMaintenanceTime ?? kubeTime(new Date(nowMs)),
+      },
+    },
+    known,
+  );
+  await client.replace(backupRepositories, ready, { signal });
+  if (connected.isNew) {
+    events?.record(backupRepositories, repository, {
+      reason: "Created",
+      message: `created repository ${connected.uniqueID}`,
+    });
+  }
+  if (password.isCommon && mark.password !== password.version) {
+    events?.record(backupRepositories, repository, {
+      type: "Warning",
+      reason: "CommonPassword",
+      message:
+        "the repository has the password that every Velero uses by default: whoever reads the bucket can read the backups",
+    });
+  }
+  return { requeueAfterMs: 0 };
+}
+
+async function setNotReady(
+  deps: RepositoryDeps,
+  { stored: repository, signal }: World,
+  message: string,
+  mark: RepositoryMark,
+): Promise<void> {
+  const { client, events, logger } = deps;
+  const { phase, message: told } = repository.status ?? {};
+  const isTold = phase === "NotReady" && told === message;
+  const status = { ...repository.status, phase: "NotReady" as const, message };
+  const next = withMark({ ...repository, status }, mark);
+  const isSame = JSON.stringify(mark) === JSON.stringify(readMark(repository));
+  if (!isTold || !isSame) await client.replace(backupRepositories, next, { signal });
+  if (isTold) return;
+  logger.warn("Backup repository is not ready", {
+    name: repository.metadata.name,
+    reason: message,
+  });
+  events?.record(backupRepositories, repository, { type: "Warning", reason: "NotReady", message });
+}
+
+/** One Job; another controller that decides the same meets its name. */
+async function maintain(
+  deps: RepositoryDeps,
+  { repository, signal }: World,
+  dueMs: number,
+): Promise<ReconcileResult> {
+  const { client, events, serverDeployment } = deps;
+  if (serverDeployment === undefined) return { requeueAfterMs: retryMsOf(deps) };
+  const key = { namespace: repository.metadata.namespace, name: serverDeployment };
+  const server = await client.get(deployments, key, { signal });
+  if (server === undefined) {
+    events?.record(backupRepositories, repository, {
+      type: "Warning",
+      reason: "MaintenanceFailed",
+      message: `there is no Deployment ${key.name} to make a maintenance Job after`,
+    });
+    return { requeueAfterMs: retryMsOf(deps) };
+  }
+  const job = maintenanceJob({
+    repository,
+    server,
+    dueMs,
+    timeoutMs: deps.maintenanceTimeoutMs ?? repositoryDefaults.maintenanceTimeoutMs,
+    resources: deps.maintenanceResources,
   });
   try {
-    const open = { password, clock, deriveKey, logger, signal };
-    const opened = mayCreate
-      ? await connectOrCreateVeleroRepository(store, {
-          ...open,
-          format: formatOf(environment),
-          fullMaintenanceInterval: fullMaintenanceIntervalOf(spec.repositoryConfig ?? {}),
-        })
-      : await openVeleroRepository(store, { ...open, readOnly });
-    const id = toHex(opened.uniqueId);
-    if (knownId !== undefined && knownId !== id)
-      throw new ConflictError(
-        "DM_BACKUP_REPOSITORY_REPLACED",
-        `another repository lies where ${knownId} was; it is not touched`,
-      );
-    return id;
+    await client.create(jobs, job, { signal });
   } catch (error) {
-    throw explained(error, readOnly, knownId);
-  } finally {
-    await store.close();
+    if (!isDmError(error, "DM_KUBE_ALREADY_EXISTS")) throw error;
   }
+  return { requeueAfterMs: unfinishedMs };
 }
 
-/** In Velero's words where it has some. */
-function explained(error: unknown, isReadOnly: boolean, knownId: string | undefined): unknown {
-  const cause = { cause: error };
-  if (isDmError(error, "DM_STORE_NOT_EMPTY"))
-    return unusable("found existing data in storage location", cause);
-  if (!isDmError(error, "DM_REPOSITORY_NOT_FOUND") && !isDmError(error, "DM_STORE_NOT_FOUND"))
-    return error;
-  if (isReadOnly && knownId === undefined)
-    return unusable("cannot create new backup repo for read-only backup storage location", cause);
-  return unusable(
-    `the repository ${knownId} that was here is gone; it is not made again, so that nothing covers up the loss: delete this BackupRepository to begin anew`,
-    cause,
-  );
-}
-
-function unusable(message: string, cause?: { readonly cause: unknown }): ConflictError {
-  return new ConflictError("DM_BACKUP_REPOSITORY_UNUSABLE", message, {}, cause);
-}
-
-function formatOf(environment: RepositoryDeps["environment"]): {
-  hash?: string;
-  encryption?: string;
-  splitter?: string;
-} {
-  const hash = environment["KOPIA_HASHING_ALGORITHM"];
-  const encryption = environment["KOPIA_ENCRYPTION_ALGORITHM"];
-  const splitter = environment["KOPIA_SPLITTER_ALGORITHM"];
-  return {
-    ...(hash ? { hash } : {}),
-    ...(encryption ? { encryption } : {}),
-    ...(splitter ? { splitter } : {}),
-  };
-}
-
-const intervals = ["normalGC", "fastGC", "eagerGC"] as const;
-
-function fullMaintenanceIntervalOf(
-  config: Readonly<Record<string, string>>,
-): (typeof intervals)[number] {
-  const wanted = config["fullMaintenanceInterval"] || "normalGC";
-  const found = intervals.find((name) => name === wanted);
-  if (!found)
-    throw unusable(`fullMaintenanceInterval ${wanted} is none of ${intervals.join(", ")}`);
-  return found;
-}
-
-/** The spec with what its creator left open. */
-async function settingsOf(
-  { client, configMap, maintenanceFrequency = "1h0m0s" }: RepositoryDeps,
-  { metadata, spec }: BackupRepository,
-  options: KubeCallOptions,
-): Promise<BackupRepository["spec"]> {
-  const filled = { ...spec };
-  if (parseGoDuration(spec.maintenanceFrequency || "0s") === 0)
-    filled.maintenanceFrequency = maintenanceFrequency;
-  if (configMap && !spec.repositoryConfig) {
-    const key = { namespace: metadata.namespace, name: configMap };
-    const text = (await client.get(configMaps, key, options))?.data?.["kopia"];
-    if (text) filled.repositoryConfig = asTexts(text, configMap);
-  }
-  return filled;
-}
-
-function asTexts(json: string, configMap: string): Record<string, string> {
-  try {
-    const members = Object.entries(JSON.parse(json) as Record<string, unknown>);
-    return Object.fromEntries(members.map(([name, value]) => [name, String(value)]));
-  } catch {
-    throw unusable(`key kopia of ConfigMap ${configMap} is no JSON object`);
-  }
-}
-
-interface Written {
-  readonly phase: "Ready" | "NotReady";
-  readonly message?: string;
-  readonly spec?: BackupRepository["spec"];
-  readonly id?: string;
-  readonly location?: BackupStorageLocation | undefined;
-}
-
-async function write(
-  { client, clock }: RepositoryDeps,
-  key: ObjectKey,
-  { id, location, message, phase, spec }: Written,
-  options: KubeCallOptions,
-): Promise<void> {
-  const change = (repository: BackupRepository): BackupRepository => {
-    if (spec) repository.spec = { ...repository.spec, ...spec };
-    if (id && location) {
-      const annotations = repository.metadata.annotations ?? {};
-      annotations[repositoryAnnotations.id] = id;
-      annotations[repositoryAnnotations.location] = locationFingerprint(location);
-      repository.metadata.annotations = annotations;
-    }
-    const { message: _old, ...status } = repository.status ?? {};
-    repository.status = { ...status, phase, ...(message === undefined ? {} : { message }) };
-    if (phase === "Ready" && !status.lastMaintenanceTime)
-      repository.status.lastMaintenanceTime = kubeTime(new Date(Number(clock.nowNs() / nsPerMs)));
-    return repository;
-  };
-  await retryOnConflict(client, backupRepositories, key, change, options);
-}
-
-/** What decides where the repository lies: when it changes, it is another one. */
-export function locationFingerprint({ spec }: BackupStorageLocation): string {
-  const { config, objectStorage, provider } = spec;
-  const { bucket, caCert, caCertRef, prefix } = objectStorage;
-  const sorted = Object.entries(config ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([provider, bucket, prefix ?? "", caCert ?? "", caCertRef ?? null, sorted]);
-}
-
-const signatures = /([?&](?:sig|X-Amz-(?:Signature|Credential|Security-Token))=)[^&\s"']+/gi;
-
-/** An error's text for a status that everybody reads. */
-export function scrubbed(text: string, password: string): string {
-  const clean = text.replace(signatures, "$1***");
-  return password === "" ? clean : clean.replaceAll(password, "***");
+function retryMsOf({ retryMs = repositoryDefaults.retryMs }: RepositoryDeps): number {
+  return retryMs;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { isDmError } from "@dm/core";
+import { isDmError, NotFoundError } from "@dm/core";
 import { type Secret, secrets } from "@dm/crds";
 import { veleroDefaultPassword, veleroPasswordSecret } from "@dm/snapshot/velero";
 import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
@@ -23,7 +23,7 @@ export async function readRepositoryPassword(
 }
 
 export interface EnsurePasswordOptions extends KubeCallOptions {
-  /** What a Secret that is missing gets: `velero` the password that everybody knows, `random` (default) one of its own. */
+  /** What a Secret that is missing gets: `velero` (default) the password that everybody knows, `random` one of its own. */
   readonly missing?: "random" | "velero" | undefined;
 }
 
@@ -31,6 +31,8 @@ export interface RepositoryPassword {
   readonly password: string;
   /** Everybody knows it: whoever can read the bucket can read the backups. */
   readonly isCommon: boolean;
+  /** Another one whenever somebody has changed the Secret. */
+  readonly version: string;
 }
 
 /** Reads the password, and makes the Secret where there is none. A Secret that is there is never changed. */
@@ -39,7 +41,7 @@ export async function ensureRepositoryPassword(
   namespace: string,
   options: EnsurePasswordOptions = {},
 ): Promise<RepositoryPassword> {
-  const { missing = "random", signal } = options;
+  const { missing = "velero", signal } = options;
   const { key, name } = veleroPasswordSecret;
   if ((await client.get(secrets, { namespace, name }, { signal })) === undefined) {
     const password =
@@ -57,6 +59,15 @@ export async function ensureRepositoryPassword(
       if (!isDmError(error, "DM_KUBE_ALREADY_EXISTS")) throw error;
     }
   }
-  const password = await readRepositoryPassword(client, namespace, { signal });
-  return { password, isCommon: password === veleroDefaultPassword };
+  const secret = await client.get(secrets, { namespace, name }, { signal });
+  const value = secret?.data?.[key];
+  if (value === undefined) {
+    throw new NotFoundError(
+      "DM_SECRET_NOT_FOUND",
+      `key ${key} of secret ${name} does not exist in ${namespace}`,
+    );
+  }
+  const password = Buffer.from(value, "base64").toString("utf8").trim();
+  const version = `${secret?.metadata.uid}/${secret?.metadata.resourceVersion}`;
+  return { password, isCommon: password === veleroDefaultPassword, version };
 }

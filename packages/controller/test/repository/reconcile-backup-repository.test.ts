@@ -12,16 +12,18 @@ import {
   newBackupRepository,
   secrets,
 } from "@dm/crds";
-import { openVeleroRepository, openVeleroStore } from "@dm/snapshot/velero";
+import {
+  connectOrCreateVeleroRepository,
+  openVeleroRepository,
+  openVeleroStore,
+} from "@dm/snapshot/velero";
 import { type ApiServer, createApiServer } from "@dm/testbed";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
-  locationFingerprint,
   type RepositoryDeps,
   reconcileBackupRepository,
-  repositoryAnnotations,
-  scrubbed,
 } from "../../src/repository/reconcile-backup-repository.ts";
+import { readMark } from "../../src/repository/repository-mark.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
 
 const namespace = "velero";
@@ -31,6 +33,9 @@ const fast = {
   KOPIA_ENCRYPTION_ALGORITHM: "CHACHA20-POLY1305-HMAC-SHA256",
   KOPIA_SPLITTER_ALGORITHM: "DYNAMIC-8M-RABINKARP",
 };
+
+const nowNs = 1_790_000_000_000_000_000n;
+const laterNs = nowNs + 6n * 60n * 1_000_000_000n;
 
 let server: ApiServer;
 let client: NodeKubeClient;
@@ -81,10 +86,10 @@ const deriveKey = async (password: string): Promise<Uint8Array> =>
   createHash("sha256").update(password).digest();
 const deps = (more: Partial<RepositoryDeps> = {}): RepositoryDeps => ({
   client,
-  clock: manualClock(1_790_000_000_000_000_000n),
+  clock: manualClock(nowNs),
   logger: silentLogger,
   environment: {},
-  missingPassword: "common",
+  missingPassword: "velero",
   deriveKey,
   ...more,
 });
@@ -116,11 +121,16 @@ async function openedStatus(): Promise<{ hash: string; encryption: string; split
 
 describe("a BackupRepository", () => {
   it("row 62: is made on demand, Ready, with labels and a frequency", async () => {
-    const { metadata, spec, status } = await reconciled();
-    expect(status).toEqual({ phase: "Ready", lastMaintenanceTime: "2026-09-21T14:13:20Z" });
+    const repository = await reconciled();
+    const { metadata, spec, status } = repository;
+    expect(status).toEqual({
+      phase: "Ready",
+      message: "",
+      lastMaintenanceTime: "2026-09-21T14:13:20Z",
+    });
     expect(spec.maintenanceFrequency).toBe("1h0m0s");
     expect(Object.keys(metadata.labels ?? {})).toHaveLength(3);
-    expect(metadata.annotations?.[repositoryAnnotations.id]).toMatch(/^[0-9a-f]{64}$/);
+    expect(readMark(repository).uniqueID).toMatch(/^[\w+/]{43}=$/);
     const secret = await client.get(secrets, { namespace, name: "velero-repo-credentials" });
     expect(Buffer.from(secret?.data?.["repository-password"] ?? "", "base64").toString()).toBe(
       "static-passw0rd",
@@ -145,7 +155,7 @@ describe("a BackupRepository", () => {
   it("row 66: with an unknown algorithm it is not made, and the known ones are named", async () => {
     const { status } = await reconciled({ environment: { KOPIA_HASHING_ALGORITHM: "NOPE" } });
     expect(status?.phase).toBe("NotReady");
-    expect(status?.message).toContain("NOPE");
+    expect(status?.message).toMatch(/^KOPIA_HASHING_ALGORITHM: .*NOPE/);
     expect(status?.message).toContain("BLAKE2B-256-128");
     expect((await reconciled()).status?.phase).toBe("Ready");
   });
@@ -155,12 +165,9 @@ describe("a BackupRepository", () => {
     server.cluster.modify("secrets", namespace, "velero-repo-credentials", (object) => {
       object["data"] = { "repository-password": Buffer.from("other words").toString("base64") };
     });
-    server.cluster.modify("backuprepositories.velero.io", namespace, key.name, (object) => {
-      object.status.phase = "New";
-    });
     const { status } = await reconciled();
     expect(status?.phase).toBe("NotReady");
-    expect(status?.message).toMatch(/password/);
+    expect(status?.message).toMatch(/^invalid password/);
     expect(status?.message).not.toMatch(/static-passw0rd|other words/);
   });
 
@@ -168,10 +175,8 @@ describe("a BackupRepository", () => {
     mkdirSync(join(folder, "velero/kopia/shop"), { recursive: true });
     writeFileSync(join(folder, "velero/kopia/shop/foreign.f"), "data");
     const { status } = await reconciled();
-    expect(status).toEqual({
-      phase: "NotReady",
-      message: "found existing data in storage location",
-    });
+    expect(status?.phase).toBe("NotReady");
+    expect(status?.message).toMatch(/^found existing data in storage location/);
   });
 
   it("row 69: follows its location to another place", async () => {
@@ -185,8 +190,7 @@ describe("a BackupRepository", () => {
     });
     const second = await reconciled();
     expect(second.status?.phase).toBe("Ready");
-    const id = repositoryAnnotations.id;
-    expect(second.metadata.annotations?.[id]).not.toBe(first.metadata.annotations?.[id]);
+    expect(readMark(second).uniqueID).not.toBe(readMark(first).uniqueID);
   });
 
   it("row 69: new credentials are no other place", async () => {
@@ -202,7 +206,7 @@ describe("a BackupRepository", () => {
       spec["accessMode"] = "ReadOnly";
     });
     expect((await reconciled()).status?.message).toBe(
-      "cannot create new backup repo for read-only backup storage location",
+      "cannot create new backup repo for read-only backup storage location velero/default",
     );
     locate((spec) => {
       spec["accessMode"] = "ReadWrite";
@@ -230,17 +234,94 @@ describe("a BackupRepository", () => {
     askAgain();
     const lost = await reconciled();
     expect(lost.status?.phase).toBe("NotReady");
-    expect(lost.status?.message).toContain("it is not made again");
+    expect(lost.status?.message).toContain("nothing is created in its place");
     cpSync(`${where}-kept`, where, { recursive: true });
+    // Not at once again, but when it is time.
+    expect((await reconciled()).status?.phase).toBe("NotReady");
+    expect((await reconciled({ clock: manualClock(laterNs) })).status?.phase).toBe("Ready");
+  });
+
+  it("is not taken for another one that lies in its place", async () => {
+    const first = readMark(await reconciled()).uniqueID;
+    const where = join(folder, "velero/kopia/shop");
+    rmSync(where, { recursive: true });
+    const location = {
+      provider: "fs",
+      config: { fspath: folder },
+      objectStorage: { prefix: "velero" },
+    };
+    const store = await openVeleroStore(location, "shop", { create: true });
+    const other = await connectOrCreateVeleroRepository(store, {
+      password: "static-passw0rd",
+      deriveKey,
+    });
+    await other.close();
+    server.cluster.modify("backuprepositories.velero.io", namespace, key.name, (object) => {
+      object["status"].phase = "New";
+    });
+    const { status } = await reconciled();
+    expect(status?.phase).toBe("NotReady");
+    expect(status?.message).toContain(first);
+  });
+
+  it("row 69: settings of the location that leave it where it is connect again, and make nothing", async () => {
+    const first = readMark(await reconciled()).uniqueID;
+    locate((spec) => {
+      spec["config"] = { ...(spec["config"] as object), insecureSkipTLSVerify: "true" };
+    });
+    expect((await reconciled()).status?.phase).toBe("NotReady");
+    rmSync(join(folder, "velero/kopia/shop"), { recursive: true });
+    const { status } = await reconciled();
+    expect(status?.phase).toBe("NotReady");
+    expect(status?.message).toContain(first);
+  });
+
+  it("without its location it is NotReady, and Ready when that comes", async () => {
+    const location = await client.get(backupStorageLocations, { namespace, name: "default" });
+    await client.delete(backupStorageLocations, { namespace, name: "default" });
+    expect((await reconciled()).status).toMatchObject({
+      phase: "NotReady",
+      message: "its backup storage location does not exist",
+    });
+    const { provider, config = {}, objectStorage } = location!.spec;
+    await client.create(backupStorageLocations, {
+      apiVersion: "velero.io/v1",
+      kind: "BackupStorageLocation",
+      metadata: { name: "default", namespace },
+      spec: { provider, config, objectStorage },
+    });
     expect((await reconciled()).status?.phase).toBe("Ready");
   });
 
+  it("a random password is made when asked for, and the one that everybody knows is warned of", async () => {
+    const told: string[] = [];
+    const events = {
+      record: (_: unknown, __: unknown, event: { reason: string }) => void told.push(event.reason),
+    };
+    await reconciled({ events });
+    expect(told).toEqual(["Created", "CommonPassword"]);
+    await client.delete(backupRepositories, key);
+    await client.delete(secrets, { namespace, name: "velero-repo-credentials" });
+    rmSync(join(folder, "velero/kopia/shop"), { recursive: true });
+    await client.create(
+      backupRepositories,
+      newBackupRepository({ namespace, volumeNamespace: "shop", backupStorageLocation: "default" }),
+    );
+    told.length = 0;
+    await reconciled({ events, missingPassword: "random" });
+    expect(told).toEqual(["Created"]);
+    const secret = await client.get(secrets, { namespace, name: "velero-repo-credentials" });
+    expect(
+      Buffer.from(secret?.data?.["repository-password"] ?? "", "base64").length,
+    ).toBeGreaterThan(40);
+  });
+
   it("row 78: two that make it at once agree on one", async () => {
-    await Promise.all([
-      reconcileBackupRepository(deps(), key),
-      reconcileBackupRepository(deps(), key),
-    ]);
-    expect((await client.get(backupRepositories, key))?.status?.phase).toBe("Ready");
+    const both = await Promise.allSettled([reconciled(), reconciled()]);
+    // Who writes second reads again, and finds nothing left to do.
+    for (const { reason } of both.filter((each) => each.status === "rejected"))
+      expect(reason).toMatchObject({ code: "DM_KUBE_CONFLICT" });
+    expect((await reconciled()).status?.phase).toBe("Ready");
     await openedStatus();
   });
 
@@ -264,21 +345,4 @@ describe("a BackupRepository", () => {
       fullMaintenanceInterval: "fastGC",
     });
   });
-});
-
-it("texts of errors lose signatures and the password", () => {
-  const text = "GET https://h/b?x=1&X-Amz-Signature=abc&sig=def failed for hunter2";
-  expect(scrubbed(text, "hunter2")).toBe(
-    "GET https://h/b?x=1&X-Amz-Signature=***&sig=*** failed for ***",
-  );
-});
-
-it("the place does not depend on the order of settings", () => {
-  const of = (config: Record<string, string>) =>
-    locationFingerprint({
-      metadata: {},
-      spec: { provider: "aws", objectStorage: { bucket: "b" }, config },
-    } as never);
-  expect(of({ a: "1", b: "2" })).toBe(of({ b: "2", a: "1" }));
-  expect(of({ a: "1" })).not.toBe(of({ a: "2" }));
 });

@@ -51,6 +51,8 @@ export interface CreateVeleroOptions
     Pick<SetUpVeleroOptions, "fullMaintenanceInterval"> {
   /** Algorithms in place of Kopia's defaults. */
   readonly format?: Pick<NewFormatSettings, "hash" | "encryption" | "splitter"> | undefined;
+  /** False: where there is no repository, none is made. */
+  readonly create?: boolean | undefined;
 }
 
 /**
@@ -80,7 +82,10 @@ export async function connectOrCreateVeleroRepository(
   options: CreateVeleroOptions,
 ): Promise<Repository> {
   const { fullMaintenanceInterval, signal } = options;
-  const repository = (await openIfPresent(store, options)) ?? (await create(store, options));
+  const repository =
+    options.create === false
+      ? await openVeleroRepository(store, options)
+      : ((await openIfPresent(store, options)) ?? (await create(store, options)));
   if (!repository.readOnly)
     await setUpVeleroRepository(repository, { fullMaintenanceInterval, signal });
   return repository;
