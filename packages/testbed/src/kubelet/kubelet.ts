@@ -70,7 +70,6 @@ export class Kubelet implements PodStreams {
   async start(): Promise<void> {
     const { api, nodeName, nodeRoot } = this.#options;
     await mkdir(podsDirectory(nodeRoot), { recursive: true });
-    await this.#clearOrphans();
     this.#heartbeat.start();
     this.#stops.push(
       api.watch("pods", ({ type, object }) => {
@@ -87,6 +86,9 @@ export class Kubelet implements PodStreams {
         }),
       );
     }
+    // When the watch has told of all pods that there are, what is not theirs is nobody's.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    await this.#clearOrphans();
   }
 
   /** Leaves the containers alone. */
@@ -154,13 +156,8 @@ export class Kubelet implements PodStreams {
 
   /** Directories, volumes, logs and processes of pods that were deleted while no kubelet looked. */
   async #clearOrphans(): Promise<void> {
-    const { api, nodeName, nodeRoot, runtime, volumes } = this.#options;
-    const known = new Set(
-      api
-        .list("pods")
-        .filter(({ spec }) => spec?.nodeName === nodeName)
-        .map(({ metadata: { uid } }) => uid),
-    );
+    const { nodeRoot, runtime, volumes } = this.#options;
+    const known = this.#workers;
     for (const uid of runtime.podUids()) {
       if (!known.has(uid)) await runtime.remove(uid);
     }

@@ -13,6 +13,7 @@ import {
   shell,
   sleeper,
   until,
+  untilLog,
   untilPod,
 } from "./running-cluster.ts";
 
@@ -29,6 +30,7 @@ it("goes on where it was", async () => {
   const before = await untilPod(first.api, "always", phase("Running"));
   await untilPod(first.api, "never", phase("Running"));
   await untilPod(first.api, "done", phase("Succeeded"));
+  await untilLog(first, "always", "up");
   await first.close();
 
   const second = await openCluster({ directory });

@@ -15,6 +15,7 @@ import {
   sleeper,
   until,
   untilGone,
+  untilLog,
   untilPod,
 } from "./running-cluster.ts";
 
@@ -157,6 +158,7 @@ describe("a node that fails", () => {
     createPod(cluster.api, "never", { containers: [shell(sleeper)] });
     await untilPod(cluster.api, "always", phase("Running"));
     await untilPod(cluster.api, "never", phase("Running"));
+    await untilLog(cluster, "always", "up");
     const node = cluster.node("node-1");
     await node.fail();
     await node.recover();

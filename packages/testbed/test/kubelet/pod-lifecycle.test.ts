@@ -15,6 +15,7 @@ import {
   shell,
   sleeper,
   untilGone,
+  untilLog,
   untilPod,
 } from "./running-cluster.ts";
 
@@ -211,8 +212,7 @@ describe("deletion", () => {
     const root = join(cluster.node("node-1").podsDirectory, metadata.uid);
     expect((await stat(root)).isDirectory()).toBe(true);
     // The trap is set when the first word is out.
-    while ((await logOf(cluster, "a")) !== "up\n")
-      await new Promise((resolve) => setImmediate(resolve));
+    await untilLog(cluster, "a", "up");
     cluster.api.delete("pods", "default", "a");
     const last = await untilPod(cluster.api, "a", phase("Succeeded"));
     expect(last.metadata.deletionTimestamp).toBeDefined();

@@ -129,6 +129,13 @@ export async function logOf(cluster: Cluster, name: string, previous = false): P
   return text;
 }
 
+/** Waits until the pod's process has printed so far. */
+export async function untilLog(cluster: Cluster, name: string, text: string): Promise<void> {
+  while (!(await logOf(cluster, name)).includes(text)) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
