@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import type { ServerResponse } from "node:http";
 import type { Json } from "../kube-object.ts";
 import { unknownPath } from "./api-error.ts";
 import { type ApiRequest, sendJson, sendText } from "./api-request.ts";
@@ -23,10 +24,30 @@ const serverVersion = {
   platform: "linux/amd64",
 };
 
+const v2Protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/**
+ * A document that says nothing: kubectl up to 1.28, and newer ones for a `List`, want version 2 to be there, and go on without
+ * what they do not find in it.
+ */
+function sendEmptyV2(response: ServerResponse, accept: string): void {
+  // Field 1 of the message, `swagger`. The type is asked for with an @, which no Content-Type may have.
+  if (accept.includes(v2Protobuf))
+    sendText(response, 200, "\n\u00032.0", v2Protobuf.replace("@", "."));
+  else {
+    const info = { title: "Kubernetes", version: serverVersion.gitVersion };
+    sendJson(response, 200, { swagger: "2.0", info, paths: {} });
+  }
+}
+
 /** Answers from the OpenAPI documents, which are made again when the kinds have changed. */
 export function createOpenApiHandler(registry: Registry): (request: ApiRequest) => boolean {
   let made: { readonly kindsVersion: number; readonly value: OpenApi } | undefined;
-  return ({ path, response }) => {
+  return ({ path, response, headers }) => {
+    if (path === "/openapi/v2") {
+      sendEmptyV2(response, headers.accept ?? "");
+      return true;
+    }
     if (!/^\/openapi\/v3(\/|$)/.test(path)) return false;
     const { kindsVersion } = registry;
     if (made?.kindsVersion !== kindsVersion) made = { kindsVersion, value: openApi(registry) };
