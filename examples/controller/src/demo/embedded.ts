@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type NodeKubeClient, nodeKubeClient } from "@dm/controller/runtime";
 import { crdManifests, type KubeObject } from "@dm/crds";
-import { type Cluster, startCluster } from "@dm/testbed";
+import { type Cluster, type ImageTable, startCluster } from "@dm/testbed";
 
 /** Programs beside this one, each with all that it needs. */
 export interface Programs {
@@ -33,11 +33,16 @@ export interface Embedded {
   readonly client: NodeKubeClient;
 }
 
-export async function startEmbedded(directory: string, programs: Programs): Promise<Embedded> {
+export async function startEmbedded(
+  directory: string,
+  programs: Programs,
+  images: ImageTable = {},
+): Promise<Embedded> {
   const cluster = await startCluster({
     directory,
     nodes: 2,
     images: {
+      ...images,
       [controllerImage]: [process.execPath, programs.controller],
       [podImage]: [process.execPath, programs.demoPod],
     },

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { KubeObject } from "@dm/crds";
+import type { ImageTable } from "@dm/testbed";
 import { readManifests } from "../manifests.ts";
 import {
   controllerImage,
@@ -36,7 +37,13 @@ export interface DemoParts {
   readonly defaultSources: readonly string[];
   readonly signal: AbortSignal;
   readonly limitBytes?: number | undefined;
-  readonly tamper?: ((embedded: Embedded, claim: string) => Promise<void>) | undefined;
+  /** For tests: more images, and what happens to a volume before it is looked at. */
+  readonly images?: ImageTable | undefined;
+  readonly tamper?: ((stage: Stage, claim: string) => Promise<void>) | undefined;
+  /** For tests: a look at the cluster before it goes. */
+  readonly inspect?:
+    | ((embedded: Embedded, stage: Stage, store: DemoStore) => Promise<void>)
+    | undefined;
 }
 
 const operatorNamespace = "dm-system";
@@ -53,7 +60,7 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
   try {
     const run = randomBytes(4).toString("hex");
     screen.step("An embedded cluster with two nodes and a CSI driver starts");
-    const embedded = await startEmbedded(join(folder, "cluster"), parts.programs);
+    const embedded = await startEmbedded(join(folder, "cluster"), parts.programs, parts.images);
     closers.push(() => embedded.cluster.close());
     closers.push(() => embedded.client.close());
     screen.say(`kubectl --kubeconfig ${embedded.cluster.kubeconfig} get pods -A`);
@@ -81,8 +88,9 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
       limitBytes: parts.limitBytes ?? defaultLimitBytes,
       block: await blockImage(settings.block, folder),
       showTable: async (plural) => screen.say(await printTable(embedded.client, plural)),
-      tamper: async (claim) => parts.tamper?.(embedded, claim),
+      tamper: async (claim) => parts.tamper?.(stage, claim),
     });
+    await parts.inspect?.(embedded, stage, store);
     showCommands(screen, embedded, store, stage);
     screen.step(differences.length === 0 ? "Everything came back." : "NOT everything came back.");
     if (settings.keep) {
