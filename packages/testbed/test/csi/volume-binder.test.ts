@@ -38,6 +38,34 @@ describe("binding to volumes that exist", () => {
     expect(phases.sort()).toEqual(["Bound", "Pending"]);
   });
 
+  it("takes one that the chosen node can reach, once there is a node", async () => {
+    await using world = await createWorld();
+    for (const name of ["a", "b"])
+      world.api.create("nodes", {
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: { name, labels: { "kubernetes.io/hostname": name } },
+      });
+    world.createStorageClass("standard", {
+      provisioner: "kubernetes.io/no-provisioner",
+      volumeBindingMode: "WaitForFirstConsumer",
+    });
+    for (const node of ["a", "b"]) {
+      const matchExpressions = [{ key: "kubernetes.io/hostname", operator: "In", values: [node] }];
+      world.createVolume(`on-${node}`, {
+        nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions }] } },
+      });
+    }
+    world.createClaim("data");
+    await until(world, () => world.reasons("data").includes("WaitForFirstConsumer"));
+    expect(world.claim("data").status.phase).toBe("Pending");
+    world.api.modify(resources.claims, namespace, "data", (claim) => {
+      claim.metadata.annotations = { "volume.kubernetes.io/selected-node": "b" };
+    });
+    await until(world, () => world.claim("data").status.phase === "Bound");
+    expect(world.claim("data").spec.volumeName).toBe("on-b");
+  });
+
   it("keeps a claim with a selector for the volume with those labels", async () => {
     await using world = await createWorld();
     const selector = { matchLabels: { "velero.io/dynamic-pv-restore": "x" } };
