@@ -7,7 +7,6 @@ import {
   annotations,
   type KubeEvent,
   type KubeObject,
-  labels,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
@@ -111,14 +110,22 @@ async function runsOn(
   nodeName: string,
   options: KubeCallOptions,
 ): Promise<boolean> {
-  const { client, namespace } = exposure.context;
-  const { items } = await client.list(pods, {
-    ...options,
-    namespace,
-    labelSelector: `${labels.role}=node-agent`,
-    fieldSelector: `spec.nodeName=${nodeName}`,
-  });
-  return items.some(({ status }) => status?.phase === "Running");
+  const { client, namespace, template, windowsTemplate } = exposure.context;
+  for (const { agentLabels = {} } of [template, windowsTemplate ?? {}]) {
+    const labelSelector = Object.entries(agentLabels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(",");
+    if (labelSelector === "") continue;
+    const fieldSelector = `spec.nodeName=${nodeName}`;
+    const { items } = await client.list(pods, {
+      ...options,
+      namespace,
+      labelSelector,
+      fieldSelector,
+    });
+    if (items.some(({ status }) => status?.phase === "Running")) return true;
+  }
+  return false;
 }
 
 function podLines({ pod, name, nodeAgentRuns }: SeenExposure): string[] {

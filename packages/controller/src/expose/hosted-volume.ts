@@ -103,14 +103,17 @@ export async function warningsOf(
   return items.filter(({ type }) => type === "Warning");
 }
 
-/** Deletes the hosting pod and tells when it is gone. */
+/**
+ * Deletes the hosting pod and tells when it is gone. A grace period of 0 would take the object away at once, whatever still runs:
+ * with a second, the kubelet says when the mover has ended and the volume is free for the next one.
+ */
 export async function removeHostingPod(
   exposure: Exposure,
   options: KubeCallOptions,
 ): Promise<Step> {
   const pod = await ownPod(exposure, options);
   const kinds = { kind: "pod", short: "pod" };
-  return assureGone(exposure, pods, pod, kinds, { ...options, gracePeriodSeconds: 0 });
+  return assureGone(exposure, pods, pod, kinds, { ...options, gracePeriodSeconds: 1 });
 }
 
 /** For clean-up: asks for the pod's end and does not wait; what needs it gone waits for itself. */

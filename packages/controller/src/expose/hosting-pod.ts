@@ -197,6 +197,7 @@ function container(input: HostingPodInput): Container {
       securityContext: {
         privileged: false,
         allowPrivilegeEscalation: false,
+        ...(template.readOnlyRootFilesystem && { readOnlyRootFilesystem: true }),
         capabilities: {
           drop: ["ALL"],
           ...(claim.volumeMode === "Filesystem" && { add: [...capabilities[kind]] }),

@@ -33,6 +33,10 @@ export interface HostingTemplate {
   readonly dnsConfig?: object | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Labels that the node agent's pods have, and no others. */
+  readonly agentLabels?: Readonly<Record<string, string>> | undefined;
+  /** What the node agent does without writing to its image, a mover does too: it is the same program with the same mounts. */
+  readonly readOnlyRootFilesystem?: boolean | undefined;
 }
 
 /** The role of the node agent on its command line; what follows is not for movers. */
@@ -76,6 +80,8 @@ export function hostingTemplateOf(daemonSet: DaemonSet): HostingTemplate {
     dnsConfig: spec.dnsConfig,
     labels: metadata?.labels ?? {},
     annotations: metadata?.annotations ?? {},
+    agentLabels: daemonSet.spec.selector.matchLabels,
+    readOnlyRootFilesystem: container.securityContext?.readOnlyRootFilesystem,
   };
 }
 

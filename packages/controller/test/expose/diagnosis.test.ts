@@ -138,7 +138,7 @@ describe("on a cluster", () => {
     world.api.create("pods", {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name: "node-agent-1", namespace, labels: { role: "node-agent" } },
+      metadata: { name: "node-agent-1", namespace, labels: { name: "node-agent" } },
       spec: { nodeName: "node-1", containers: [{ name: "node-agent", image: "dm:1" }] },
     });
     world.csi.settle();

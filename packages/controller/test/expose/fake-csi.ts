@@ -1,5 +1,5 @@
 // Storage and kubelet in a few rules, which act only when told to (`settle`) and can be steered: what CSI's sidecars, the volume
-// binder, the scheduler and protection finalizers do to the objects that exposers make. What is in the storage is a map.
+// binder, the scheduler, the kubelet and protection finalizers do to the objects that exposers make. What is in the storage is a map.
 import type { ClusterApi, StoredObject } from "@dm/testbed";
 
 const claims = "persistentvolumeclaims";
@@ -182,6 +182,10 @@ export class FakeCsi {
 
   #pod(pod: StoredObject): void {
     const { namespace = "", name } = pod.metadata;
+    if (pod.metadata.deletionTimestamp) {
+      this.api.delete("pods", namespace, name, { gracePeriodSeconds: 0 });
+      return;
+    }
     const used: StoredObject[] = (pod.spec.volumes ?? []).flatMap(
       (volume: { persistentVolumeClaim?: { claimName: string } }) =>
         volume.persistentVolumeClaim === undefined

@@ -240,6 +240,15 @@ describe("the hosting pod", () => {
 });
 
 describe("the template of hosting pods", () => {
+  it("has a read-only root where the node agent has one", () => {
+    expect(containerOf(podOf()).securityContext?.readOnlyRootFilesystem).toBeUndefined();
+    const copy = structuredClone(nodeAgent);
+    const [, container] = copy.spec.template.spec.containers;
+    if (container) container.securityContext = { readOnlyRootFilesystem: true };
+    const pod = podOf({ template: hostingTemplateOf(copy) });
+    expect(containerOf(pod).securityContext?.readOnlyRootFilesystem).toBe(true);
+  });
+
   it("is that of the image's entry point when the container has no command", () => {
     const copy = structuredClone(nodeAgent);
     const container = copy.spec.template.spec.containers[1] as Container;

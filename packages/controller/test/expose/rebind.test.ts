@@ -119,7 +119,7 @@ describe("rebinding", () => {
   it("row 85: refuses it as well when that happens after our claim is gone", async () => {
     const { exposer, volume } = await filled();
     world.csi.steering.binds = false;
-    for (let call = 0; call < 4; call += 1) {
+    for (let call = 0; call < 5; call += 1) {
       await exposer.rebind();
       world.csi.settle();
     }
@@ -150,6 +150,8 @@ describe("rebinding", () => {
 
   it("row 86: also when the volume is on its way", async () => {
     const { exposer } = await filled();
+    await exposer.rebind();
+    world.csi.settle();
     world.csi.steering.stuck = new Set([name]);
     expect(await exposer.rebind()).toEqual({
       done: false,
@@ -227,6 +229,8 @@ describe("rebinding", () => {
 
   it("row 90: clean-up brings a volume that is on its way to its target", async () => {
     const { exposer, volume } = await filled();
+    await exposer.rebind();
+    world.csi.settle();
     world.csi.steering.stuck = new Set([name]);
     await exposer.rebind();
     world.csi.steering.stuck = new Set();
