@@ -145,7 +145,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       await csi?.close();
       await server.close();
       await watchdog.close();
-      if (options.directory === undefined) await rm(directory, { recursive: true, force: true });
+      if (options.directory === undefined)
+        await rm(directory, { recursive: true, force: true, maxRetries: 3 });
     })();
     return closing;
   };

@@ -68,6 +68,8 @@ export class PodWorker {
 
   #containers: PodContainer[] | undefined;
   #mounted: Map<string, MountedVolume> | undefined;
+  /** Files of Secrets and the like may no longer be what the objects say. */
+  #outdated = false;
   #mountAbort = new AbortController();
   #mountRetry = { delayMs: 0, atMs: 0 };
   #serviceAccount: ServiceAccountFiles | undefined;
@@ -107,6 +109,8 @@ export class PodWorker {
   }
 
   update(pod: StoredObject): void {
+    // An event of before our own last write may still come.
+    if (version(pod) < version(this.#pod)) return;
     this.#pod = pod;
     if (pod.metadata.deletionTimestamp !== undefined) this.#mountAbort.abort();
     this.wake();
@@ -131,9 +135,7 @@ export class PodWorker {
   /** A Secret, ConfigMap, claim or volume of the pod's namespace changed. */
   referencesChanged(): void {
     if (this.#mounted === undefined) this.#mountRetry = { delayMs: 0, atMs: 0 };
-    else if (!this.#unmounted) {
-      void this.#volumes.refresh(this.#pod).catch((error: unknown) => this.#log(error));
-    }
+    else this.#outdated = true;
     for (const one of this.#containers ?? []) {
       if (one.waiting?.reason === "CreateContainerConfigError") one.retryAtMs = 0;
     }
@@ -190,7 +192,13 @@ export class PodWorker {
     this.#startTime ??= pod.status?.startTime ?? timestampOf(nowMs(this.#clock));
     // Volumes may take long: until then it is to be seen that the pod has been taken up.
     if (pod.status?.containerStatuses === undefined) this.#writeStatus(false);
-    if (await this.#prepare()) await this.#startContainers();
+    if (await this.#prepare()) {
+      if (this.#outdated) {
+        this.#outdated = false;
+        await this.#volumes.refresh(this.#pod);
+      }
+      await this.#startContainers();
+    }
     this.#writeStatus(false);
   }
 
@@ -277,6 +285,8 @@ export class PodWorker {
     const policy: string = this.#pod.spec?.restartPolicy ?? "Always";
     const someStarted = containers.some(({ init, attempt }) => !init && attempt >= 0);
     for (const one of containers) {
+      // Volumes took their time: meanwhile the pod may have been deleted.
+      if (this.#gone || this.#pod.metadata.deletionTimestamp !== undefined) return;
       if (one.init && someStarted) continue;
       if (one.isRunning) {
         if (one.init) return;
@@ -487,4 +497,8 @@ export class PodWorker {
     const { namespace, name } = this.#pod.metadata;
     this.#context.logger.warn("Pod could not be synced", { pod: `${namespace}/${name}`, error });
   }
+}
+
+function version({ metadata }: StoredObject): number {
+  return Number(metadata.resourceVersion);
 }

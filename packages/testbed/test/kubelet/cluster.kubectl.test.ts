@@ -45,11 +45,7 @@ describe.skipIf(!peer.available)(peer.title("kubectl"), () => {
         spec: { template: { spec: { restartPolicy: "Never", containers: [shell("echo done")] } } },
       },
     ];
-    await run(
-      cluster,
-      "apply --validate=false -f -",
-      JSON.stringify({ apiVersion: "v1", kind: "List", items }),
-    );
+    await run(cluster, "apply -f -", JSON.stringify({ apiVersion: "v1", kind: "List", items }));
     await run(cluster, "rollout status deployment/web -n demo --timeout=60s");
     await run(cluster, "rollout status daemonset/agent -n demo --timeout=60s");
     await run(cluster, "wait --for=condition=complete job/once -n demo --timeout=60s");
