@@ -1,7 +1,7 @@
 /**
  * Structural OpenAPI schemas of custom kinds: unknown fields are taken out, defaults put in, values checked with the texts of a
  * real server. CEL rules (`x-kubernetes-validations`) are not evaluated.
- * Proof: test/api-server/custom-schema.test.ts.
+ * Proof: test/api-server/custom-resources.test.ts.
  * @module
  */
 import type { Json } from "../kube-object.ts";

@@ -1,6 +1,6 @@
 /**
  * Copies and comparisons of JSON values, which the store makes at every write.
- * Proof: test/api-server/json.test.ts.
+ * Proof: test/api-server/patches.test.ts.
  * @module
  */
 import type { Json } from "../kube-object.ts";
