@@ -1,10 +1,11 @@
 /**
  * The reference controller: one program, a role for every process of the data mover. A role loads only what it needs.
  *
- * `server`, `node-agent`, `mover backup|restore …`
+ * `server`, `node-agent`, `mover backup|restore …`, `maintenance …`
  * @module
  */
 import type { LogLevel } from "@dm/controller/runtime";
+import { parseGoDuration } from "@dm/core";
 import { Command, Option } from "commander";
 
 interface Flags {
@@ -35,52 +36,82 @@ const common = ({ logLevel, metricsPort, namespace }: Flags) => ({
 });
 
 role("server", "controllers of which the cluster needs one: repositories")
+  .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
   .option(
     "--backup-repository-configmap <name>",
     "settings of new repositories, under the key kopia",
   )
-  .action(async (flags: Flags & { backupRepositoryConfigmap?: string }) => {
-    const { runServer } = await import("./roles/server.ts");
-    const { backupRepositoryConfigmap } = flags;
-    await runServer({ ...common(flags), backupRepositoryConfigmap });
-  });
+  .option("--random-password", "for a missing password Secret, instead of Velero's", false)
+  .action(
+    async (
+      flags: Flags & {
+        deployment: string;
+        backupRepositoryConfigmap?: string;
+        randomPassword: boolean;
+      },
+    ) => {
+      const { runServer } = await import("./roles/server.ts");
+      const { backupRepositoryConfigmap, deployment, randomPassword } = flags;
+      const more = { backupRepositoryConfigmap, deployment, randomPassword };
+      await runServer({ ...common(flags), ...more });
+    },
+  );
 
 role("node-agent", "controllers of which every node needs one: DataUploads and DataDownloads")
   .option("--node-name <name>", "the node; NODE_NAME by default")
   .option("--daemonset <name>", "what this runs in; movers are made after it", "dm-node-agent")
+  .option("--node-agent-configmap <name>", "concurrency, affinity, resources, classes of claims")
   .option("--mover-service-account <name>", "as whom movers speak", "dm-mover")
+  .option("--data-mover-prepare-timeout <duration>", "until a volume is exposed; 30m by default")
   .option("--take-over-velero", "move also what is meant for Velero's own data mover", false)
   .action(
     async (
       flags: Flags & {
         nodeName?: string;
         daemonset: string;
+        nodeAgentConfigmap?: string;
         moverServiceAccount: string;
+        dataMoverPrepareTimeout?: string;
         takeOverVelero: boolean;
       },
     ) => {
       const { runNodeAgent } = await import("./roles/node-agent.ts");
       const { daemonset, moverServiceAccount, nodeName, takeOverVelero } = flags;
+      const timeout = flags.dataMoverPrepareTimeout;
       await runNodeAgent({
         ...common(flags),
         node: nodeName,
         daemonSet: daemonset,
+        configMap: flags.nodeAgentConfigmap,
         moverServiceAccount,
+        prepareTimeoutMs: timeout === undefined ? undefined : durationOf(timeout),
         takeOverVelero,
       });
     },
   );
 
-program
-  .command("mover", { hidden: true })
-  .description("moves one volume, in the pod that a node agent makes")
-  .allowUnknownOption()
-  .argument("[args...]")
-  .helpOption(false)
-  .action(async () => {
-    const { runMoverRole } = await import("./roles/mover.ts");
-    process.exitCode = await runMoverRole(process.argv.slice(3));
-  });
+function durationOf(text: string): number {
+  const ms = parseGoDuration(text);
+  if (!ms || ms < 0) program.error(`${text} is no duration such as 30m`, { exitCode: 2 });
+  return ms ?? 0;
+}
+
+/** Roles whose command lines are made by controllers, and read by those who know them. */
+for (const [name, description] of [
+  ["mover", "moves one volume, in the pod that a node agent makes"],
+  ["maintenance", "maintains one repository, in the Job that the server makes"],
+] as const)
+  program
+    .command(name)
+    .description(description)
+    .allowUnknownOption()
+    .argument("[args...]")
+    .helpOption(false)
+    .action(async () => {
+      const args = process.argv.slice(3);
+      const { runMaintenanceRole, runMoverRole } = await import("./roles/mover.ts");
+      process.exitCode = await (name === "mover" ? runMoverRole(args) : runMaintenanceRole(args));
+    });
 
 try {
   await program.parseAsync();

@@ -22,9 +22,16 @@ export { type HostingTemplate, hostingTemplateOf } from "./expose/hosting-templa
 export type { AgentDeps, AgentEvent, AgentView } from "./node-agent/agent-deps.ts";
 export { type AgentMetrics, noMetrics } from "./node-agent/agent-metrics.ts";
 export { type AgentSettings, agentDefaults } from "./node-agent/agent-settings.ts";
+export { addNodeAgent, type NodeAgentOptions } from "./node-agent/node-agent.ts";
+export {
+  type NodeAgentConfig,
+  parseNodeAgentConfig,
+  readNodeAgentConfig,
+} from "./node-agent/node-agent-config.ts";
 export { patientClient } from "./node-agent/patient-client.ts";
 export { patrolTransfers, reconcileTransfer } from "./node-agent/reconcile.ts";
 export { createReservations, type Reservations } from "./node-agent/reservations.ts";
+export { refuseBesideVelero, type TakeOverOptions } from "./node-agent/take-over.ts";
 export type { TransferKey, TransferKind, TransferObject } from "./node-agent/transfer.ts";
 export { ensureRepository, findRepository } from "./repository/ensure-repository.ts";
 export {

@@ -3,13 +3,21 @@
  * @module
  */
 import { reconcileBackupRepository } from "@dm/controller";
-import { createManager, nodeKubeClient, source, stopSignal } from "@dm/controller/runtime";
+import {
+  createEventRecorder,
+  createManager,
+  nodeKubeClient,
+  source,
+  stopSignal,
+} from "@dm/controller/runtime";
 import { systemClock } from "@dm/core";
 import { backupRepositories, backupStorageLocations } from "@dm/crds";
 import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
 
 export interface ServerFlags extends RoleFlags {
+  readonly deployment: string;
   readonly backupRepositoryConfigmap?: string | undefined;
+  readonly randomPassword: boolean;
 }
 
 export async function runServer(flags: ServerFlags): Promise<void> {
@@ -29,7 +37,10 @@ export async function runServer(flags: ServerFlags): Promise<void> {
     clock: systemClock,
     logger,
     environment: process.env,
+    events: createEventRecorder(client, { component: "dm-server", logger }),
     configMap: flags.backupRepositoryConfigmap,
+    serverDeployment: flags.deployment,
+    missingPassword: flags.randomPassword ? ("random" as const) : undefined,
   };
   manager.add({
     name: "BackupRepository",

@@ -1,0 +1,281 @@
+/**
+ * The node agent on a manager: its caches, the two controllers, the patrol over other agents' work, and the sweeper.
+ * Proof: test/node-agent/node-agent.test.ts.
+ * @module
+ */
+import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
+import {
+  type DataDownload,
+  type DataUpload,
+  dataDownloads,
+  dataUploads,
+  events,
+  type KubeEvent,
+  labels,
+  type Node,
+  nodes,
+  type Pod,
+  pods,
+} from "@dm/crds";
+import { csiSnapshotExposer } from "../expose/csi-snapshot-exposer.ts";
+import { genericRestoreExposer } from "../expose/generic-restore-exposer.ts";
+import type { HostingTemplate } from "../expose/hosting-template.ts";
+import {
+  type Cache,
+  type ControllerSource,
+  type EventRecorder,
+  type KubeClient,
+  type Manager,
+  type Metrics,
+  type ObjectKey,
+  source,
+} from "../runtime/index.ts";
+import type { AgentDeps, AgentView } from "./agent-deps.ts";
+import type { AgentMetrics } from "./agent-metrics.ts";
+import { type AgentSettings, agentDefaults } from "./agent-settings.ts";
+import { concurrencyOn, emptyNodeAgentConfig, type NodeAgentConfig } from "./node-agent-config.ts";
+import { patientClient } from "./patient-client.ts";
+import { patrolTransfers, reconcileTransfer } from "./reconcile.ts";
+import { createReservations } from "./reservations.ts";
+import { sweepOrphans } from "./sweep.ts";
+import type { TransferKind } from "./transfer.ts";
+
+export interface NodeAgentOptions {
+  readonly client: KubeClient;
+  readonly recorder: EventRecorder;
+  /** The operator's. */
+  readonly namespace: string;
+  /** The agent's node, and its labels, by which the configuration may choose. */
+  readonly node: string;
+  readonly nodeLabels?: Readonly<Record<string, string>> | undefined;
+  /** What hosting pods are made after: see `hostingTemplateOf`. */
+  readonly template: HostingTemplate;
+  readonly windowsTemplate?: HostingTemplate | undefined;
+  /** Label selector of the pods of all node agents, in the operator's namespace. */
+  readonly agentSelector: string;
+  readonly config?: NodeAgentConfig | undefined;
+  /** Wins over the configuration. */
+  readonly settings?: Partial<AgentSettings> | undefined;
+  readonly podLog?: AgentDeps["podLog"];
+  readonly sweepMs?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+export const nodeAgentDefaults = { sweepMs: 10 * 60_000, concurrency: 4 } as const;
+
+/**
+ * Call before the manager runs.
+ * @example
+ * const manager = createManager({ client });
+ * addNodeAgent(manager, { client, recorder, namespace, node, template: hostingTemplateOf(daemonSet), agentSelector: "role=node-agent" });
+ * await manager.run(stopSignal());
+ */
+export function addNodeAgent(manager: Manager, options: NodeAgentOptions): AgentDeps {
+  const { namespace, node, clock = systemClock, logger = silentLogger } = options;
+  const settings = settingsOf(options);
+  const caches = cachesOf(manager, options, settings);
+  const deps = depsOf(manager, options, settings, viewOf(caches, node));
+  for (const problem of options.config?.warnings ?? [])
+    logger.warn("a part of the node agent's configuration is not used", { problem });
+  manager.add(controllerOf(deps, "DataUpload", source(caches.DataUpload), caches));
+  manager.add(controllerOf(deps, "DataDownload", source(caches.DataDownload), caches));
+  manager.addRunnable(
+    "patrol",
+    every(settings.peekMs, clock, (signal) => patrolTransfers(deps, { signal })),
+  );
+  const sweepMs = options.sweepMs ?? nodeAgentDefaults.sweepMs;
+  manager.addRunnable(
+    "sweep",
+    every(sweepMs, clock, async (signal) => {
+      // One agent is enough.
+      const [first] = [...deps.view.agents()].sort();
+      if (first !== node) return;
+      try {
+        await sweepOrphans(deps, { namespace, signal });
+      } catch (error) {
+        logger.warn("cannot look for what was left behind", { error: String(error) });
+      }
+    }),
+  );
+  return deps;
+}
+
+interface Caches {
+  readonly DataUpload: Cache<DataUpload>;
+  readonly DataDownload: Cache<DataDownload>;
+  readonly hostingPods: Cache<Pod>;
+  readonly agentPods: Cache<Pod>;
+  readonly nodes: Cache<Node>;
+  readonly events: Cache<KubeEvent>;
+}
+
+function settingsOf({
+  config = emptyNodeAgentConfig,
+  ...options
+}: NodeAgentOptions): AgentSettings {
+  return {
+    ...agentDefaults,
+    concurrency: concurrencyOn(config, options.nodeLabels ?? {}),
+    prepareQueueLength: config.prepareQueueLength,
+    ...options.settings,
+  };
+}
+
+function cachesOf(
+  manager: Manager,
+  { namespace, node, agentSelector }: NodeAgentOptions,
+  { peekMs }: AgentSettings,
+): Caches {
+  return {
+    // Whatever was missed is looked at once a minute.
+    DataUpload: manager.cache(dataUploads, { namespace, resyncMs: peekMs }),
+    DataDownload: manager.cache(dataDownloads, { namespace, resyncMs: peekMs }),
+    hostingPods: manager.cache(pods, {
+      namespace,
+      labelSelector: labels.exposerPodGroup,
+      fieldSelector: `spec.nodeName=${node}`,
+    }),
+    agentPods: manager.cache(pods, { namespace, labelSelector: agentSelector }),
+    nodes: manager.cache(nodes, { keep: onlyWhatIsRead }),
+    events: manager.cache(events, {
+      namespace,
+      indexes: { uid: ({ involvedObject }) => [involvedObject.uid ?? ""] },
+    }),
+  };
+}
+
+/** Nodes list every image that they have. */
+function onlyWhatIsRead({ metadata, status }: Node): Node {
+  const { name, uid, resourceVersion, labels: nodeLabels = {} } = metadata;
+  const { conditions = [] } = status ?? {};
+  return {
+    metadata: { name, uid, resourceVersion, labels: nodeLabels } as Node["metadata"],
+    status: { conditions },
+  };
+}
+
+function viewOf(caches: Caches, node: string): AgentView {
+  return {
+    transfer: ({ kind, namespace, name }) => caches[kind].get({ namespace, name }),
+    transfers: (kind) => caches[kind].list(),
+    hostingPod: (key) => caches.hostingPods.get(key),
+    eventsOf: (uid) => caches.events.byIndex("uid", uid),
+    nodes: () => caches.nodes.list(),
+    agents: () => {
+      const ready = new Set(
+        caches.nodes
+          .list()
+          .filter(isReady)
+          .map(({ metadata }) => metadata.name),
+      );
+      const running = caches.agentPods
+        .list()
+        .filter(
+          ({ metadata, status }) => !metadata.deletionTimestamp && status?.phase === "Running",
+        )
+        .map(({ spec }) => spec.nodeName ?? "")
+        .filter((name) => ready.has(name));
+      return new Set([...running, node]);
+    },
+  };
+}
+
+function isReady({ status }: Node): boolean {
+  const condition = status?.conditions?.find(({ type }) => type === "Ready");
+  return condition === undefined || condition.status === "True";
+}
+
+function depsOf(
+  manager: Manager,
+  options: NodeAgentOptions,
+  settings: AgentSettings,
+  view: AgentView,
+): AgentDeps {
+  const { namespace, node, template, windowsTemplate, recorder, podLog } = options;
+  const { clock = systemClock, logger = silentLogger } = options;
+  const client = patientClient(options.client, { clock });
+  const exposer = options.config?.exposer;
+  const context = {
+    client,
+    clock,
+    namespace,
+    template,
+    windowsTemplate,
+    settings: exposer,
+    logger,
+  };
+  return {
+    client,
+    clock,
+    node,
+    settings,
+    view,
+    reservations: createReservations(),
+    logger,
+    metrics: metricsOf(manager.metrics),
+    recordEvent: (object, event) =>
+      "targetVolume" in object.spec
+        ? recorder.record(dataDownloads, object as DataDownload, event)
+        : recorder.record(dataUploads, object as DataUpload, event),
+    exposerFor: (kind, object) =>
+      kind === "DataUpload"
+        ? csiSnapshotExposer(context, object as DataUpload)
+        : genericRestoreExposer(context, object as DataDownload),
+    ...(podLog && { podLog }),
+  };
+}
+
+function controllerOf(
+  deps: AgentDeps,
+  kind: TransferKind,
+  own: ControllerSource,
+  { hostingPods, events: told }: Caches,
+) {
+  const label = kind === "DataUpload" ? labels.dataUpload : labels.dataDownload;
+  const keyOf = (namespace: string | undefined, name: string | undefined): ObjectKey[] =>
+    name === undefined ? [] : [{ namespace, name }];
+  return {
+    name: kind,
+    concurrency: nodeAgentDefaults.concurrency,
+    sources: [
+      own,
+      source(hostingPods, ({ metadata }) => keyOf(metadata.namespace, metadata.labels?.[label])),
+      // A mover's Events are about its object; those about a pod tell why it does not start, and a pod has its object's name.
+      source(told, ({ involvedObject: { kind: about, namespace, name } }) =>
+        about === kind || about === "Pod" ? keyOf(namespace, name) : [],
+      ),
+    ],
+    reconcile: ({ namespace = "", name }: ObjectKey, signal: AbortSignal) =>
+      reconcileTransfer(deps, { kind, namespace, name }, { signal }),
+  };
+}
+
+/** Velero gives what its node agent counts this prefix; ours have their own. */
+function metricsOf(metrics: Metrics): AgentMetrics {
+  return {
+    count: (name, counted) => {
+      const full = name.startsWith("dm_") ? name : `podVolume_${name}`;
+      metrics.counter(full, "DataUploads and DataDownloads on this node").increase(counted);
+    },
+    observe: (name, seconds, observed) =>
+      metrics
+        .histogram(name, "From acceptance until the hosting pod runs", exposeBuckets)
+        .observe(seconds, observed),
+  };
+}
+
+const exposeBuckets = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800];
+
+function every(
+  ms: number,
+  clock: Clock,
+  work: (signal: AbortSignal) => Promise<unknown>,
+): (signal: AbortSignal) => Promise<void> {
+  return async (signal) => {
+    while (!signal.aborted) {
+      await clock.sleep(ms, { signal }).catch(() => undefined);
+      if (!signal.aborted) await work(signal);
+    }
+  };
+}
