@@ -11,14 +11,29 @@ const seed = Number(process.env["DM_SEED"] ?? 1);
 const steps = process.env["DM_FULL"] ? 400 : 40;
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2));
 
-it(`comes through ${steps} steps (DM_SEED=${seed})`, async () => {
+it.each([
+  ["with a folder of their own", false],
+  ["with a volume of the storage", true],
+])(`pods %s come through ${steps} steps (DM_SEED=${seed})`, async (_title, stored) => {
   const random = seededRandom(seed);
-  const cluster = await openCluster({ nodes: 3, times: { heartbeatMs: 50 }, nodeGraceMs: 60_000 });
+  const cluster = await openCluster({
+    nodes: 3,
+    times: { heartbeatMs: 50 },
+    nodeGraceMs: 60_000,
+    csi: { canMount: false },
+  });
+  cluster.api.create("storageclasses.storage.k8s.io", {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "standard" },
+    provisioner: "csi.testbed.dm",
+    volumeBindingMode: random.pick(["Immediate", "WaitForFirstConsumer"]),
+  });
   const pick = <T>(items: readonly T[]): T | undefined =>
     items.length === 0 ? undefined : random.pick(items);
   let created = 0;
   for (let step = 0; step < steps; step++) {
-    await doOne(cluster, random.integer(10), pick, () => `pod-${created++}`);
+    await doOne(cluster, random.integer(10), pick, () => `pod-${created++}`, stored);
     for (let rest = random.integer(8); rest > 0; rest--) await turn();
   }
   for (const node of cluster.nodes) await node.recover();
@@ -41,6 +56,12 @@ it(`comes through ${steps} steps (DM_SEED=${seed})`, async () => {
   if (cluster.api.list("pods").length > 0) {
     await until(cluster.api, "pods", () => cluster.api.list("pods").length === 0);
   }
+  const claims = "persistentvolumeclaims";
+  for (const { metadata } of cluster.api.list(claims)) {
+    cluster.api.delete(claims, "default", metadata.name);
+  }
+  while (cluster.csi?.volumes().length !== 0) await turn();
+  expect(cluster.csi?.publications()).toEqual([]);
   for (const node of cluster.nodes) {
     const logs = node.hostPath("/var/log/pods");
     const left = async (): Promise<string[]> => [
@@ -53,11 +74,25 @@ it(`comes through ${steps} steps (DM_SEED=${seed})`, async () => {
   process.stdout.write(`chaos: ${created} pods, ${steps} steps, seed ${seed}\n`);
 });
 
+function createClaim({ api }: Cluster, name: string): void {
+  api.create("persistentvolumeclaims", {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name, namespace: "default" },
+    spec: {
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "standard",
+      resources: { requests: { storage: "1Mi" } },
+    },
+  });
+}
+
 async function doOne(
   cluster: Cluster,
   action: number,
   pick: <T>(items: readonly T[]) => T | undefined,
   nextName: () => string,
+  stored: boolean,
 ): Promise<void> {
   const { api } = cluster;
   const pods = api.list("pods", "default");
@@ -67,14 +102,20 @@ async function doOne(
     case 1:
     case 2: {
       const always = pick([true, false]);
+      const name = nextName();
+      if (stored) createClaim(cluster, name);
       api.create("pods", {
         apiVersion: "v1",
         kind: "Pod",
-        metadata: { name: nextName(), namespace: "default" },
+        metadata: { name, namespace: "default" },
         spec: {
           restartPolicy: always ? "Always" : "Never",
           terminationGracePeriodSeconds: pick([0, 30]),
-          volumes: [{ name: "v", emptyDir: {} }],
+          volumes: [
+            stored
+              ? { name: "v", persistentVolumeClaim: { claimName: name } }
+              : { name: "v", emptyDir: {} },
+          ],
           containers: [
             shell(!always && pick([true, false]) ? "exit 1" : sleeper, {
               volumeMounts: [{ name: "v", mountPath: "/v" }],
