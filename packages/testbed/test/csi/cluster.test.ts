@@ -5,118 +5,24 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Cluster } from "../../src/cluster.ts";
 import { resources } from "../../src/csi/storage-names.ts";
-import type { Json } from "../../src/kube-object.ts";
 import {
-  createPod,
   eventReasons,
-  logOf,
   openCluster,
   phase,
   shell,
   until,
-  untilGone,
   untilPod,
 } from "../kubelet/running-cluster.ts";
-import { createSnapshotKinds } from "./snapshot-kinds.ts";
-
-async function openWithStorage(options: Json = {}): Promise<Cluster> {
-  const cluster = await openCluster({ csi: { canMount: false }, ...options });
-  createKinds(cluster);
-  return cluster;
-}
-
-function createKinds(cluster: Cluster): void {
-  const { api } = cluster;
-  createSnapshotKinds(api);
-  const meta = (name: string): Json => ({ metadata: { name } });
-  for (const [name, volumeBindingMode] of [
-    ["standard", "Immediate"],
-    ["late", "WaitForFirstConsumer"],
-  ])
-    api.create(resources.storageClasses, {
-      apiVersion: "storage.k8s.io/v1",
-      kind: "StorageClass",
-      ...meta(name!),
-      provisioner: "csi.testbed.dm",
-      volumeBindingMode,
-    });
-  api.create(resources.snapshotClasses, {
-    apiVersion: "snapshot.storage.k8s.io/v1",
-    kind: "VolumeSnapshotClass",
-    ...meta("standard"),
-    driver: "csi.testbed.dm",
-    deletionPolicy: "Delete",
-  });
-}
-
-function createClaim({ api }: Cluster, name: string, spec: Json = {}): void {
-  api.create(resources.claims, {
-    apiVersion: "v1",
-    kind: "PersistentVolumeClaim",
-    metadata: { name, namespace: "default" },
-    spec: {
-      accessModes: ["ReadWriteOnce"],
-      storageClassName: "standard",
-      resources: { requests: { storage: "1Mi" } },
-      ...spec,
-    },
-  });
-}
-
-async function cut({ api }: Cluster, name: string, claim: string): Promise<void> {
-  api.create(resources.snapshots, {
-    apiVersion: "snapshot.storage.k8s.io/v1",
-    kind: "VolumeSnapshot",
-    metadata: { name, namespace: "default" },
-    spec: { volumeSnapshotClassName: "standard", source: { persistentVolumeClaimName: claim } },
-  });
-  await until(
-    api,
-    resources.snapshots,
-    (one) => one.metadata.name === name && one.status?.readyToUse === true,
-  );
-}
-
-const from = (name: string): Json => ({
-  dataSource: { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name },
-});
-
-/** A pod with the claim at /data, a directory or a device. */
-function createUser(
-  { api }: Cluster,
-  name: string,
-  claimName: string,
-  script: string,
-  spec: Json = {},
-  isBlock = false,
-): void {
-  const place = isBlock
-    ? { volumeDevices: [{ name: "v", devicePath: "/data" }] }
-    : { volumeMounts: [{ name: "v", mountPath: "/data" }] };
-  createPod(api, name, {
-    terminationGracePeriodSeconds: 0,
-    containers: [shell(script, place)],
-    volumes: [{ name: "v", persistentVolumeClaim: { claimName } }],
-    ...spec,
-  });
-}
-
-async function read(
-  cluster: Cluster,
-  name: string,
-  claim: string,
-  script: string,
-  isBlock = false,
-): Promise<string> {
-  createUser(cluster, name, claim, script, {}, isBlock);
-  await untilPod(cluster.api, name, phase("Succeeded"));
-  return logOf(cluster, name);
-}
-
-async function deletePod({ api }: Cluster, name: string): Promise<void> {
-  api.delete("pods", "default", name);
-  await untilGone(api, name);
-}
+import {
+  createClaim,
+  createKinds,
+  createUser,
+  cut,
+  deletePod,
+  from,
+  openWithStorage,
+  read,
+} from "./storage-cluster.ts";
 
 /** Waits for the first number of the writer in the volume that is published now. */
 async function written(cluster: Cluster): Promise<void> {
