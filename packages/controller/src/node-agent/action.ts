@@ -44,16 +44,14 @@ export type Action =
       readonly podUid?: string | undefined;
     }
   /** Remove the pod that ended, so that another one can have its name. */
-  | { readonly do: "removePod" }
+  | { readonly do: "removePod"; readonly force: boolean }
   /** The new pod runs here. */
   | { readonly do: "takeResumed" }
   /** Be in charge instead of an agent that is gone, with nothing else changed. */
   | { readonly do: "adopt" }
   | { readonly do: "noteCancelSeen" }
   | { readonly do: "noteOwnerLost" }
-  | { readonly do: "forgetOwnerLost" }
-  /** The pod waits on a node whose agent is gone; another one may be given another node. */
-  | { readonly do: "removeLostPod" };
+  | { readonly do: "forgetOwnerLost" };
 
 export const nothing: Action = { do: "nothing" };
 export const wait = (ms: number): Action => ({ do: "wait", ms });

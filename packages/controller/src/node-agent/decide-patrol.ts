@@ -9,13 +9,9 @@ import { isFinalPhase } from "@dm/crds";
 import { type Action, nothing } from "./action.ts";
 import type { AgentSettings } from "./agent-settings.ts";
 import { decideInterrupted, isOurs, type World } from "./decide.ts";
+import { isStranded } from "./hosting-pod-state.ts";
 import { ownerOf, type Transfer } from "./transfer.ts";
 import { failureContexts, texts } from "./transfer-texts.ts";
-
-export interface PatrolWorld extends World {
-  /** Nodes whose agent runs. */
-  readonly agents: ReadonlySet<string>;
-}
 
 /** How long the agent in charge is given, beyond the limit, before another one does its duty. */
 const politenessMs = 60_000;
@@ -23,7 +19,7 @@ const politenessMs = 60_000;
 /** @example decidePatrol(viewTransfer("DataUpload", upload), world, nowMs, settings).do // "noteOwnerLost" */
 export function decidePatrol(
   transfer: Transfer,
-  world: PatrolWorld,
+  world: World,
   nowMs: number,
   settings: AgentSettings,
 ): Action {
@@ -51,7 +47,7 @@ export function waitsForPod({ phase, ending, resume }: Transfer): boolean {
 /** In charge here, but the hosting pod was sent to a node where nobody will say that it runs. */
 function patrolOwn(
   transfer: Transfer,
-  world: PatrolWorld,
+  world: World,
   nowMs: number,
   settings: AgentSettings,
 ): Action {
@@ -61,16 +57,13 @@ function patrolOwn(
   const isLost = node !== undefined && !world.agents.has(node);
   if (!isLost) return ownerLostAtMs === undefined ? nothing : { do: "forgetOwnerLost" };
   if (ownerLostAtMs === undefined) return { do: "noteOwnerLost" };
-  return nowMs - ownerLostAtMs >= settings.ownerLostMs ? { do: "removeLostPod" } : nothing;
+  return nowMs - ownerLostAtMs >= settings.ownerLostMs && world.pod
+    ? { do: "removePod", force: isStranded(world.pod, world.agents, nowMs) }
+    : nothing;
 }
 
 /** The agent in charge is gone. */
-function stepIn(
-  transfer: Transfer,
-  world: PatrolWorld,
-  nowMs: number,
-  settings: AgentSettings,
-): Action {
+function stepIn(transfer: Transfer, world: World, nowMs: number, settings: AgentSettings): Action {
   const { phase, cancel, deleting, ending, resume } = transfer;
   if (ending) return { do: "adopt" };
   if (cancel || deleting || phase === "Canceling")

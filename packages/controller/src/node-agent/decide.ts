@@ -10,7 +10,7 @@ import { isFinalPhase } from "@dm/crds";
 import type { BackupResult, DataPathOutcome, DataPathProgress } from "../mover/index.ts";
 import { type Action, nothing, type Verdict, wait } from "./action.ts";
 import type { AgentSettings } from "./agent-settings.ts";
-import type { HostingPodState } from "./hosting-pod-state.ts";
+import { type HostingPodState, isStranded } from "./hosting-pod-state.ts";
 import { ownerOf, type Transfer } from "./transfer.ts";
 import { emptyVolumeText, failureContexts, texts } from "./transfer-texts.ts";
 
@@ -25,6 +25,8 @@ export interface World {
   /** Whether the claim to restore into exists. */
   readonly targetClaim?: boolean | undefined;
   readonly nodeOSes: ReadonlySet<string>;
+  /** Nodes whose agent runs. */
+  readonly agents: ReadonlySet<string>;
   readonly pod?: HostingPodState | undefined;
   /** Why the hosting pod can never start. */
   readonly abnormal?: string | undefined;
@@ -187,7 +189,8 @@ function decideResumed({ transfer, world, nowMs, settings }: State): Action {
       verdict: failed(texts.notResumed(kind, resume.cause)),
       diagnose: true,
     };
-  if (pod !== undefined && !isNew) return { do: "removePod" };
+  if (pod !== undefined && !isNew)
+    return { do: "removePod", force: isStranded(pod, world.agents, nowMs) };
   if (abnormal !== undefined) return end(failed(texts.gaveUp(kind, abnormal, resume.count)));
   return { do: "expose" };
 }

@@ -12,6 +12,8 @@ export interface HostingPodState {
   /** Undefined until the pod is scheduled. */
   readonly node?: string | undefined;
   readonly running: boolean;
+  /** When it should have ended after somebody deleted it. */
+  readonly deletedAtMs?: number | undefined;
   /** Set once nothing runs any more: the mover's own result, or that it was interrupted. */
   readonly outcome?: DataPathOutcome | undefined;
 }
@@ -25,8 +27,26 @@ export function hostingPodState(kind: TransferKind, pod: Pod): HostingPodState {
     node: spec.nodeName,
     // A pod that is being deleted must not be started on; it will be gone, or have ended, soon.
     running: phase === "Running" && !metadata.deletionTimestamp,
+    deletedAtMs: Date.parse(metadata.deletionTimestamp ?? "") || undefined,
     outcome: outcomeOf(kind, pod),
   };
+}
+
+/** A kubelet that still works has ended a deleted pod by then. */
+const forceAfterMs = 30_000;
+
+/**
+ * Whether a deleted pod waits for a kubelet that is gone. Its object has to be removed by force, or nothing could ever take its
+ * name; while its node may live, that would let two movers write to one volume.
+ */
+export function isStranded(
+  pod: HostingPodState,
+  agents: ReadonlySet<string>,
+  nowMs: number,
+): boolean {
+  const { node, deletedAtMs } = pod;
+  if (deletedAtMs === undefined || node === undefined || agents.has(node)) return false;
+  return nowMs - deletedAtMs >= forceAfterMs;
 }
 
 function outcomeOf(kind: TransferKind, { status }: Pod): DataPathOutcome | undefined {

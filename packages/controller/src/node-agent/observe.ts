@@ -47,6 +47,7 @@ export async function observe(
       transfer.phase === "New" && transfer.kind === "DataDownload"
         ? await hasTargetClaim(deps, object as DataDownload, options)
         : undefined,
+    agents: deps.view.agents(),
     nodeOSes: new Set(
       deps.view.nodes().map(({ metadata }) => metadata.labels?.[labels.nodeOS] ?? "linux"),
     ),

@@ -5,13 +5,15 @@
  * @module
  */
 import { nsPerMs } from "@dm/core";
+import { pods } from "@dm/crds";
 import type { Exposer, RestoreExposer, Step } from "../expose/exposer.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action, Verdict } from "./action.ts";
 import type { AgentDeps, AgentEvent } from "./agent-deps.ts";
 import type { AgentCounter } from "./agent-metrics.ts";
 import type { World } from "./decide.ts";
-import { countsOf } from "./observe.ts";
+import { isStranded } from "./hosting-pod-state.ts";
+import { countsOf, freshPodOf } from "./observe.ts";
 import { copyPodLog } from "./pod-log.ts";
 import {
   type FinalPhase,
@@ -93,7 +95,7 @@ export async function perform(work: Work, action: Action): Promise<Performed> {
     case "resume":
       return resume(work, action);
     case "removePod":
-      return afterStep(work, await deps.exposerFor(transfer.kind, object).removePod(work.options));
+      return removePod(work, action.force);
     case "takeResumed":
       return transfer.resume === undefined
         ? {}
@@ -110,9 +112,6 @@ export async function perform(work: Work, action: Action): Promise<Performed> {
       return noted(work, transitions.withNote(object, notes.cancelSeen, now(deps)));
     case "noteOwnerLost":
       return noted(work, transitions.withNote(object, notes.ownerLost, now(deps)));
-    case "removeLostPod":
-      await deps.exposerFor(transfer.kind, object).removePod(work.options);
-      return { object: await put(work, transitions.withoutNote(object, notes.ownerLost)) };
     case "forgetOwnerLost":
       return noted(work, transitions.withoutNote(object, notes.ownerLost));
   }
@@ -223,6 +222,7 @@ async function finish(
       });
     if (!step.done) return { waitMs: deps.settings.exposePollMs };
   }
+  await removeStrandedPod(work);
   const cleaned = await cleanUp(work, exposer);
   if (!cleaned.done && !overdue) return { waitMs: deps.settings.exposePollMs };
   if (!cleaned.done)
@@ -248,6 +248,31 @@ async function cleanUp({ transfer, deps, options }: Work, exposer: Exposer): Pro
     deps.logger.warn("cannot clean up", { ...nameOf(transfer), error: messageOf(error) });
     return { done: false, reason: messageOf(error) };
   }
+}
+
+async function removePod(work: Work, force: boolean): Promise<Performed> {
+  const { deps, object, transfer, options } = work;
+  if (force) await forcePod(work, work.world.pod?.uid);
+  const { dataPath } = failureContexts[transfer.kind];
+  const exposer = deps.exposerFor(transfer.kind, object);
+  const step = await orVerdict(work, dataPath, () => exposer.removePod(options));
+  if ("object" in step) return step;
+  return step.done ? { object } : { waitMs: deps.settings.exposePollMs };
+}
+
+/** See `isStranded`. Looked for only where some node has no agent. */
+async function removeStrandedPod(work: Work): Promise<void> {
+  const { deps, transfer, options } = work;
+  const agents = deps.view.agents();
+  if (deps.view.nodes().every(({ metadata }) => agents.has(metadata.name ?? ""))) return;
+  const pod = await freshPodOf(deps, transfer, options);
+  if (pod && isStranded(pod, agents, nowMsOf(deps))) await forcePod(work, pod.uid);
+}
+
+async function forcePod({ deps, transfer, options }: Work, uid?: string): Promise<void> {
+  const force = { ...options, uid, gracePeriodSeconds: 0 };
+  await deps.client.delete(pods, keyOf(transfer), force);
+  deps.logger.warn("removed a pod of a lost node by force", nameOf(transfer));
 }
 
 async function resume(
@@ -310,10 +335,6 @@ async function orVerdict<T extends object>(
     const { object } = await end(work, { phase: "Failed", message });
     return { object: object ?? work.object };
   }
-}
-
-function afterStep({ deps, object }: Work, step: Step): Performed {
-  return step.done ? { object } : { waitMs: deps.settings.exposePollMs };
 }
 
 /** One line; the exposer's frame of it left out. */

@@ -7,8 +7,8 @@ import { isDmError, nsPerMs } from "@dm/core";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action } from "./action.ts";
 import type { AgentDeps } from "./agent-deps.ts";
-import { decideTransfer, isOurs } from "./decide.ts";
-import { decidePatrol, type PatrolWorld, waitsForPod } from "./decide-patrol.ts";
+import { decideTransfer, isOurs, type World } from "./decide.ts";
+import { decidePatrol, waitsForPod } from "./decide-patrol.ts";
 import { freshPodOf, observe, toldBy } from "./observe.ts";
 import { perform } from "./perform.ts";
 import {
@@ -69,7 +69,7 @@ async function patrolTransfer(
 ): Promise<boolean> {
   const { namespace = "", name = "" } = cached.metadata;
   const key = { kind, namespace, name };
-  const decide = (object: TransferObject, world: PatrolWorld): Action =>
+  const decide = (object: TransferObject, world: World): Action =>
     decidePatrol(viewTransfer(kind, object), world, nowMsOf(deps), deps.settings);
   try {
     const seen = viewTransfer(kind, cached);
@@ -93,7 +93,7 @@ async function patrolTransfer(
   }
 }
 
-function patrolWorld(deps: AgentDeps, transfer: Transfer): PatrolWorld {
+function patrolWorld(deps: AgentDeps, transfer: Transfer): World {
   return {
     self: deps.node,
     exposing: 0,

@@ -9,8 +9,9 @@ import { type DataMovementPhase, dataMovementPhases, isFinalPhase } from "@dm/cr
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Action } from "../../src/node-agent/action.ts";
+import type { World } from "../../src/node-agent/decide.ts";
 import { decideTransfer } from "../../src/node-agent/decide.ts";
-import { decidePatrol, type PatrolWorld } from "../../src/node-agent/decide-patrol.ts";
+import { decidePatrol } from "../../src/node-agent/decide-patrol.ts";
 import type { HostingPodState } from "../../src/node-agent/hosting-pod-state.ts";
 import {
   notes,
@@ -76,7 +77,7 @@ class Model {
     return viewTransfer(this.scene.kind, this.object).phase;
   }
 
-  world(self: string): PatrolWorld {
+  world(self: string): World {
     const { scene, pod } = this;
     return {
       self,
@@ -158,8 +159,10 @@ class Model {
         return true;
       }
       case "removePod":
-        this.pod = undefined;
-        return true;
+        // A pod whose kubelet is gone stays until it is forced.
+        if (action.force || scene.agents.has(this.pod?.node ?? "")) this.pod = undefined;
+        else if (this.pod) this.pod = { ...this.pod, deletedAtMs: this.pod.deletedAtMs ?? nowMs };
+        return this.pod === undefined;
       case "takeResumed": {
         const { resume } = viewTransfer(scene.kind, object);
         if (resume) this.object = transitions.resumed(object, resume, self);
@@ -177,10 +180,6 @@ class Model {
         this.object = transitions.withNote(object, notes.ownerLost, timestamp(nowMs));
         return true;
       case "forgetOwnerLost":
-        this.object = transitions.withoutNote(object, notes.ownerLost);
-        return true;
-      case "removeLostPod":
-        this.pod = undefined;
         this.object = transitions.withoutNote(object, notes.ownerLost);
         return true;
       default:

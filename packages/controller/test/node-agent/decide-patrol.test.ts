@@ -1,6 +1,7 @@
 /** What agents do about the work of others: nothing while those live and keep their times, and in bounded time all of it. */
 import { describe, expect, it } from "vitest";
-import { decidePatrol, type PatrolWorld } from "../../src/node-agent/decide-patrol.ts";
+import type { World } from "../../src/node-agent/decide.ts";
+import { decidePatrol } from "../../src/node-agent/decide-patrol.ts";
 import type { Transfer, TransferKind } from "../../src/node-agent/transfer.ts";
 import {
   backedUp,
@@ -16,10 +17,10 @@ import {
 } from "./objects.ts";
 
 const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
-const decide = (seen: Transfer, around: PatrolWorld = world(), nowMs = t0) =>
+const decide = (seen: Transfer, around: World = world(), nowMs = t0) =>
   decidePatrol(seen, around, nowMs, settings);
 const others = ["Accepted", "Prepared", "InProgress", "Canceling"];
-const alone = (given: Partial<PatrolWorld> = {}) => world({ agents: new Set(["a"]), ...given });
+const alone = (given: Partial<World> = {}) => world({ agents: new Set(["a"]), ...given });
 
 describe.each(kinds)("%s of another agent", (kind) => {
   const ofOther = (phase: string, given: Given = {}) =>
@@ -72,7 +73,10 @@ describe.each(kinds)("%s of another agent", (kind) => {
     const noted = own({ ownerLostAtMs: t0 });
     expect(decide(noted, world({ pod })).do).toBe("forgetOwnerLost");
     expect(decide(noted, alone({ pod }), t0 + 5 * minute - 1).do).toBe("nothing");
-    expect(decide(noted, alone({ pod }), t0 + 5 * minute).do).toBe("removeLostPod");
+    const later = t0 + 5 * minute;
+    expect(decide(noted, alone({ pod }), later)).toEqual({ do: "removePod", force: false });
+    const stranded = alone({ pod: { ...pod, deletedAtMs: later - 30_000 } });
+    expect(decide(noted, stranded, later)).toEqual({ do: "removePod", force: true });
   });
 
   it("row 52: Accepted: the next agent exposes", () => {

@@ -299,8 +299,15 @@ describe.each(kinds)("%s, a hosting pod made again", (kind) => {
   const resumed = (given: Given = {}) =>
     transfer(kind, { phase: "InProgress", node: "a", startedAtMs: t0, resume, ...given });
 
-  it("the old one goes first, whatever it says", () => {
-    expect(decide(resumed(), world({ pod: runningPod("b", "pod-1") })).do).toBe("removePod");
+  it("the old one goes first, whatever it says; by force only when nobody is there to end it", () => {
+    const pod = { ...runningPod("b", "pod-1"), deletedAtMs: t0 };
+    const removal = (nowMs: number, agents: string[]) =>
+      decide(resumed(), world({ pod, agents: new Set(agents) }), nowMs);
+    expect(removal(t0 + 29_999, ["a"])).toEqual({ do: "removePod", force: false });
+    expect(removal(t0 + 30_000, ["a"])).toEqual({ do: "removePod", force: true });
+    expect(removal(t0 + 30_000, ["a", "b"])).toEqual({ do: "removePod", force: false });
+    const young = world({ pod: runningPod("b", "pod-1"), agents: new Set(["a"]) });
+    expect(decide(resumed(), young)).toEqual({ do: "removePod", force: false });
   });
 
   it("then a new one is made", () => {

@@ -3,7 +3,7 @@
  * API server's objects when told to, and does one thing. What they do, and what goes wrong, is the test's choice.
  */
 
-import { type ManualClock, manualClock, nsPerMs } from "@dm/core";
+import { type Clock, type ManualClock, manualClock, nsPerMs } from "@dm/core";
 import { crdManifests, labels } from "@dm/crds";
 import { type ApiServer, type ClusterApi, createApiServer, type StoredObject } from "@dm/testbed";
 import {
@@ -23,6 +23,7 @@ const claims = "persistentvolumeclaims";
 const volumes = "persistentvolumes";
 const vs = "volumesnapshots.snapshot.storage.k8s.io";
 const vsc = "volumesnapshotcontents.snapshot.storage.k8s.io";
+const snapshotFinalizer = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";
 const contentFinalizer = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
 
 /** How the mover in a hosting pod behaves. */
@@ -36,7 +37,7 @@ export interface MoverScript {
 }
 
 export class FakeCluster {
-  readonly clock: ManualClock = manualClock(BigInt(t0) * nsPerMs);
+  readonly clock: ManualClock;
   readonly mover: MoverScript = { ticks: 2 };
   /** Nodes whose kubelet works. */
   readonly nodes = new Set<string>();
@@ -53,8 +54,14 @@ export class FakeCluster {
   #serial = 0;
   #events = 0;
 
-  static async open(nodes: readonly string[]): Promise<FakeCluster> {
-    const cluster = new FakeCluster();
+  private constructor(clock: ManualClock) {
+    this.clock = clock;
+  }
+
+  /** With another clock, time is not the test's. */
+  static async open(nodes: readonly string[], clock?: Clock): Promise<FakeCluster> {
+    const time = clock as ManualClock | undefined;
+    const cluster = new FakeCluster(time ?? manualClock(BigInt(t0) * nsPerMs));
     cluster.server = await createApiServer({ clock: cluster.clock, tls: false });
     const { api } = cluster;
     for (const crd of crdManifests())
@@ -116,7 +123,8 @@ export class FakeCluster {
         volumeSnapshotRef: { name: `velero-${name}`, namespace: app, uid: snapshot.metadata.uid },
       },
     });
-    this.#protect(`content-${name}`);
+    this.#protect(vsc, "", `content-${name}`, contentFinalizer);
+    this.#protect(vs, app, `velero-${name}`, snapshotFinalizer);
     const status = { readyToUse: true, snapshotHandle: handle, restoreSize: 1 << 20 };
     this.setStatus(vsc, "", `content-${name}`, status);
     this.setStatus(vs, app, `velero-${name}`, {
@@ -204,7 +212,8 @@ export class FakeCluster {
       const handle = content.spec.source.snapshotHandle;
       if (!this.storage.has(handle)) continue;
       const size = 1 << 20;
-      this.#protect(contentName);
+      this.#protect(vsc, "", contentName, contentFinalizer);
+      this.#protect(vs, operator, snapshot.metadata.name, snapshotFinalizer);
       this.setStatus(vsc, "", contentName, {
         readyToUse: true,
         snapshotHandle: handle,
@@ -220,6 +229,9 @@ export class FakeCluster {
 
   /** Contents that are deleted, or whose snapshot is. */
   dropContents(): void {
+    for (const { metadata } of this.api.list(vs))
+      if (metadata.deletionTimestamp)
+        this.#unprotect(vs, metadata.namespace ?? "", metadata.name, snapshotFinalizer);
     for (const content of this.api.list(vsc)) {
       const { name, deletionTimestamp } = content.metadata;
       const { volumeSnapshotRef: ref, deletionPolicy, source } = content.spec;
@@ -235,9 +247,9 @@ export class FakeCluster {
     }
   }
 
-  #protect(content: string): void {
-    this.api.modify(vsc, "", content, ({ metadata }) => {
-      metadata.finalizers = [...(metadata.finalizers ?? []), contentFinalizer];
+  #protect(resource: string, namespace: string, name: string, finalizer: string): void {
+    this.api.modify(resource, namespace, name, ({ metadata }) => {
+      metadata.finalizers = [...(metadata.finalizers ?? []), finalizer];
     });
   }
 

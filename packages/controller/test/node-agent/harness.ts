@@ -223,6 +223,7 @@ export class Harness {
     for (let round = 0; round < rounds; round++) {
       const before = this.#writes();
       this.cluster.work();
+      this.cluster.work();
       await turn();
       for (const agent of [...this.agents.values()]) {
         try {

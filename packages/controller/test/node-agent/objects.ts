@@ -5,7 +5,6 @@ import { expect } from "vitest";
 import { encodeBackupResult, encodeRestoreResult } from "../../src/mover/index.ts";
 import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-settings.ts";
 import type { World } from "../../src/node-agent/decide.ts";
-import type { PatrolWorld } from "../../src/node-agent/decide-patrol.ts";
 import type { HostingPodState } from "../../src/node-agent/hosting-pod-state.ts";
 import {
   type Ending,
@@ -105,7 +104,7 @@ export function transfer(kind: TransferKind, given: Given = {}): Transfer {
   return viewTransfer(kind, transferObject(kind, given));
 }
 
-export function world(given: Partial<PatrolWorld> = {}): PatrolWorld {
+export function world(given: Partial<World> = {}): World {
   return {
     self: "a",
     exposing: 0,

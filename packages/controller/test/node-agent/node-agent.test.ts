@@ -1,0 +1,130 @@
+/** The whole agent on a manager, over HTTP, by the clock of the system: it hears of what it must, in all its ways. */
+
+import { systemClock } from "@dm/core";
+import { isFinalPhase } from "@dm/crds";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { hostingTemplateOf } from "../../src/expose/hosting-template.ts";
+import { addNodeAgent } from "../../src/node-agent/node-agent.ts";
+import type { TransferKind } from "../../src/node-agent/transfer.ts";
+import {
+  createEventRecorder,
+  createManager,
+  type Manager,
+  nodeKubeClient,
+} from "../../src/runtime/index.ts";
+import { FakeCluster, operator } from "./fake-cluster.ts";
+import { resources } from "./harness.ts";
+
+let cluster: FakeCluster;
+let stop: AbortController;
+const ends: Promise<void>[] = [];
+
+beforeEach(async () => {
+  stop = new AbortController();
+  cluster = await FakeCluster.open(["a", "b"], systemClock);
+});
+
+afterEach(async () => {
+  stop.abort();
+  await Promise.all(ends.splice(0));
+  await cluster.close();
+});
+
+function startAgent(node: string): Manager {
+  const { url, adminToken } = cluster.server;
+  const client = nodeKubeClient({ server: { url, token: adminToken } });
+  const manager = createManager({ client });
+  const recorder = createEventRecorder(client, { component: "node-agent", host: node });
+  addNodeAgent(manager, {
+    client,
+    recorder,
+    namespace: operator,
+    node,
+    agentSelector: "role=node-agent",
+    template: hostingTemplateOf({
+      metadata: { name: "node-agent" },
+      spec: {
+        selector: {},
+        template: { spec: { containers: [{ name: "node-agent", image: "dm:1" }] } },
+      },
+    } as never),
+    settings: { exposePollMs: 20, queuePollMs: 20, peekMs: 200 },
+  });
+  ends.push(manager.run(stop.signal).finally(() => client.close()));
+  return manager;
+}
+
+/** The cluster works on until it holds. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let round = 0; !condition(); round++) {
+    if (round > 2_000) throw new Error(`still not: ${condition}`);
+    cluster.work();
+    cluster.tick();
+    await systemClock.sleep(10);
+  }
+}
+
+const get = (kind: TransferKind, name: string) => cluster.api.get(resources[kind], operator, name);
+const isOver = (kind: TransferKind, name: string) => isFinalPhase(get(kind, name)?.status?.phase);
+
+describe("addNodeAgent", () => {
+  it("moves volumes both ways, with two agents, and counts and tells", async () => {
+    cluster.schedule = ({ metadata }) => (metadata.name.endsWith("1") ? "a" : "b");
+    const managers = ["a", "b"].map(startAgent);
+    for (const name of ["up-1", "up-2"]) {
+      cluster.source(name);
+      cluster.upload(name);
+    }
+    for (const name of ["down-1", "down-2"]) {
+      cluster.target(name);
+      cluster.download(name);
+    }
+    await until(
+      () =>
+        ["up-1", "up-2"].every((name) => isOver("DataUpload", name)) &&
+        ["down-1", "down-2"].every((name) => isOver("DataDownload", name)),
+    );
+    for (const [kind, name, node] of [
+      ["DataUpload", "up-1", "a"],
+      ["DataUpload", "up-2", "b"],
+      ["DataDownload", "down-1", "a"],
+      ["DataDownload", "down-2", "b"],
+    ] as const)
+      expect(get(kind, name)?.status).toMatchObject({ phase: "Completed", node });
+    cluster.work();
+    expect(cluster.leftovers()).toEqual([]);
+    const text = managers.map(({ metrics }) => metrics.text()).join("");
+    expect(text).toContain('podVolume_data_upload_success_total{node="a"} 1');
+    expect(text).toContain('podVolume_data_download_success_total{node="b"} 1');
+    expect(text).toContain('dm_expose_seconds_count{node="a"} 2');
+    await until(() =>
+      cluster.api
+        .list("events", operator)
+        .some(
+          ({ reason, involvedObject }) => reason === "CleanedUp" && involvedObject.name === "up-1",
+        ),
+    );
+  });
+
+  it("hears of a cancel, and of a pod that is gone", async () => {
+    cluster.schedule = () => "a";
+    cluster.mover.ticks = 1_000_000;
+    startAgent("a");
+    cluster.source("data");
+    cluster.upload("data");
+    const phase = () => get("DataUpload", "data")?.status?.phase;
+    await until(() => phase() === "InProgress" && cluster.pod("data") !== undefined);
+    const uid = cluster.pod("data")?.metadata.uid;
+    cluster.api.delete("pods", operator, "data", { gracePeriodSeconds: 0 });
+    await until(() => {
+      const pod = cluster.pod("data");
+      return pod?.status?.phase === "Running" && pod.metadata.uid !== uid;
+    });
+    cluster.api.modify(resources.DataUpload, operator, "data", (object) => {
+      object.spec.cancel = true;
+    });
+    await until(() => phase() === "Canceled");
+    cluster.work();
+    expect(cluster.leftovers()).toEqual([]);
+  });
+});
