@@ -150,13 +150,19 @@ export async function createOrTake<T extends KubeObject>(
   }
 }
 
+/** What the API answers when another writer was faster: the object has changed, is there already, or has just gone. */
+const raced: ReadonlySet<string> = new Set([
+  "DM_KUBE_CONFLICT",
+  "DM_KUBE_ALREADY_EXISTS",
+  "DM_KUBE_NOT_FOUND",
+]);
+
 /** Runs one call of an exposer. Who met another writer is told to come again: the next call reads anew. */
 export async function stepOf(work: () => Promise<Step>): Promise<Step> {
   try {
     return await work();
   } catch (error) {
-    if (isDmError(error, "DM_KUBE_CONFLICT") || isDmError(error, "DM_KUBE_ALREADY_EXISTS"))
-      return waiting(error.message);
+    if (isDmError(error) && raced.has(error.code)) return waiting(error.message);
     throw error;
   }
 }

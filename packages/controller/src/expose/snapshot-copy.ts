@@ -25,6 +25,7 @@ import {
   createOrTake,
   type Exposure,
   isDeleting,
+  isEnd,
   isMarked,
   marks,
   textOf,
@@ -106,7 +107,9 @@ export async function moveSnapshot(
   const source = await sourceSnapshot(exposure, upload, copy, options);
   let original: VolumeSnapshotContent | undefined;
   if (copy.content === undefined || copy.snapshot === undefined) {
-    const found = await readySource(exposure, upload, spec, source, copy, options);
+    const found = await readySource(exposure, upload, spec, source, copy, options).catch((error) =>
+      copiedMeanwhile(exposure, error, options),
+    );
     if ("step" in found) return { step: found.step, copy };
     original = found.content;
     copy = await makeCopy(exposure, found.snapshot, found.content, copy, options);
@@ -165,6 +168,21 @@ async function readySource(
       { snapshot: key },
     );
   return { snapshot: source, content };
+}
+
+/**
+ * Nothing was copied when we looked, and then there was nothing to copy: another process may have done both in between. Only the
+ * end of its work must not look like the end of everything, since what ends here is cleaned up.
+ */
+async function copiedMeanwhile(
+  exposure: Exposure,
+  error: unknown,
+  options: KubeCallOptions,
+): Promise<{ readonly step: Step }> {
+  if (!isEnd(error)) throw error;
+  const now = await snapshotCopy(exposure, options);
+  if (now.snapshot === undefined || now.content === undefined) throw error;
+  return { step: waiting(`the snapshot copy ${exposure.key.name} was made by another`) };
 }
 
 async function makeCopy(

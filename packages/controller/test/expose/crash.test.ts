@@ -8,7 +8,13 @@ import { csiSnapshotExposer } from "../../src/expose/csi-snapshot-exposer.ts";
 import type { Exposer, RestoreExposer, Step } from "../../src/expose/exposer.ts";
 import { genericRestoreExposer } from "../../src/expose/generic-restore-exposer.ts";
 import type { KubeClient } from "../../src/runtime/kube-client.ts";
-import { flakyClient, type Interruption, interruptedClient, Killed } from "./interrupted-client.ts";
+import {
+  delayedClient,
+  flakyClient,
+  type Interruption,
+  interruptedClient,
+  Killed,
+} from "./interrupted-client.ts";
 import { namespace } from "./samples.ts";
 import { createWorld, downloadOf, drive, fresh, uploadOf, type World } from "./world.ts";
 
@@ -304,6 +310,65 @@ describe(`row 58: while the API fails now and then (DM_SEED=${seed})`, () => {
       await drive(world, retried(exposer.rebind));
       await drive(world, retried(exposer.cleanUp));
       world.csi.settle();
+      isRebound(policy)(world);
+    }
+  });
+});
+
+describe(`two node agents at once, each not knowing of the other (DM_SEED=${seed})`, () => {
+  const rounds = isFull ? 200 : 10;
+
+  /** Both make the same step, and their calls come in any order. */
+  async function both<T extends Exposer>(
+    world: World,
+    make: (world: World, client: KubeClient) => T,
+    name: keyof T,
+    always: (world: World) => void,
+  ): Promise<void> {
+    const one = async (): Promise<void> => {
+      const client = delayedClient(
+        world.client,
+        () => random.integer(4),
+        () => {
+          always(world);
+          if (chance(0.3)) world.csi.settle();
+        },
+      );
+      const exposer = make(world, client);
+      await drive(world, () => (exposer[name] as unknown as () => Promise<Step>)());
+    };
+    await Promise.all([one(), one()]);
+    world.csi.settle();
+    always(world);
+  }
+
+  it.each(["snap", "snap-kept"])(
+    "make one backup of class %s, and clean it up",
+    async (snapshotClass) => {
+      for (let round = 0; round < rounds; round += 1) {
+        await using world = await createWorld();
+        const make = makeUpload(snapshotClass);
+        make(world, world.client);
+        await both(world, make, "expose", hasCopy);
+        isExposed(world);
+        await both(world, make, "cleanUp", nothing);
+        nothingIsLeft(world);
+      }
+    },
+  );
+
+  it.each([
+    ["fast", "Delete"],
+    ["kept", "Retain"],
+  ])("make one restore of class %s, and bind it", async (storageClassName, policy) => {
+    for (let round = 0; round < rounds; round += 1) {
+      await using world = await createWorld();
+      const make = makeDownload(storageClassName);
+      make(world, world.client);
+      await both(world, make, "expose", nothing);
+      fill(world);
+      await both(world, make, "rebind", restored);
+      await both(world, make, "cleanUp", restored);
       isRebound(policy)(world);
     }
   });

@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { csiSnapshotExposer } from "../../src/expose/csi-snapshot-exposer.ts";
 import type { Exposer } from "../../src/expose/exposer.ts";
 import type { ExposerContext } from "../../src/expose/exposer-context.ts";
+import type { KubeClient } from "../../src/runtime/kube-client.ts";
+import { resourceName } from "./cluster-client.ts";
 import { namespace } from "./samples.ts";
 import { createWorld, drive, fresh, snapshotGroup, uploadOf, type World } from "./world.ts";
 
@@ -181,6 +183,38 @@ describe("exposing", () => {
       },
     ]);
   });
+
+  it.each([
+    ["snapshot", snapshots],
+    ["content", contents],
+  ])(
+    "goes on when another process took the %s away after it had looked",
+    async (_name, resource) => {
+      const upload = uploadOf(world);
+      const other = exposerOf(upload);
+      let isOvertaken = false;
+      const { client } = world.context;
+      const slow: KubeClient = {
+        ...client,
+        async get(kind, key, options) {
+          const isIt = resourceName(kind) === resource && key.name !== "backup-1";
+          if (isIt && !isOvertaken) {
+            isOvertaken = true;
+            await drive(world, other.expose);
+          }
+          return client.get(kind, key, options);
+        },
+      };
+      const exposer = exposerOf(upload, { client: slow });
+      expect(await exposer.expose()).toEqual({
+        done: false,
+        reason: "the snapshot copy backup-1 was made by another",
+      });
+      await drive(world, exposer.expose);
+      expect([...world.csi.storedSnapshots.values()]).toEqual(["data of db"]);
+      expect(await exposer.exposed()).toBeDefined();
+    },
+  );
 
   it("makes the pod again over the same claim when it was removed", async () => {
     const upload = uploadOf(world);

@@ -58,6 +58,20 @@ export function flakyClient(
   });
 }
 
+/** Each call takes some turns of the event loop to reach the server, so that those of others come in between. */
+export function delayedClient(
+  client: KubeClient,
+  turns: () => number,
+  then: () => void,
+): KubeClient {
+  return intercepted(client, async (call) => {
+    for (let left = turns(); left > 0; left -= 1) await new Promise(setImmediate);
+    const answer = await call();
+    then();
+    return answer;
+  });
+}
+
 function intercepted(
   client: KubeClient,
   around: (call: () => Promise<unknown>) => Promise<unknown>,
