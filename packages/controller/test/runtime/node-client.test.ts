@@ -371,6 +371,35 @@ describe("credentials", () => {
     expect(await codeOf(none.getPath("/version"))).toBe("DM_KUBE_CONFIG");
   });
 
+  it("row 61: in a kubeconfig that is written anew are used as soon as the old ones are refused", async () => {
+    const kubeconfig = await withTokenFile();
+    let valid = "Bearer first";
+    const server = await scriptedServer((request, response) => {
+      if (request.headers.authorization === valid) json(response, 200, stored);
+      else refusal(response, 401, "Unauthorized", "Unauthorized");
+    });
+    closing.push(server);
+    const write = (token: string): Promise<void> =>
+      writeFile(
+        kubeconfig,
+        JSON.stringify({
+          clusters: [
+            { name: "c", cluster: { server: server.url, "insecure-skip-tls-verify": true } },
+          ],
+          users: [{ name: "u", user: { token } }],
+          contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
+          "current-context": "x",
+        }),
+      );
+    await write("first");
+    const client = nodeKubeClient({ kubeconfig });
+    expect(await client.get(uploads, key)).toEqual(named);
+    valid = "Bearer second";
+    await write("second");
+    expect(await client.get(uploads, key)).toEqual(named);
+    client.close();
+  });
+
   it("that cannot be read are an error of their own, at each call", async () => {
     const kubeconfig = await withTokenFile();
     const client = nodeKubeClient({ kubeconfig });
