@@ -17,9 +17,9 @@ import type { NodeImages } from "./images.ts";
 import type { PodContainer } from "./pod-container.ts";
 import { containerView, createPodContainer } from "./pod-container.ts";
 import { type PodDirectory, podDirectory } from "./pod-directory.ts";
+import { PodSandbox, type ReadySandbox } from "./pod-sandbox.ts";
 import { type PodView, podPhase, podStatus } from "./pod-status.ts";
-import { type MountedVolume, PodVolumes, VolumeMountError } from "./pod-volumes.ts";
-import { type ServiceAccountFiles, writeServiceAccountFiles } from "./service-account-files.ts";
+import type { VolumeMountError } from "./pod-volumes.ts";
 import { type StartContext, startPodContainer, startProbes } from "./start-container.ts";
 import type { KubeletTimes } from "./times.ts";
 import type { VolumeDriver } from "./volume-driver.ts";
@@ -58,7 +58,7 @@ export class PodWorker {
   readonly directory: PodDirectory;
   readonly #context: PodWorkerContext;
   readonly #clock: Clock;
-  readonly #volumes: PodVolumes;
+  readonly #sandbox: PodSandbox;
   #pod: StoredObject;
   #gone = false;
   #stopped = false;
@@ -67,18 +67,11 @@ export class PodWorker {
   #timer: { atMs: number; abort: AbortController } | undefined;
 
   #containers: PodContainer[] | undefined;
-  #mounted: Map<string, MountedVolume> | undefined;
-  /** Files of Secrets and the like may no longer be what the objects say. */
-  #outdated = false;
   #mountAbort = new AbortController();
-  #mountRetry = { delayMs: 0, atMs: 0 };
-  #serviceAccount: ServiceAccountFiles | undefined;
-  #podIP: string | undefined;
   #startTime: string | undefined;
   #failure: { reason: string; message: string } | undefined;
   /** When SIGKILL follows. */
   #stopDeadlineMs: number | undefined;
-  #unmounted = false;
 
   constructor(context: PodWorkerContext, pod: StoredObject) {
     this.uid = pod.metadata.uid;
@@ -86,13 +79,7 @@ export class PodWorker {
     this.#clock = context.api.clock;
     this.#pod = pod;
     this.directory = podDirectory(context.nodeRoot, pod);
-    this.#volumes = new PodVolumes({
-      api: context.api,
-      nodeName: context.nodeName,
-      nodeRoot: context.nodeRoot,
-      driver: context.volumes,
-      directory: this.directory,
-    });
+    this.#sandbox = new PodSandbox({ ...context, directory: this.directory });
     this.wake();
   }
 
@@ -134,8 +121,7 @@ export class PodWorker {
 
   /** A Secret, ConfigMap, claim or volume of the pod's namespace changed. */
   referencesChanged(): void {
-    if (this.#mounted === undefined) this.#mountRetry = { delayMs: 0, atMs: 0 };
-    else this.#outdated = true;
+    this.#sandbox.referencesChanged();
     for (const one of this.#containers ?? []) {
       if (one.waiting?.reason === "CreateContainerConfigError") one.retryAtMs = 0;
     }
@@ -177,10 +163,7 @@ export class PodWorker {
         return;
       }
       if (going && !ended) this.#writeStatus(true);
-      if (!this.#unmounted) {
-        await this.#volumes.unmount();
-        this.#unmounted = true;
-      }
+      await this.#sandbox.unmount();
       if (going) await this.#finish();
       return;
     }
@@ -192,13 +175,8 @@ export class PodWorker {
     this.#startTime ??= pod.status?.startTime ?? timestampOf(nowMs(this.#clock));
     // Volumes may take long: until then it is to be seen that the pod has been taken up.
     if (pod.status?.containerStatuses === undefined) this.#writeStatus(false);
-    if (await this.#prepare()) {
-      if (this.#outdated) {
-        this.#outdated = false;
-        await this.#volumes.refresh(this.#pod);
-      }
-      await this.#startContainers();
-    }
+    const sandbox = await this.#prepare();
+    if (sandbox !== undefined) await this.#startContainers(sandbox);
     this.#writeStatus(false);
   }
 
@@ -206,7 +184,7 @@ export class PodWorker {
   #adopt(): PodContainer[] {
     const { spec = {}, status = {} } = this.#pod;
     const known = this.#context.runtime.containers(this.uid);
-    this.#podIP = status.podIP;
+    this.#sandbox.podIP = status.podIP;
     this.#startTime = status.startTime;
     const make = (init: boolean) => (one: Json) =>
       createPodContainer(
@@ -237,39 +215,18 @@ export class PodWorker {
     }
   }
 
-  /** True when volumes and credentials are there. */
-  async #prepare(): Promise<boolean> {
-    const { api, events, times, allocatePodIP } = this.#context;
-    if (this.#mounted !== undefined) return true;
+  async #prepare(): Promise<ReadySandbox | undefined> {
     const now = nowMs(this.#clock);
-    if (now < this.#mountRetry.atMs) {
-      this.#wakeAt(this.#mountRetry.atMs);
-      return false;
-    }
-    try {
-      const mounted = await this.#volumes.mount(this.#pod, this.#mountAbort.signal);
-      if (this.#pod.spec?.automountServiceAccountToken !== false) {
-        const path = this.directory.volume("projected", "kube-api-access");
-        this.#serviceAccount = await writeServiceAccountFiles(api, this.#pod, path);
-      }
-      this.#podIP ??= this.#pod.spec?.hostNetwork === true ? this.#context.hostIP : allocatePodIP();
-      this.#mounted = mounted;
-      for (const one of this.#containers ?? []) {
-        if (one.waiting?.reason === "CreateContainerError") one.waiting = undefined;
-      }
-      return true;
-    } catch (error) {
-      if (!(error instanceof VolumeMountError)) throw error;
-      if (isDmError(error.cause, relabelFailed)) this.#refuseLabels(error.cause.message);
-      else events.record(this.#pod, "Warning", error.reason, error.message);
-      const delayMs = Math.min(
-        Math.max(times.mountRetryMs, this.#mountRetry.delayMs * 2),
-        times.longestMountRetryMs,
-      );
-      this.#mountRetry = { delayMs, atMs: now + delayMs };
-      this.#wakeAt(this.#mountRetry.atMs);
-      return false;
-    }
+    const sandbox = await this.#sandbox.prepare(this.#pod, now, this.#mountAbort.signal);
+    if (!("retryAtMs" in sandbox)) return sandbox;
+    if (sandbox.refused !== undefined) this.#tellRefusal(sandbox.refused);
+    this.#wakeAt(sandbox.retryAtMs);
+    return undefined;
+  }
+
+  #tellRefusal({ reason, message, cause }: VolumeMountError): void {
+    if (isDmError(cause, relabelFailed)) this.#refuseLabels(cause.message);
+    else this.#context.events.record(this.#pod, "Warning", reason, message);
   }
 
   /** On a real node it is the container runtime that labels, when the volume is mounted already. */
@@ -280,7 +237,7 @@ export class PodWorker {
     }
   }
 
-  async #startContainers(): Promise<void> {
+  async #startContainers(sandbox: ReadySandbox): Promise<void> {
     const containers = this.#containers ?? [];
     const policy: string = this.#pod.spec?.restartPolicy ?? "Always";
     const someStarted = containers.some(({ init, attempt }) => !init && attempt >= 0);
@@ -290,7 +247,7 @@ export class PodWorker {
       if (one.init && someStarted) continue;
       if (one.isRunning) {
         if (one.init) return;
-        if (one.probes === undefined) startProbes(one, this.#startContext(one));
+        if (one.probes === undefined) startProbes(one, this.#startContext(one, sandbox));
         continue;
       }
       if (one.ended !== undefined) {
@@ -302,12 +259,12 @@ export class PodWorker {
           continue;
         }
       }
-      await this.#startOne(one);
+      await this.#startOne(one, sandbox);
       if (one.init) return;
     }
   }
 
-  async #startOne(one: PodContainer): Promise<void> {
+  async #startOne(one: PodContainer, sandbox: ReadySandbox): Promise<void> {
     const now = nowMs(this.#clock);
     if (now < one.retryAtMs) {
       if (one.ended !== undefined && one.waiting === undefined) {
@@ -335,7 +292,7 @@ export class PodWorker {
       this.#wakeAt(one.retryAtMs);
       return;
     }
-    const refusal = await startPodContainer(one, this.#startContext(one));
+    const refusal = await startPodContainer(one, this.#startContext(one, sandbox));
     if (refusal !== undefined) {
       one.waiting = refusal.waiting;
       if (refusal.retryMs !== undefined) {
@@ -349,23 +306,20 @@ export class PodWorker {
     this.#follow(one);
   }
 
-  #startContext(one: PodContainer): StartContext {
+  #startContext(one: PodContainer, sandbox: ReadySandbox): StartContext {
     return {
       ...this.#context,
-      pod: this.#podForEnvironment(),
+      ...sandbox,
+      pod: this.#podForEnvironment(sandbox.podIP),
       directory: this.directory,
-      mounted: this.#mounted as Map<string, MountedVolume>,
-      serviceAccount: this.#serviceAccount,
-      podIP: this.#podIP as string,
       record: (type, reason, message) => this.#record(one, type, reason, message),
       wake: () => this.wake(),
     };
   }
 
   /** The address is known to the pod's own processes before it stands in the status. */
-  #podForEnvironment(): StoredObject {
+  #podForEnvironment(podIP: string): StoredObject {
     const { hostIP } = this.#context;
-    const podIP = this.#podIP;
     return {
       ...this.#pod,
       status: { ...this.#pod.status, hostIP, podIP, podIPs: [{ ip: podIP }] },
@@ -441,8 +395,8 @@ export class PodWorker {
       containers: containers.filter(({ init }) => !init).map(containerView),
       startTime: this.#startTime ?? timestampOf(nowMs(this.#clock)),
       hostIP: this.#context.hostIP,
-      podIP: this.#podIP,
-      sandboxReady: this.#mounted !== undefined,
+      podIP: this.#sandbox.podIP,
+      sandboxReady: this.#sandbox.ready !== undefined,
       failure: this.#failure,
       stopping,
     };
