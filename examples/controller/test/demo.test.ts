@@ -1,15 +1,16 @@
 /**
- * The main job from built programs in an empty folder: everything that was frozen comes back, but what is altered on purpose; nobody
+ * The main job from built programs in an empty folder, each role of which is started: everything that was frozen comes back, but what is altered on purpose; nobody
  * asked for more than the manifests grant; and other people's objects are as they were.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { persistentVolumes } from "@dm/crds";
+import type { NodeKubeClient } from "@dm/controller/runtime";
+import { backupRepositories, jobs, persistentVolumes, pods } from "@dm/crds";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type DemoParts, runDemo } from "../src/demo/run-demo.ts";
 import { createScreen } from "../src/demo/screen.ts";
-import type { Stage } from "../src/demo/stage.ts";
+import { type Stage, until } from "../src/demo/stage.ts";
 import { runPod } from "../src/demo/volumes.ts";
 import { layOutImage } from "./programs.ts";
 
@@ -40,6 +41,30 @@ async function inVolume(stage: Stage, claim: string, script: string): Promise<st
   return runPod(shell, { name: `shell-${claim}`, claim, volumeMode: "Filesystem", args });
 }
 
+/** Has a maintenance run, in a Job of its own. */
+async function maintained(client: NodeKubeClient, stage: Stage): Promise<void> {
+  const name = `${stage.namespace}-default-kopia`;
+  const key = { namespace: stage.operatorNamespace, name };
+  await client.patch(backupRepositories, key, { spec: { maintenanceFrequency: "1s" } });
+  const [first] = await until("maintenance to end", stage, async () => {
+    const records = (await client.get(backupRepositories, key))?.status?.recentMaintenance ?? [];
+    return records.length > 0 ? records : undefined;
+  });
+  expect(first).toMatchObject({ result: "Succeeded" });
+  await client.patch(backupRepositories, key, { spec: { maintenanceFrequency: "1h" } });
+  await until("maintenance Jobs to end", stage, async () => {
+    const { items } = await client.list(jobs, { namespace: stage.operatorNamespace });
+    return items.every(({ status }) => status?.succeeded) || undefined;
+  });
+  await client.delete(backupRepositories, key);
+  for (const { metadata } of (await client.list(jobs, { namespace: key.namespace })).items)
+    await client.delete(jobs, { namespace: key.namespace, name: metadata.name ?? "" });
+  await until("pods of Jobs to go", stage, async () => {
+    const { items } = await client.list(pods, { namespace: key.namespace });
+    return items.length === 3 || undefined;
+  });
+}
+
 it("moves volumes out and back, and the proof sees what was altered afterwards", async () => {
   let text = "";
   const screen = createScreen((more) => {
@@ -48,6 +73,7 @@ it("moves volumes out and back, and the proof sees what was altered afterwards",
   const block = join(folder, "image");
   writeFileSync(block, Buffer.alloc(3 << 20, "block "));
   const inspect: DemoParts["inspect"] = async ({ client, cluster }, stage) => {
+    await maintained(client, stage);
     expect(cluster.server.denied).toEqual([]);
     const { items } = await client.list(persistentVolumes);
     expect(items.map(({ spec }) => spec.claimRef?.name).sort()).toEqual([

@@ -40,6 +40,12 @@ export interface DemoParts {
   /** For tests: more images, and what happens to a volume before it is looked at. */
   readonly images?: ImageTable | undefined;
   readonly tamper?: ((stage: Stage, claim: string) => Promise<void>) | undefined;
+  /** For tests: other manifests than those of the folder. */
+  readonly changeManifests?:
+    | ((objects: readonly KubeObject[]) => readonly KubeObject[])
+    | undefined;
+  /** For tests: the cluster as soon as it is there. */
+  readonly onCluster?: ((embedded: Embedded) => void) | undefined;
   /** For tests: a look at the cluster before it goes. */
   readonly inspect?:
     | ((embedded: Embedded, stage: Stage, store: DemoStore) => Promise<void>)
@@ -69,7 +75,10 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
     const store = await openStore(settings.store, place);
     closers.push(() => store.close());
     screen.step("The data mover is installed from its manifests");
-    await install(embedded, store, settings.algorithms, run, signal);
+    parts.onCluster?.(embedded);
+    const { changeManifests = (objects: readonly KubeObject[]) => objects } = parts;
+    const manifests = changeManifests(readManifests("base", operatorNamespace));
+    await install(embedded, withImages(manifests, settings.algorithms), store, run, signal);
     screen.say(`the repository will lie in ${store.description}`);
 
     const stage: Stage = {
@@ -105,12 +114,11 @@ export async function runDemo(parts: DemoParts): Promise<boolean> {
 
 async function install(
   { client, cluster }: Embedded,
+  manifests: readonly KubeObject[],
   store: DemoStore,
-  algorithms: Algorithms,
   run: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const manifests = withImages(readManifests("base", operatorNamespace), algorithms);
   const namespace: KubeObject = {
     apiVersion: "v1",
     kind: "Namespace",
