@@ -4,9 +4,9 @@
  * Proof: test/csi/csi-driver.root.test.ts.
  * @module
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { access, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { loopDevicesUnder, mountsUnder } from "./loop-device.ts";
 
 const note = "owner.json";
@@ -17,24 +17,34 @@ export async function noteOwner(root: string): Promise<void> {
   await writeFile(join(root, note), JSON.stringify({ pid, startedAt: await startOf(pid) }));
 }
 
-/** Driver folders below temporary ones (`dm-cluster-…`, `dm-csi-…`) with mounts or loop devices and a dead process. */
+/** Drivers' folders somewhere in the machine's temporary one, with mounts or loop devices and a dead process. */
 export async function abandonedRoots(): Promise<string[]> {
   const temporary = tmpdir();
   const devices = await loopDevicesUnder(temporary);
   const places = [...devices.map(({ image }) => image), ...(await mountsUnder(temporary))];
   const roots = new Set<string>();
   for (const place of places) {
-    const root = rootOf(place, temporary);
+    const root = await rootOf(place, temporary);
     if (root !== undefined && (await isAbandoned(root))) roots.add(root);
   }
   return [...roots];
 }
 
-/** A cluster's folder has the driver's in it. Any other path is not ours to judge. */
-function rootOf(place: string, temporary: string): string | undefined {
-  const [folder = ""] = place.slice(temporary.length + 1).split("/");
-  if (folder.startsWith("dm-cluster-")) return join(temporary, folder, "volumes");
-  return folder.startsWith("dm-csi-") ? join(temporary, folder) : undefined;
+/** The driver's folder above a mount or image, by its note. Folders with other names than this project's are not looked into. */
+async function rootOf(place: string, temporary: string): Promise<string | undefined> {
+  if (!place.slice(temporary.length + 1).startsWith("dm-")) return undefined;
+  for (let folder = dirname(place); folder !== temporary; folder = dirname(folder)) {
+    // A pod's directory is beside the driver's, which `startCluster` calls `volumes`.
+    for (const root of [folder, join(folder, "volumes")]) if (await hasNote(root)) return root;
+  }
+  return undefined;
+}
+
+function hasNote(root: string): Promise<boolean> {
+  return access(join(root, note)).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function isAbandoned(root: string): Promise<boolean> {

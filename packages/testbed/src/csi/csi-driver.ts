@@ -33,7 +33,13 @@ import type {
 import { abandonedRoots, noteOwner } from "./abandoned.ts";
 import { command } from "./command.ts";
 import { CsiFaults, PendingError, relabelError } from "./faults.ts";
-import { detachLoopDevice, isDeviceOpen, isMounted, loopDevicesUnder } from "./loop-device.ts";
+import {
+  detachLoopDevice,
+  isDeviceOpen,
+  isMounted,
+  loopDevicesUnder,
+  unmountAll,
+} from "./loop-device.ts";
 import { type ContentKind, contentKinds, createContents } from "./volume-content.ts";
 import {
   type NewVolume,
@@ -449,14 +455,7 @@ async function clearTarget(path: string): Promise<boolean> {
     await rm(path);
     return true;
   }
-  while (await isMounted(path)) {
-    try {
-      await command("umount", path);
-    } catch (error) {
-      if (error instanceof StorageError && /busy/.test(error.message)) return false;
-      throw error;
-    }
-  }
+  if (!(await unmountAll(path))) return false;
   // Never recursively: if anything is in it, it is not ours.
   await rmdir(path);
   return true;

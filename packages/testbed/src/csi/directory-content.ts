@@ -3,7 +3,7 @@
  * Proof: test/csi/volume-content.test.ts, test/csi/directory-volume.root.test.ts.
  * @module
  */
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { command } from "./command.ts";
 import type { VolumeContent } from "./volume-content.ts";
@@ -17,7 +17,9 @@ export function directoryContent(): VolumeContent {
       "processes of the pods that mount it are stopped; what others write during the copy may be in it in part. " +
       "Its size is not a limit",
     async create(folder) {
-      await mkdir(rootOf(folder), { mode: 0o777 });
+      await mkdir(rootOf(folder));
+      // For pods of any user, whatever the umask.
+      await chmod(rootOf(folder), 0o777);
     },
     async copy(from, to) {
       await mkdir(rootOf(to));

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { StorageError } from "@dm/core";
 import { command } from "./command.ts";
 import { copyImage, createImage, growImage, imageOf } from "./image-file.ts";
-import { detachLoopDevice, isMounted, loopDevicesOf } from "./loop-device.ts";
+import { detachLoopDevice, isMounted, loopDevicesOf, unmountAll } from "./loop-device.ts";
 import type { VolumeContent } from "./volume-content.ts";
 
 const facts = {
@@ -63,14 +63,7 @@ export function fileSystemContent(type: "ext4" | "xfs"): VolumeContent {
       const mount = mountOf(folder);
       // Left frozen by a process that was killed while it copied, it would keep its device for ever. Else it is refused.
       if (await isMounted(mount)) await command("fsfreeze", "--unfreeze", mount).catch(() => {});
-      while (await isMounted(mount)) {
-        try {
-          await command("umount", mount);
-        } catch (error) {
-          if (error instanceof StorageError && /busy/.test(error.message)) return false;
-          throw error;
-        }
-      }
+      if (!(await unmountAll(mount))) return false;
       // A mount frees its device; one whose process was killed in between has none.
       for (const device of await loopDevicesOf(imageOf(folder))) await detachLoopDevice(device);
       await rmdir(mount).catch(() => {});

@@ -5,6 +5,8 @@
  * @module
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { StorageError } from "@dm/core";
 import { command } from "./command.ts";
 
 /** The devices whose image is this file, lowest first. */
@@ -58,8 +60,37 @@ export async function isMounted(path: string): Promise<boolean> {
   return (await mountsUnder(path)).includes(path);
 }
 
-/** True when a process has the device open. Only processes that this one may look into count. */
+/** Others look at new devices and mounts for a moment, udev above all: in use is what stays so for a fifth of a second. */
+const glanceMs = 50;
+const glances = 4;
+
+/**
+ * Takes a mount away, also one over another.
+ * @returns false when somebody has something in it open
+ */
+export async function unmountAll(path: string): Promise<boolean> {
+  for (let tries = 0; await isMounted(path); ) {
+    try {
+      await command("umount", path);
+    } catch (error) {
+      if (!(error instanceof StorageError && /busy/.test(error.message))) throw error;
+      if (++tries > glances) return false;
+      await setTimeout(glanceMs);
+    }
+  }
+  return true;
+}
+
+/** True when a process keeps the device open. Only processes that this one may look into count. */
 export async function isDeviceOpen(device: string): Promise<boolean> {
+  for (let tries = 0; tries <= glances; tries++) {
+    if (!(await isOpenNow(device))) return false;
+    await setTimeout(glanceMs);
+  }
+  return true;
+}
+
+async function isOpenNow(device: string): Promise<boolean> {
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
     for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => []))
       if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")) === device) return true;

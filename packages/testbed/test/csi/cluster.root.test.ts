@@ -23,7 +23,7 @@ const root = requirePeer("root");
 
 /** In a folder that the test looks through after the cluster is gone. */
 async function openAsRoot(options: Json = {}): Promise<Cluster> {
-  const directory = await mkdtemp(join(tmpdir(), "dm-root-cluster-"));
+  const directory = await mkdtemp(join(tmpdir(), "csi-cluster-"));
   onTestFinished(async () => {
     expect(await leftovers(directory)).toEqual([]);
     await rm(directory, { recursive: true });

@@ -13,9 +13,10 @@ import { createWorld, namespace, type StorageWorld, until } from "./storage-worl
 const root = requirePeer("root");
 const fstype = "csi.storage.k8s.io/fstype";
 
+/** Not named `dm-`: drivers of other tests, too, look through such folders for what killed processes left. */
 let directory: string;
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), "dm-driver-"));
+  directory = await mkdtemp(join(tmpdir(), "csi-driver-"));
 });
 afterEach(async () => {
   expect(await leftovers()).toEqual([]);
