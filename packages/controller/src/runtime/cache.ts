@@ -12,7 +12,7 @@ import { type Clock, isDmError, type Logger, nsPerMs, silentLogger, systemClock 
 import type { KubeObject, Resource } from "@dm/crds";
 import { type Backoff, createBackoff } from "./backoff.ts";
 import type { KubeClient, ObjectKey, WatchEvent } from "./kube-client.ts";
-import { retryAfterMsOf, unavailable } from "./kube-errors.ts";
+import { isUnavailable, retryAfterMsOf, unavailable } from "./kube-errors.ts";
 import { keyText } from "./object-key.ts";
 import { type IndexOf, ObjectStore } from "./object-store.ts";
 
@@ -391,7 +391,9 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
   #restarted(error: unknown): void {
     this.#restarts += 1;
     const fields = { kind: this.resource.kind, error };
-    if (isDmError(error)) this.#log.info("Began a list or watch again", fields);
+    if (isUnavailable(error) || isDmError(error, "DM_KUBE_EXPIRED")) {
+      this.#log.info("Began a list or watch again", fields);
+    } else if (isDmError(error)) this.#log.warn("Could not list or watch", fields);
     else this.#log.error("Began a list or watch again after an unexpected error", fields);
     this.#options.onRestart?.(error);
   }

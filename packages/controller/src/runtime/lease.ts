@@ -150,7 +150,10 @@ class LeaseClaim {
         if (!free && !wait && !this.#looksAbandoned(lease)) return holder;
       } catch (error) {
         signal?.throwIfAborted();
-        if (!wait || !isDmError(error, "DM_KUBE_UNAVAILABLE")) throw error;
+        // A server that starts may not know anybody yet.
+        const passes =
+          isDmError(error, "DM_KUBE_UNAVAILABLE") || isDmError(error, "DM_KUBE_UNAUTHORIZED");
+        if (!wait || !passes) throw error;
         this.#log.info("Could not look at a lease", { lease: this.#options.name, error });
       }
       await this.#clock.sleep(this.#retryMs, { signal });

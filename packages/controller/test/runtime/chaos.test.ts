@@ -4,13 +4,18 @@
  * edit. In the end every object has gone through every phase in order, no edit is lost, and the server has not been flooded.
  * Seeded (DM_SEED), in virtual time; 40 seeds with DM_FULL=1.
  */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type ConfigMap, configMaps } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
-import { describe, expect, it } from "vitest";
+import { createApiServer } from "@dm/testbed";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type Cache, createCache } from "../../src/runtime/cache.ts";
 import { type Controller, runController, source } from "../../src/runtime/controller.ts";
 import { createMetrics } from "../../src/runtime/metrics.ts";
-import { configMap, type TestApi, testApi, valueIn } from "./api.ts";
+import { nodeKubeClient } from "../../src/runtime/node-client.ts";
+import { configMap, setValue, type TestApi, testApi, valueIn } from "./api.ts";
 
 const firstSeed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
 const seeds = Array.from({ length: process.env["DM_FULL"] ? 40 : 2 }, (_, at) => firstSeed + at);
@@ -148,6 +153,49 @@ describe("row 53: the server away for two minutes", () => {
     await api.until(() => allDone(api), 1_000);
     for (const name of names) expect(history.get(name)).toEqual(allPhases);
     expect(metrics.text()).not.toMatch(/result="error"/);
+  });
+});
+
+describe("row 53: the server restarted", () => {
+  it("with its state, and with other versions remembered, goes unnoticed by the work", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "dm-restart-"));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    let server = await createApiServer({ tls: false, directory });
+    const { port } = new URL(server.url);
+    const client = nodeKubeClient({ server: { url: server.url, token: server.adminToken } });
+    const stop = new AbortController();
+    const cache = createCache(client, configMaps, { namespace: "default" });
+    const seen = new Map<string, string[]>();
+    const controller: Controller = {
+      name: "watcher",
+      sources: [source(cache)],
+      reconcile: async ({ namespace, name }) => {
+        const object = cache.get({ namespace, name });
+        seen.set(name, [...(seen.get(name) ?? []), object ? (valueIn(object) ?? "") : "gone"]);
+      },
+    };
+    const running = [cache.run(stop.signal), runController(controller, { signal: stop.signal })];
+    onTestFinished(async () => {
+      stop.abort(new Error("the test has ended"));
+      await Promise.all(running);
+      client.close();
+      await server.close();
+    });
+    server.cluster.create("configmaps", configMap("a", "1"));
+    server.cluster.create("configmaps", configMap("b", "1"));
+    const wait = { timeout: 30_000 };
+    await expect.poll(() => seen.size, wait).toBe(2);
+    for (const round of ["2", "3"]) {
+      await server.close();
+      server = await createApiServer({ tls: false, directory, port: Number(port) });
+      if (round === "3") server.compact();
+      setValue(server.cluster, "a", round);
+      await expect.poll(() => seen.get("a")?.at(-1), wait).toBe(round);
+    }
+    server.cluster.delete("configmaps", "default", "b");
+    await expect.poll(() => seen.get("b")?.at(-1), wait).toBe("gone");
+    expect(seen.get("a")).toEqual(["1", "2", "3"]);
+    expect(seen.get("b")).toEqual(["1", "gone"]);
   });
 });
 

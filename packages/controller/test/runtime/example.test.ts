@@ -3,11 +3,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createApiServer } from "@dm/testbed";
 import { expect, it, onTestFinished } from "vitest";
 
 const folder = join(import.meta.dirname, "../..");
-const example = join(import.meta.dirname, "twin-controller.ts");
+const example = fileURLToPath(import.meta.resolve("./twin-controller.ts"));
 
 it("is the one that the README shows", async () => {
   const readme = await readFile(join(folder, "README.md"), "utf8");

@@ -2,7 +2,7 @@
  * What the client sends, and what it makes of every answer: against a server on loopback whose answers are written by hand.
  */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -397,6 +397,47 @@ describe("credentials", () => {
     valid = "Bearer second";
     await write("second");
     expect(await client.get(uploads, key)).toEqual(named);
+    client.close();
+  });
+
+  it("come from an exec plugin, which is asked again when they are refused", async () => {
+    const kubeconfig = await withTokenFile();
+    const runs = `${kubeconfig}.runs`;
+    // Gives another token each time that it runs, and says that it never expires.
+    const plugin = `
+      const { appendFileSync, readFileSync } = require("node:fs");
+      appendFileSync(process.env.RUNS, "x");
+      const token = "token" + readFileSync(process.env.RUNS, "utf8").length;
+      console.log(JSON.stringify({ kind: "ExecCredential", status: { token } }));`;
+    let valid = "Bearer token1";
+    const server = await scriptedServer((request, response) => {
+      if (request.headers.authorization === valid) json(response, 200, stored);
+      else refusal(response, 401, "Unauthorized", "Unauthorized");
+    });
+    closing.push(server);
+    const exec = {
+      apiVersion: "client.authentication.k8s.io/v1",
+      command: process.execPath,
+      args: ["-e", plugin],
+      env: [{ name: "RUNS", value: runs }],
+    };
+    const cluster = { server: server.url, "insecure-skip-tls-verify": true };
+    await writeFile(
+      kubeconfig,
+      JSON.stringify({
+        clusters: [{ name: "c", cluster }],
+        users: [{ name: "u", user: { exec } }],
+        contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
+        "current-context": "x",
+      }),
+    );
+    const client = nodeKubeClient({ kubeconfig });
+    expect(await client.get(uploads, key)).toEqual(named);
+    expect(await client.get(uploads, key)).toEqual(named);
+    expect(await readFile(runs, "utf8")).toBe("x");
+    valid = "Bearer token2";
+    expect(await client.get(uploads, key)).toEqual(named);
+    expect(await readFile(runs, "utf8")).toBe("xx");
     client.close();
   });
 
