@@ -26,6 +26,8 @@ export interface NodeDescription {
   readonly name: string;
   /** Beside `kubernetes.io/hostname`, `kubernetes.io/os` and `kubernetes.io/arch`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** What pods may ask for, by name; the scheduler keeps to it, nothing limits processes. Default: more than enough. */
+  readonly capacity?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface ClusterOptions {
@@ -108,11 +110,16 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const scheduler = startScheduler({ api, logger });
 
   let nodeCount = 0;
-  const addNode = async ({ name, labels = {} }: NodeDescription): Promise<VirtualNode> => {
+  const addNode = async ({
+    name,
+    labels = {},
+    capacity,
+  }: NodeDescription): Promise<VirtualNode> => {
     const node = new VirtualNode({
       name,
       index: nodeCount++,
       labels,
+      capacity,
       root: join(directory, "nodes", name),
       api,
       images: options.images ?? {},

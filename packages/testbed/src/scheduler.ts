@@ -14,6 +14,7 @@ import {
 } from "./controllers/controller.ts";
 import { createEventRecorder, type EventRecorder } from "./controllers/event-recorder.ts";
 import { isOver } from "./controllers/pod-template.ts";
+import { parseQuantity, podRequests } from "./controllers/resource-quantity.ts";
 import {
   matchesNodeSelectorTerms,
   matchesRequirement,
@@ -45,9 +46,9 @@ export function startScheduler({ api, logger }: SchedulerOptions): RunningContro
       pods: ({ type, object }) => {
         const key = keyOf(object);
         if (type === "DELETED" || isOver(object)) {
-          pods.delete(object.metadata.uid);
           waiting.delete(key);
-          return [];
+          // Its place is free.
+          return pods.delete(object.metadata.uid) ? allWaiting() : [];
         }
         pods.set(object.metadata.uid, object);
         if (object.spec?.nodeName !== undefined) {
@@ -120,9 +121,10 @@ function schedule(
   }
   const reasons = new Map<string, number>();
   const feasible = nodes.filter((node) => {
-    const reason = nodeRefusal(pod, node, claims);
-    if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-    return reason === undefined;
+    const refusal = nodeRefusal(pod, node, claims);
+    const refusals = refusal === undefined ? missingResources(pod, node, others) : [refusal];
+    for (const reason of refusals) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    return refusals.length === 0;
   });
   if (feasible.length === 0) {
     const text = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
@@ -265,6 +267,23 @@ function nodeRefusal(
     }
   }
   return undefined;
+}
+
+/** What the node has not enough of, beside the pods that it has. A node that does not say what it has has enough. */
+function missingResources(
+  pod: StoredObject,
+  node: StoredObject,
+  others: readonly StoredObject[],
+): string[] {
+  const allocatable: Record<string, string> | undefined = node.status?.allocatable;
+  if (allocatable === undefined) return [];
+  const wanted = podRequests(pod.spec);
+  const here = others.filter(({ spec }) => spec?.nodeName === node.metadata.name);
+  return [...wanted].flatMap(([name, amount]) => {
+    const used = here.reduce((sum, { spec }) => sum + (podRequests(spec).get(name) ?? 0), 0);
+    if (used + amount <= parseQuantity(allocatable[name] ?? "0")) return [];
+    return name === "pods" ? "Too many pods" : `Insufficient ${name}`;
+  });
 }
 
 /** `nodeSelector` and required node affinity. */

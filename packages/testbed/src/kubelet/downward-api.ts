@@ -3,6 +3,7 @@
  * Proof: test/kubelet/environment.test.ts.
  * @module
  */
+import { parseQuantity } from "../controllers/resource-quantity.ts";
 import type { Json, StoredObject } from "../kube-object.ts";
 
 /** Undefined when the field is not one that may be asked for. Labels and annotations as a whole are lines of `key="value"`. */
@@ -52,32 +53,10 @@ export function containerResource(
   const [, group, name] = match as unknown as [string, string, string];
   const stated = container.resources?.[group]?.[name];
   const fallback = group === "limits" ? allocatable[name] : "0";
-  const amount = quantity(stated ?? fallback ?? "0");
+  const amount = parseQuantity(stated ?? fallback ?? "0");
   return String(
-    Math.ceil(amount / quantity(divisor === undefined || divisor === "0" ? "1" : divisor)),
+    Math.ceil(amount / parseQuantity(divisor === undefined || divisor === "0" ? "1" : divisor)),
   );
-}
-
-const scales: Readonly<Record<string, number>> = {
-  m: 1e-3,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-};
-
-function quantity(text: string): number {
-  const match = /^([+-]?[\d.]+(?:[eE][+-]?\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/.exec(text);
-  if (match === null) return 0;
-  return Number(match[1]) * (match[2] === undefined ? 1 : (scales[match[2]] as number));
 }
 
 function lines(map: Readonly<Record<string, string>> = {}): string {

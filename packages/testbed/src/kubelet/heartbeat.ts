@@ -3,7 +3,6 @@
  * Proof: test/kubelet/node-failure.test.ts.
  * @module
  */
-import { availableParallelism, totalmem } from "node:os";
 import type { ClusterApi } from "../cluster-api.ts";
 import { microTimestamp, nowMs } from "../controllers/timestamp.ts";
 import type { StoredObject } from "../kube-object.ts";
@@ -13,10 +12,20 @@ import type { KubeletTimes } from "./times.ts";
 
 export const leaseNamespace = "kube-node-lease";
 
+/** A machine on which everything finds room. It is not that of the host: all nodes share that. */
+export const defaultCapacity: Readonly<Record<string, string>> = {
+  cpu: "64",
+  memory: "256Gi",
+  "ephemeral-storage": "1Ti",
+  pods: "250",
+};
+
 export interface HeartbeatOptions {
   readonly api: ClusterApi;
   readonly nodeName: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Instead of the default, by name. */
+  readonly capacity?: Readonly<Record<string, string>> | undefined;
   readonly images: NodeImages;
   readonly times: KubeletTimes;
 }
@@ -29,12 +38,7 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.allocatable = {
-      cpu: String(availableParallelism()),
-      memory: `${Math.floor(totalmem() / 1024)}Ki`,
-      "ephemeral-storage": "100Gi",
-      pods: "110",
-    };
+    this.allocatable = { ...defaultCapacity, ...options.capacity };
   }
 
   start(): void {

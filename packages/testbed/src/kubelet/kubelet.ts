@@ -33,6 +33,8 @@ export interface KubeletOptions {
   readonly nodeName: string;
   readonly nodeRoot: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** What pods may ask for; see `defaultCapacity`. */
+  readonly capacity?: Readonly<Record<string, string>> | undefined;
   readonly runtime: ContainerRuntime;
   readonly images: NodeImages;
   readonly volumes: VolumeDriver | undefined;

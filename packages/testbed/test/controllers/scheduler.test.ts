@@ -129,6 +129,32 @@ it("keeps away from taints that are not tolerated and from cordoned nodes", asyn
   );
 });
 
+it("keeps to what nodes have", async () => {
+  for (const name of ["node-1", "node-2", "node-3"]) {
+    world.api.modify(
+      "nodes",
+      "",
+      name,
+      ({ status }) => {
+        status.allocatable = { cpu: "1", memory: name === "node-3" ? "4Gi" : "1Gi", pods: "3" };
+      },
+      { subresource: "status" },
+    );
+  }
+  const asking = (requests: object): object => ({
+    containers: [{ name: "main", image: "x", resources: { requests } }],
+  });
+  expect(await schedule("a", asking({ memory: "2Gi" }))).toBe("node-3");
+  expect(await schedule("b", asking({ cpu: "600m" }))).toBe("node-1");
+  expect(await schedule("c", asking({ cpu: "600m" }))).toBe("node-2");
+  expect(await schedule("d", asking({ cpu: "600m", memory: "3Gi" }))).toBeUndefined();
+  expect(condition("d").message).toContain(
+    "0/3 nodes are available: 2 Insufficient cpu, 3 Insufficient memory. preemption:",
+  );
+  await world.setPod("a", "succeeded");
+  expect(nodeOf("d")).toBe("node-3");
+});
+
 it("leaves pods of other schedulers and pods that are going alone", async () => {
   expect(await schedule("a", { schedulerName: "mine" })).toBeUndefined();
   expect(condition("a")).toBeUndefined();
