@@ -24,8 +24,9 @@ const snapshots = "volumesnapshots.snapshot.storage.k8s.io";
 const contents = "volumesnapshotcontents.snapshot.storage.k8s.io";
 
 const mover = `for a in "$@"; do case "$a" in --volume-path=*) p="\${a#*=}";; esac; done
-if [ "$2" = restore ]; then echo restored > "$p/file"; fi
-cat "$p/file"
+[ -d "$p" ] && p="$p/file"
+[ "$2" = restore ] && printf restored | dd of="$p" conv=notrunc 2>/dev/null
+head -c 10 "$p"
 exec sleep 600`;
 
 let cluster: Cluster;
@@ -105,7 +106,7 @@ function createClaim(storageClassName: string, spec: object = {}): void {
 }
 
 /** A pod of the user's that runs a script over `shop/db`, and has ended. */
-async function runInShop(script: string): Promise<string> {
+async function runInShop(script: string, isBlock = false): Promise<string> {
   cluster.api.create("pods", {
     apiVersion: "v1",
     kind: "Pod",
@@ -117,7 +118,9 @@ async function runInShop(script: string): Promise<string> {
           name: "app",
           image: "sh:1",
           args: [script],
-          volumeMounts: [{ name: "v", mountPath: "/v" }],
+          ...(isBlock
+            ? { volumeDevices: [{ name: "v", devicePath: "/v" }] }
+            : { volumeMounts: [{ name: "v", mountPath: "/v" }] }),
         },
       ],
       volumes: [{ name: "v", persistentVolumeClaim: { claimName: "db" } }],
@@ -131,7 +134,7 @@ async function runInShop(script: string): Promise<string> {
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await pause(20);
+  while (!(await holds())) await pause(50);
 }
 
 async function finish(call: () => Promise<Step>): Promise<void> {
@@ -149,9 +152,15 @@ async function logOf(exposer: Exposer, name: string): Promise<string> {
   return log;
 }
 
-async function upload(storageClass: string, snapshotClass: string): Promise<DataUpload> {
-  createClaim(storageClass);
-  await runInShop("echo data of db > /v/file");
+async function upload(
+  storageClass: string,
+  snapshotClass: string,
+  volumeMode = "Filesystem",
+): Promise<DataUpload> {
+  createClaim(storageClass, { volumeMode });
+  const isBlock = volumeMode === "Block";
+  const place = isBlock ? "/v" : "/v/file";
+  await runInShop(`printf "data of db" | dd of=${place} conv=notrunc`, isBlock);
   cluster.api.create(snapshots, {
     apiVersion: snapshotGroup,
     kind: "VolumeSnapshot",
@@ -171,20 +180,24 @@ function only(resource: string): StoredObject[] {
 
 describe("a backup", () => {
   it.each([
-    ["fast", "snap"],
-    ["fast", "snap-kept"],
-    ["lazy", "snap"],
+    ["fast", "snap", "Filesystem"],
+    ["fast", "snap-kept", "Filesystem"],
+    ["lazy", "snap", "Filesystem"],
+    ["fast", "snap", "Block"],
   ])(
-    "rows 11 to 13: a pod reads what the volume held, class %s and %s, and nothing stays",
-    async (storageClass, snapshotClass) => {
-      const exposer = csiSnapshotExposer(context, await upload(storageClass, snapshotClass));
+    "rows 11 to 13, 15: a pod reads what the volume held, classes %s and %s, %s, and nothing stays",
+    async (storageClass, snapshotClass, volumeMode) => {
+      const exposer = csiSnapshotExposer(
+        context,
+        await upload(storageClass, snapshotClass, volumeMode),
+      );
       await finish(exposer.expose);
-      expect(await logOf(exposer, "backup-1")).toBe("data of db\n");
+      expect(await logOf(exposer, "backup-1")).toBe("data of db");
       expect(only(snapshots).map(({ metadata }) => metadata.name)).toEqual(["backup-1"]);
       expect(only(contents).map(({ metadata }) => metadata.name)).toEqual(["backup-1"]);
       await finish(exposer.removePod);
       await finish(exposer.expose);
-      expect(await logOf(exposer, "backup-1")).toBe("data of db\n");
+      expect(await logOf(exposer, "backup-1")).toBe("data of db");
       await finish(exposer.cleanUp);
       await until(() => only(contents).length + only(snapshots).length === 0);
       await until(() => only("pods").length === 0 && only(volumes).length === 1);
@@ -222,20 +235,25 @@ describe("a restore", () => {
     return stored(cluster.api, dataDownloads, dataDownload());
   }
 
-  it("row 80: the target has what the pod wrote, and its volume's reclaim policy", async () => {
-    createClaim("fast", { selector });
-    const exposer = genericRestoreExposer(context, download());
-    await finish(exposer.expose);
-    expect(await logOf(exposer, "restore-1")).toBe("restored\n");
-    await finish(exposer.rebind);
-    await finish(exposer.cleanUp);
-    expect(await runInShop("cat /v/file")).toBe("restored\n");
-    expect(only(claims).map(({ metadata }) => metadata.name)).toEqual(["db"]);
-    const [volume] = only(volumes);
-    expect(volume?.spec.persistentVolumeReclaimPolicy).toBe("Delete");
-    cluster.api.delete(claims, "shop", "db");
-    await until(() => only(volumes).length === 0 && cluster.csi?.volumes().length === 0);
-  });
+  it.each(["Filesystem", "Block"])(
+    "row 80: the target has what the pod wrote, and its volume's reclaim policy, %s",
+    async (volumeMode) => {
+      createClaim("fast", { selector, volumeMode });
+      const isBlock = volumeMode === "Block";
+      const exposer = genericRestoreExposer(context, download());
+      await finish(exposer.expose);
+      expect(await logOf(exposer, "restore-1")).toContain("restored");
+      await finish(exposer.rebind);
+      await finish(exposer.cleanUp);
+      const script = isBlock ? "head -c 8 /v" : "cat /v/file";
+      expect(await runInShop(script, isBlock)).toBe("restored");
+      expect(only(claims).map(({ metadata }) => metadata.name)).toEqual(["db"]);
+      const [volume] = only(volumes);
+      expect(volume?.spec.persistentVolumeReclaimPolicy).toBe("Delete");
+      cluster.api.delete(claims, "shop", "db");
+      await until(() => only(volumes).length === 0 && cluster.csi?.volumes().length === 0);
+    },
+  );
 
   it("row 81: is where the first pod that wants the target was put", async () => {
     createClaim("lazy", { selector });
@@ -259,13 +277,13 @@ describe("a restore", () => {
       },
     });
     await finish(exposer.expose);
-    expect(await logOf(exposer, "restore-1")).toBe("restored\n");
+    expect(await logOf(exposer, "restore-1")).toContain("restored");
     expect(await exposer.exposed()).toMatchObject({ nodeName: "node-2" });
     await finish(exposer.rebind);
     await finish(exposer.cleanUp);
     await until(() => cluster.api.get("pods", "shop", "app")?.status?.phase === "Running");
     await until(async () => (await client.podLog({ namespace: "shop", name: "app" })) !== "");
-    expect(await client.podLog({ namespace: "shop", name: "app" })).toBe("restored\n");
+    expect(await client.podLog({ namespace: "shop", name: "app" })).toBe("restored");
   });
 
   it("row 90: leaves nothing when it is given up", async () => {
