@@ -37,14 +37,14 @@ export async function observe(
   options: KubeCallOptions = {},
 ): Promise<World> {
   const pod = await hostingPodOf(deps, transfer, options);
-  const looksAtPod =
-    (transfer.phase === "Accepted" && (ownerOf(transfer) === deps.node || pod !== undefined)) ||
-    (transfer.resume?.pending === true && ownerOf(transfer) === deps.node);
+  // The agent in charge looks when it exposes; the one on the pod's node when it hears of a pod that does not run.
+  const isOwner = ownerOf(transfer) === deps.node;
+  const looksAtPod = transfer.phase === "Accepted" && !isOwner && pod?.running === false;
   return {
     ...countsOf(deps, transfer),
     self: deps.node,
     targetClaim:
-      transfer.phase === "New" && transfer.kind === "DataDownload"
+      transfer.phase === "New" && transfer.kind === "DataDownload" && transfer.finalizer
         ? await hasTargetClaim(deps, object as DataDownload, options)
         : undefined,
     agents: deps.view.agents(),
@@ -148,7 +148,8 @@ async function hasTargetClaim(
   );
 }
 
-async function abnormalityOf(
+/** Why the hosting pod can never start, if so. */
+export async function abnormalityOf(
   deps: AgentDeps,
   object: TransferObject,
   { kind, name }: Transfer,

@@ -11,9 +11,9 @@ import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action, Verdict } from "./action.ts";
 import type { AgentDeps, AgentEvent } from "./agent-deps.ts";
 import type { AgentCounter } from "./agent-metrics.ts";
-import type { World } from "./decide.ts";
+import { decideTransfer, type World } from "./decide.ts";
 import { isStranded } from "./hosting-pod-state.ts";
-import { countsOf, freshPodOf } from "./observe.ts";
+import { abnormalityOf, countsOf, freshPodOf } from "./observe.ts";
 import { copyPodLog } from "./pod-log.ts";
 import {
   type FinalPhase,
@@ -138,13 +138,22 @@ async function expose(work: Work): Promise<Performed> {
   const exposer = deps.exposerFor(transfer.kind, object);
   const step = await orVerdict(work, context, () => exposer.expose(options));
   if ("object" in step) return step;
-  if (!step.done)
-    deps.logger.debug("waiting for an exposed volume", {
-      ...nameOf(transfer),
-      reason: step.reason,
-    });
+  if (!step.done) {
+    const { reason } = step;
+    deps.logger.debug("waiting for an exposed volume", { ...nameOf(transfer), reason });
+    return { waitMs: pollMs(work, transfer.resume?.atMs ?? transfer.acceptedAtMs) };
+  }
+  const abnormal = await abnormalityOf(deps, object, transfer, options);
   // Once all is made, pods tell by themselves; only what goes wrong in silence has to be looked for.
-  return { waitMs: step.done ? deps.settings.peekMs : deps.settings.exposePollMs };
+  if (abnormal === undefined) return { waitMs: deps.settings.peekMs };
+  const world = { ...work.world, abnormal };
+  return perform({ ...work, world }, decideTransfer(transfer, world, nowMsOf(deps), deps.settings));
+}
+
+/** What has taken long is looked at less often: a tenth of the time that it has taken so far. */
+function pollMs({ deps }: Work, sinceMs: number): number {
+  const { exposePollMs, peekMs } = deps.settings;
+  return Math.min(peekMs / 2, Math.max(exposePollMs, (nowMsOf(deps) - sinceMs) / 10));
 }
 
 async function prepare(work: Work): Promise<Performed> {
@@ -220,11 +229,11 @@ async function finish(
         phase: "Failed",
         message: `${rebindContext}: not done in time: ${step.reason}`,
       });
-    if (!step.done) return { waitMs: deps.settings.exposePollMs };
+    if (!step.done) return { waitMs: pollMs(work, ending.atMs) };
   }
   await removeStrandedPod(work);
   const cleaned = await cleanUp(work, exposer);
-  if (!cleaned.done && !overdue) return { waitMs: deps.settings.exposePollMs };
+  if (!cleaned.done && !overdue) return { waitMs: pollMs(work, ending.atMs) };
   if (!cleaned.done)
     deps.logger.warn("objects are left behind; the sweeper will try again", {
       ...nameOf(transfer),

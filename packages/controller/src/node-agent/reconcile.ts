@@ -31,8 +31,8 @@ const maxSteps = 20;
 /** More in a row, and the queue's back-off is the better place to wait. */
 const maxConflicts = 5;
 
-/** What is done to other objects than this one must not be decided from an old copy. */
-const needsFresh: ReadonlySet<Action["do"]> = new Set(["expose", "removePod", "finish"]);
+/** What makes or removes other objects must not be decided from an old copy. Cleaning up may: it is the end either way. */
+const needsFresh: ReadonlySet<Action["do"]> = new Set(["expose", "removePod"]);
 
 /**
  * Brings one object as far as it goes now. Idempotent; may be killed anywhere and called again by any process.
@@ -122,7 +122,8 @@ async function advance(
     if (needsFresh.has(action.do) && !isFresh) {
       next = await read(deps, key, options);
       if (next === undefined) return {};
-    } else {
+    }
+    if (next === undefined || versionOf(next) === versionOf(object)) {
       try {
         const performed = await perform({ deps, object, transfer, world, options }, action);
         if (performed.object === undefined)
@@ -141,6 +142,8 @@ async function advance(
   }
   return { requeueAfterMs: deps.settings.exposePollMs };
 }
+
+const versionOf = ({ metadata }: TransferObject): string | undefined => metadata.resourceVersion;
 
 function read(
   { client }: AgentDeps,
