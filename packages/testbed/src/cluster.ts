@@ -81,40 +81,56 @@ export interface Cluster extends AsyncDisposable {
  *   spec: { containers: [{ name: "main", image: "busybox", command: ["echo", "hello"] }] } });
  */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const closers = new Closers();
+  try {
+    return await start(options, closers);
+  } catch (error) {
+    // What failed is told; what cannot be closed then is not.
+    await closers.close().catch(() => {});
+    throw error;
+  }
+}
+
+async function start(options: ClusterOptions, closers: Closers): Promise<Cluster> {
   const { clock = systemClock, logger } = options;
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "dm-cluster-")));
+  if (options.directory === undefined) {
+    closers.add(() => rm(directory, { recursive: true, force: true, maxRetries: 3 }));
+  }
   await mkdir(directory, { recursive: true });
+  const watchdog = startWatchdog();
+  closers.add(() => watchdog.close());
   const nodes: VirtualNode[] = [];
-  const podStreams = routeToNodes(nodes);
-  const state = options.directory === undefined ? undefined : join(directory, "state");
   const server = await createApiServer({
     ...options.server,
     clock,
     logger,
-    podStreams,
-    directory: state,
+    podStreams: routeToNodes(nodes),
+    directory: options.directory === undefined ? undefined : join(directory, "state"),
   });
+  closers.add(() => server.close());
   const { cluster: api } = server;
   const kubeconfig = join(directory, "kubeconfig");
   await server.kubeconfig(kubeconfig);
 
-  const watchdog = startWatchdog();
   const csi =
     options.csi === false
       ? undefined
       : await CsiDriver.open({ directory: join(directory, "volumes"), ...options.csi, clock });
+  closers.add(async () => csi?.close());
   csi?.useWriters(writersOf(nodes));
+  closers.add(() => Promise.all(nodes.map((one) => one.close())));
   const storage = csi === undefined ? undefined : startStorage({ api, driver: csi, logger });
+  closers.add(async () => storage?.close());
   const { nodeGraceMs, longestTolerationMs } = options;
   const controllers = startControllers({ api, logger, nodeGraceMs, longestTolerationMs });
+  closers.add(() => controllers.close());
   const scheduler = startScheduler({ api, logger });
+  closers.add(() => scheduler.close());
 
   let nodeCount = 0;
-  const addNode = async ({
-    name,
-    labels = {},
-    capacity,
-  }: NodeDescription): Promise<VirtualNode> => {
+  const addNode = async (description: NodeDescription): Promise<VirtualNode> => {
+    const { name, labels = {}, capacity } = description;
     const node = new VirtualNode({
       name,
       index: nodeCount++,
@@ -142,21 +158,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   };
   for (const description of describeNodes(options.nodes ?? 1)) await addNode(description);
 
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    closing ??= (async () => {
-      await scheduler.close();
-      await controllers.close();
-      await storage?.close();
-      await Promise.all(nodes.map((one) => one.close()));
-      await csi?.close();
-      await server.close();
-      await watchdog.close();
-      if (options.directory === undefined)
-        await rm(directory, { recursive: true, force: true, maxRetries: 3 });
-    })();
-    return closing;
-  };
+  const close = (): Promise<void> => closers.close();
   return {
     api,
     server,
@@ -175,6 +177,29 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Closed in the opposite order, once, all of them: the first failure is thrown when the last is done. */
+class Closers {
+  readonly #closers: (() => Promise<unknown>)[] = [];
+  #closing: Promise<void> | undefined;
+
+  add(close: () => Promise<unknown>): void {
+    this.#closers.push(close);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const close of this.#closers.toReversed()) {
+      await close().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
 }
 
 function describeNodes(nodes: number | readonly NodeDescription[]): readonly NodeDescription[] {

@@ -45,6 +45,19 @@ export function startDeploymentController({
     );
   };
 
+  const setRevision = (deployment: StoredObject, set: StoredObject, revision: number): void => {
+    const annotate = (of: string, { metadata }: StoredObject): void => {
+      api.modify(of, metadata.namespace ?? "", metadata.name, (one) => {
+        one.metadata.annotations = {
+          ...one.metadata.annotations,
+          [revisionAnnotation]: String(revision),
+        };
+      });
+    };
+    annotate(replicaSets, set);
+    annotate(resource, deployment);
+  };
+
   /** Also such as are about to go: they still hold what the new ones want. */
   const havePods = (sets: readonly StoredObject[]): boolean => {
     const uids = new Set(sets.map(({ metadata }) => metadata.uid));
@@ -114,13 +127,13 @@ export function startDeploymentController({
           "ScalingReplicaSet",
           `Scaled up replica set ${newest.metadata.name} from 0 to ${waits ? 0 : wanted}`,
         );
-        api.modify(resource, namespace, name, (one) => {
-          one.metadata.annotations = {
-            ...one.metadata.annotations,
-            [revisionAnnotation]: String(revision),
-          };
-        });
-      } else scale(deployment, newest, waits ? 0 : wanted);
+        setRevision(deployment, newest, revision);
+      } else {
+        scale(deployment, newest, waits ? 0 : wanted);
+        const latest = Math.max(0, ...older.map(revisionOf));
+        // An older template is wanted again: it is the newest revision now.
+        if (revisionOf(newest) < latest) setRevision(deployment, newest, latest + 1);
+      }
 
       const available: number = newest.status?.availableReplicas ?? 0;
       for (const set of older)

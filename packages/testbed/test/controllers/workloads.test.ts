@@ -101,6 +101,7 @@ describe("Deployment", () => {
     await world.finishDeletions();
     expect(imagesOf(alive())).toEqual(["busybox:1", "busybox:1"]);
     expect(world.api.list("replicasets.apps", "default")).toHaveLength(2);
+    expect(get()?.metadata.annotations?.["deployment.kubernetes.io/revision"]).toBe("3");
   });
 
   it("with Recreate begins the new pods when the old ones are gone", async () => {

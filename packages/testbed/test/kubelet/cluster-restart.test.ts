@@ -1,6 +1,6 @@
 // A cluster that is started again with its directory goes on: objects, addresses and volumes are there, and what ran is as after
 // a power failure.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
@@ -56,4 +56,15 @@ it("goes on where it was", async () => {
         type === "Ready" && value === "True",
     ),
   );
+});
+
+it("leaves nothing open when it cannot start", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "dm-restart-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  // A file where the node's root has to be.
+  await writeFile(join(directory, "nodes"), "");
+  const before = process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap");
+  await expect(openCluster({ directory })).rejects.toThrow(/ENOTDIR|EEXIST/);
+  const after = process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap");
+  expect(after).toEqual(before);
 });
