@@ -252,7 +252,8 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
           continue: next,
         });
         this.#heard();
-        found.push(...page.items);
+        // One by one: a list as arguments has a limit.
+        for (const item of page.items) found.push(item);
         version = page.resourceVersion;
         next = page.continue;
         if (next === undefined) break;

@@ -447,6 +447,19 @@ describe("a cache on a client that misbehaves", () => {
     await end();
   });
 
+  it("takes lists of any length in one page", async () => {
+    const { client } = playedClient(({ signal }) => hung(signal));
+    const items = Array.from({ length: 200_000 }, (_, at) => playedObject(`o${at}`, `${at}`));
+    const list = async () => ({ items: items as never[], resourceVersion: "200000" });
+    const cache = createCache({ ...client, list }, configMaps, { clock: virtualClock(startMs) });
+    const stop = new AbortController();
+    const ended = cache.run(stop.signal);
+    await cache.synced();
+    expect(cache.size).toBe(items.length);
+    stop.abort();
+    await ended;
+  });
+
   it("runs once, and not at all with an aborted signal", async () => {
     const { cache, end } = startPlayed(({ signal }) => hung(signal));
     await expect(cache.run(new AbortController().signal)).rejects.toThrow(TypeError);
