@@ -72,7 +72,8 @@ it("moves volumes out and back, and the proof sees what was altered afterwards",
   }, false);
   const block = join(folder, "image");
   writeFileSync(block, Buffer.alloc(3 << 20, "block "));
-  const inspect: DemoParts["inspect"] = async ({ client, cluster }, stage) => {
+  const inspect: DemoParts["inspect"] = async ({ embedded, stage }) => {
+    const { client, cluster } = embedded;
     await maintained(client, stage);
     expect(cluster.server.denied).toEqual([]);
     const { items } = await client.list(persistentVolumes);
@@ -99,7 +100,7 @@ it("moves volumes out and back, and the proof sees what was altered afterwards",
     programs: layOutImage(folder),
     defaultSources: [],
     signal: AbortSignal.timeout(240_000),
-    images: { host: [] },
+    cluster: { images: { host: [] } },
     inspect,
     async tamper(stage, claim) {
       if (claim !== "files") return;

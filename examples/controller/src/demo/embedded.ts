@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type NodeKubeClient, nodeKubeClient } from "@dm/controller/runtime";
 import { crdManifests, type KubeObject } from "@dm/crds";
-import { type Cluster, type ImageTable, startCluster } from "@dm/testbed";
+import { type Cluster, type ClusterOptions, startCluster } from "@dm/testbed";
 
 /** Programs beside this one, each with all that it needs. */
 export interface Programs {
@@ -36,13 +36,14 @@ export interface Embedded {
 export async function startEmbedded(
   directory: string,
   programs: Programs,
-  images: ImageTable = {},
+  options: Pick<ClusterOptions, "images" | "times" | "nodes"> = {},
 ): Promise<Embedded> {
   const cluster = await startCluster({
     directory,
     nodes: 2,
+    ...options,
     images: {
-      ...images,
+      ...options.images,
       [controllerImage]: [process.execPath, programs.controller],
       [podImage]: [process.execPath, programs.demoPod],
     },

@@ -15,6 +15,8 @@ export interface DemoStore {
   readonly secret?: Secret;
   /** Flags of `kopia repository connect` and `dm repository connect` for the repository of a namespace. */
   readonly connectFlags: (namespace: string) => string;
+  /** What these clients need in their environment beside the password, in words of a shell. */
+  readonly environment: readonly string[];
   close(): Promise<void>;
 }
 
@@ -43,6 +45,8 @@ async function ownServer(place: Place): Promise<DemoStore> {
   const { accessKeyId, secretAccessKey } = server.accessKey;
   return {
     description: `an S3 server of this process at ${server.endpoint}`,
+    // Of a server for this run alone, on loopback.
+    environment: [`AWS_ACCESS_KEY_ID=${accessKeyId}`, `AWS_SECRET_ACCESS_KEY=${secretAccessKey}`],
     ...s3Parts(place, {
       bucket,
       prefix: "velero",
@@ -68,6 +72,7 @@ function bucketStore(url: URL, place: Place): DemoStore {
     .join("/");
   return {
     description: `bucket ${url.hostname}, prefix ${prefix}/`,
+    environment: [],
     ...s3Parts(place, {
       bucket: url.hostname,
       prefix,
@@ -130,6 +135,7 @@ async function directoryStore(path: string, { namespace, run }: Place): Promise<
   await mkdir(root, { recursive: true });
   return {
     description: `directory ${root}`,
+    environment: [],
     location: {
       apiVersion: "velero.io/v1",
       kind: "BackupStorageLocation",
