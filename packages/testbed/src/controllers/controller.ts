@@ -28,6 +28,9 @@ export interface RunningController {
 /** First and longest pause after a failure. */
 const failurePauseMs = { first: 10, longest: 30_000 };
 
+/** After so many keys everybody else has a turn: two controllers that undo each other must not stop the world. */
+const keysPerTurn = 20;
+
 export function startController(options: ControllerOptions): RunningController {
   const { api, name, logger = silentLogger } = options;
   const queue = new Set<string>();
@@ -62,8 +65,9 @@ export function startController(options: ControllerOptions): RunningController {
 
   const work = async (): Promise<void> => {
     // Others get their turn first: requests over HTTP, and the writes that belong together.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    let count = 0;
     for (const key of queue) {
+      if (count++ % keysPerTurn === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       if (closed) return;
       queue.delete(key);
       timers.get(key)?.abort();

@@ -86,17 +86,19 @@ export function startJobController({
       };
       if (finished !== undefined) return done();
 
+      // Unless the job waits for their end, pods that are going have failed: on a lost node nobody would ever say so.
+      const waitsForEnd = spec.podReplacementPolicy === "Failed";
+      const hasFailed = (pod: StoredObject): boolean =>
+        pod.status?.phase === "Failed" || (!waitsForEnd && isDeleting(pod) && !isOver(pod));
       const counted: StoredObject[] = [];
       let lastFailureMs = 0;
       for (const pod of pods) {
-        const phase = pod.status?.phase;
-        if (phase === "Failed") {
-          lastFailureMs = Math.max(lastFailureMs, endOf(pod));
-        }
-        // A pod that is going is counted when its kubelet has said how it ended.
-        if (!isOver(pod) || !pod.metadata.finalizers?.includes(trackingFinalizer)) continue;
-        if (phase === "Succeeded") status.succeeded++;
-        else status.failed++;
+        const failed = hasFailed(pod);
+        if (failed) lastFailureMs = Math.max(lastFailureMs, endOf(pod));
+        if (!pod.metadata.finalizers?.includes(trackingFinalizer)) continue;
+        if (failed) status.failed++;
+        else if (pod.status?.phase === "Succeeded") status.succeeded++;
+        else continue;
         counted.push(pod);
       }
       const active = pods.filter(isActive);
@@ -160,8 +162,9 @@ export function startJobController({
             ? 0
             : Math.min(failurePauseMs.first * 2 ** (status.failed - 1), failurePauseMs.longest);
         const waitMs = lastFailureMs === 0 ? 0 : lastFailureMs + pauseMs - now;
-        // Pods that are going still have what the next one needs.
-        const going = pods.filter((pod) => isDeleting(pod) && !isOver(pod)).length;
+        const going = waitsForEnd
+          ? pods.filter((pod) => isDeleting(pod) && !isOver(pod)).length
+          : 0;
         if (running + going < open && waitMs > 0) againMs = Math.min(againMs ?? waitMs, waitMs);
         else {
           for (; running + going < open; running++) {
@@ -201,7 +204,12 @@ function restartsOf(pod: StoredObject): number {
   );
 }
 
+/** When the last container ended; of a pod that is going, when it was deleted. */
 function endOf(pod: StoredObject): number {
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata;
+  if (!isOver(pod) && deletionTimestamp !== undefined) {
+    return Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
+  }
   const ends = (pod.status?.containerStatuses ?? []).map(({ state }: Json) =>
     Date.parse(state?.terminated?.finishedAt ?? pod.metadata.creationTimestamp),
   );

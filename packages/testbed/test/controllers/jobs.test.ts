@@ -77,13 +77,27 @@ it("runs several, so many at a time", async () => {
   expect(conditions()).toEqual(["Complete CompletionsReached"]);
 });
 
-it("makes another pod for one that somebody deletes, when that one is gone", async () => {
+it("counts a pod that somebody deletes as failed, at once, and makes another", async () => {
   await createJob();
   const [name] = unfinished() as [string];
   world.api.delete("pods", "default", name);
   await world.settle();
+  expect(job()?.status.failed).toBe(1);
+  await world.clock.advance(10_000);
+  expect(unfinished().filter((one) => one !== name)).toHaveLength(1);
+  // How its kubelet lets it end does not count again.
+  await world.setPod(name, "failed");
+  await world.finishDeletions();
+  expect(job()?.status).toMatchObject({ failed: 1, active: 1 });
+});
+
+it("with replacement policy Failed waits until the pod has ended", async () => {
+  await createJob({ podReplacementPolicy: "Failed" });
+  const [name] = unfinished() as [string];
+  world.api.delete("pods", "default", name);
+  await world.clock.advance(60_000);
   expect(world.pods()).toHaveLength(1);
-  // Its kubelet says how it ended, and lets it go.
+  expect(job()?.status.failed).toBeUndefined();
   await world.setPod(name, "failed");
   await world.finishDeletions();
   await world.clock.advance(10_000);
