@@ -38,6 +38,10 @@ export {
   type RepositoryDeps,
   reconcileBackupRepository,
 } from "./repository/reconcile-backup-repository.ts";
+export {
+  reconcileStorageLocation,
+  type StorageLocationDeps,
+} from "./repository/reconcile-storage-location.ts";
 export { repositoryDefaults } from "./repository/repository-deps.ts";
 export {
   type MaintenanceEnd,

@@ -3,7 +3,7 @@
 import { toBase64, utf8Encode } from "@dm/core";
 import { selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
 import { describe, expect, it } from "vitest";
-import { openVeleroStore, type VeleroLocation } from "../src/velero/index.ts";
+import { checkVeleroLocation, openVeleroStore, type VeleroLocation } from "../src/velero/index.ts";
 
 const refused = { code: "DM_VELERO_LOCATION_INVALID" };
 const bucket = { bucket: "backups", prefix: "velero" };
@@ -99,4 +99,34 @@ it.each<[string, VeleroLocation]>([
   ["an unknown provider", { provider: "tape" }],
 ])("%s is refused", async (_, location) => {
   await expect(openVeleroStore(location, "shop")).rejects.toMatchObject(refused);
+});
+
+describe("checkVeleroLocation", () => {
+  it("asks once, and tells a bucket that is not there from one that is empty", async () => {
+    await using server = await startS3Server({ buckets: ["backups"] });
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    const credentials = async (): Promise<string> =>
+      `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+    const of = (name: string): VeleroLocation => ({
+      provider: "aws",
+      objectStorage: { bucket: name, prefix: "velero" },
+      config: { s3Url: server.url, region: "us-east-1" },
+    });
+    await checkVeleroLocation(of("backups"), { credentials });
+    expect(server.counts.ListObjectsV2).toBe(1);
+    await expect(checkVeleroLocation(of("other"), { credentials })).rejects.toMatchObject({
+      code: "DM_STORE_NOT_FOUND",
+    });
+    const wrong = async (): Promise<string> =>
+      "[default]\naws_access_key_id=A\naws_secret_access_key=B\n";
+    await expect(checkVeleroLocation(of("backups"), { credentials: wrong })).rejects.toMatchObject({
+      name: "AccessError",
+    });
+  });
+
+  it("of a directory, it must be there", async () => {
+    await checkVeleroLocation({ provider: "fs", config: { fspath: import.meta.dirname } });
+    const none = checkVeleroLocation({ provider: "fs", config: { fspath: "/none/of/these" } });
+    await expect(none).rejects.toMatchObject({ code: "DM_STORE_NOT_FOUND" });
+  });
 });

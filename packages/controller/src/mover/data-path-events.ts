@@ -120,7 +120,10 @@ export class DataPathEvents {
         );
         return name;
       } catch (error) {
-        if (!isDmError(error, "DM_KUBE_NOT_FOUND")) throw error;
+        // Gone by its age; or an account that may only create, as Velero's.
+        const isFresh =
+          !isDmError(error, "DM_KUBE_NOT_FOUND") && !isDmError(error, "DM_KUBE_FORBIDDEN");
+        if (isFresh) throw error;
       }
     }
     const component = metadata.name ?? "";

@@ -28,7 +28,12 @@ export {
   restoreVeleroVolume,
   type VeleroRestore,
 } from "./restore-volume.ts";
-export { type OpenVeleroStoreOptions, openVeleroFolder, openVeleroStore } from "./store.ts";
+export {
+  checkVeleroLocation,
+  type OpenVeleroStoreOptions,
+  openVeleroFolder,
+  openVeleroStore,
+} from "./store.ts";
 export {
   deleteVeleroSnapshots,
   maintainVeleroRepository,

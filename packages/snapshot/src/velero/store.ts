@@ -5,7 +5,7 @@
  * @module
  */
 import { type Clock, fromBase64, type Logger, utf8Decode } from "@dm/core";
-import type { BlobStore } from "@dm/storage";
+import type { BlobStore, CallOptions } from "@dm/storage";
 import {
   invalidLocation,
   isTrue,
@@ -67,6 +67,28 @@ export async function openVeleroFolder(
   if (!options.readOnly || store.readOnly) return store;
   const { readOnly } = await import("@dm/storage");
   return readOnly(store);
+}
+
+/**
+ * Asks whether a location can be used: its server answers, lets these credentials in, and has the bucket. Costs one request, and
+ * looks at one page of names at most.
+ * @throws what the store throws, and {FormatError} `DM_VELERO_LOCATION_INVALID`
+ */
+export async function checkVeleroLocation(
+  location: VeleroLocation,
+  options: OpenVeleroStoreOptions & CallOptions = {},
+): Promise<void> {
+  const { signal } = options;
+  const backend = veleroBackend(location);
+  // Of a directory the root must be there: what lies in it is made when it is needed.
+  const prefix = backend === "filesystem" ? "" : veleroFolder(location, ["kopia"]);
+  const open = { s3, azure, gcs, filesystem }[backend];
+  const store = await open(location, prefix, { ...options, create: false });
+  try {
+    for await (const _ of store.list("", { signal })) return;
+  } finally {
+    await store.close();
+  }
 }
 
 type Open = (
