@@ -65,6 +65,8 @@ export const cacheDefaults = {
 
 /** A watch that lasted this long was a good one, and the next begins after the shortest delay. */
 const goodWatchMs = 1_000;
+/** After so many refused watches in a row a list is tried instead. */
+const maxRefusals = 5;
 /** Beyond its own time a watch is not waited for any longer than this. */
 const watchGraceMs = 60_000;
 
@@ -123,6 +125,8 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
   #heardNs: bigint;
   #movedNs: bigint;
   #restarts = 0;
+  /** Watches that the server has answered with an error since it was last heard. */
+  #refusals = 0;
   /** The version up to which everything is in the store; undefined when only a list can tell. */
   #version: string | undefined;
 
@@ -133,7 +137,7 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
     this.#clock = options.clock ?? systemClock;
     this.#log = options.logger ?? silentLogger;
     this.#random = options.random ?? Math.random;
-    this.#store = new ObjectStore(options.indexes ?? {});
+    this.#store = new ObjectStore(this.#safeIndexes(options.indexes ?? {}));
     this.#backoff = createBackoff({ firstMs: 200, maxMs: 30_000, random: this.#random });
     this.#heardNs = this.#clock.nowNs();
     this.#movedNs = this.#heardNs;
@@ -228,6 +232,12 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
           this.#backoff.reset();
         }
         waitMs = Math.max(this.#backoff.nextMs(), retryAfterMsOf(error) ?? 0);
+        // A server restored from a backup knows nothing of our version, and may never say that it has expired.
+        if (isDmError(error) && error.details["httpStatus"] !== undefined) this.#refusals += 1;
+        if (this.#refusals >= maxRefusals) {
+          this.#refusals = 0;
+          this.#version = undefined;
+        }
         this.#restarted(error);
       }
       this.#movedNs = this.#clock.nowNs();
@@ -369,6 +379,22 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
     }
   }
 
+  /** An object that an index cannot look at is not found by that index, and stays in the cache. */
+  #safeIndexes(indexes: Readonly<Record<string, IndexOf<T>>>): Record<string, IndexOf<T>> {
+    const safe = Object.entries(indexes).map(([name, valuesOf]): [string, IndexOf<T>] => [
+      name,
+      (object) => {
+        try {
+          return valuesOf(object);
+        } catch (error) {
+          this.#log.error("Index of a cache failed", { kind: this.resource.kind, name, error });
+          return [];
+        }
+      },
+    ]);
+    return Object.fromEntries(safe);
+  }
+
   #tellAll(change: CacheChange<T>): void {
     for (const handler of this.#handlers) this.#tell(handler, change);
   }
@@ -387,6 +413,7 @@ class ListWatchCache<T extends KubeObject> implements Cache<T> {
   #heard(): void {
     this.#heardNs = this.#clock.nowNs();
     this.#movedNs = this.#heardNs;
+    this.#refusals = 0;
   }
 
   #restarted(error: unknown): void {

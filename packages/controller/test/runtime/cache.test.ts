@@ -447,6 +447,39 @@ describe("a cache on a client that misbehaves", () => {
     await end();
   });
 
+  it("lists again when the server goes on refusing its version", async () => {
+    const { clock, calls, end } = startPlayed(async function* ({ signal }, turn) {
+      if (turn <= 5) throw unavailable("Too large resource version", { httpStatus: 504 });
+      yield* hung(signal);
+    });
+    await clock.advance(60_000);
+    expect(calls).toEqual({ lists: 2, versions: Array.from({ length: 6 }, () => "10") });
+    await end();
+  });
+
+  it("survives its indexes", async () => {
+    const { clock, cache, end } = startPlayed(
+      async function* ({ signal }) {
+        yield { type: "ADDED", object: playedObject("a", "11") };
+        yield { type: "ADDED", object: playedObject("b", "12") };
+        yield* hung(signal);
+      },
+      {
+        indexes: {
+          name: ({ metadata }) => {
+            if (metadata.name === "a") throw new Error("broken");
+            return [metadata.name ?? ""];
+          },
+        },
+      },
+    );
+    await clock.advance(1_000);
+    expect([cache.size, cache.restarts]).toEqual([2, 0]);
+    expect(cache.byIndex("name", "a")).toEqual([]);
+    expect(cache.byIndex("name", "b")).toHaveLength(1);
+    await end();
+  });
+
   it("takes lists of any length in one page", async () => {
     const { client } = playedClient(({ signal }) => hung(signal));
     const items = Array.from({ length: 200_000 }, (_, at) => playedObject(`o${at}`, `${at}`));
