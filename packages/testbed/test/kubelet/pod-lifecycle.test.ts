@@ -4,6 +4,8 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Json, StoredObject } from "../../src/kube-object.ts";
+import { defaultKubeletTimes } from "../../src/kubelet/times.ts";
+import { virtualClock } from "../../src/virtual-clock.ts";
 import {
   containerOf,
   createPod,
@@ -14,6 +16,7 @@ import {
   phase,
   shell,
   sleeper,
+  until,
   untilGone,
   untilLog,
   untilPod,
@@ -440,4 +443,44 @@ it("keeps logs of deleted pods when told to", async () => {
   await untilGone(cluster.api, "a");
   const logs = cluster.node("node-1").hostPath("/var/log/pods");
   expect(await readdir(logs)).toEqual([`default_a_${metadata.uid}`]);
+});
+
+it("says what goes wrong for an hour in a few events, with counts", async () => {
+  const clock = virtualClock(Date.parse("2026-01-02T03:04:05Z"));
+  const cluster = await openCluster({ clock, times: defaultKubeletTimes });
+  createPod(cluster.api, "mount", {
+    volumes: [{ name: "s", secret: { secretName: "none" } }],
+    containers: [shell(sleeper)],
+  });
+  createPod(cluster.api, "pull", { containers: [shell("true", { image: "nobody/has:1" })] });
+  // The disk takes real time, which must not pass as virtual time.
+  for (const reason of ["ErrImagePull", "ImagePullBackOff"]) {
+    await untilPod(
+      cluster.api,
+      "pull",
+      (pod) => containerOf(pod)?.state.waiting?.reason === reason,
+    );
+  }
+  await until(cluster.api, "events", (event) => event["reason"] === "FailedMount");
+  await clock.advance(3_600_000);
+  const counts = (name: string): Record<string, number> =>
+    Object.fromEntries(
+      cluster.api
+        .list("events", "default")
+        .filter((one) => one["involvedObject"].name === name)
+        .map((one) => [`${one["reason"]}: ${one["message"].split(" ")[0]}`, one["count"]]),
+    );
+  // 0.5 s, doubled to 122 s, again and again.
+  expect(counts("mount")).toEqual({
+    "Scheduled: Successfully": 1,
+    "FailedMount: MountVolume.SetUp": 37,
+  });
+  // 10 s, doubled to 5 minutes.
+  expect(counts("pull")).toEqual({
+    "Scheduled: Successfully": 1,
+    "Pulling: Pulling": 16,
+    "Failed: Failed": 16,
+    "Failed: Error:": 16,
+    "BackOff: Back-off": 16,
+  });
 });
