@@ -24,6 +24,7 @@ export interface World {
   readonly running: number;
   /** Whether the claim to restore into exists. */
   readonly targetClaim?: boolean | undefined;
+  /** Empty while no node is known. */
   readonly nodeOSes: ReadonlySet<string>;
   /** Nodes whose agent runs. */
   readonly agents: ReadonlySet<string>;
@@ -103,6 +104,7 @@ function decideNew({ transfer, world, settings }: State): Action {
   if (deleting) return { do: "requestCancel", message: texts.deleting(kind) };
   if (kind === "DataUpload" && snapshotType !== "CSI")
     return { do: "refuse", verdict: failed(texts.snapshotType(snapshotType)) };
+  if (nodeOS !== undefined && world.nodeOSes.size === 0) return wait(settings.queuePollMs);
   if (nodeOS !== undefined && !world.nodeOSes.has(nodeOS))
     return { do: "refuse", verdict: failed(texts.noNode(transfer)) };
   if (kind === "DataDownload" && !world.targetClaim) return wait(settings.queuePollMs);

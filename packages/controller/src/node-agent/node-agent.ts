@@ -230,7 +230,7 @@ function controllerOf(
   deps: AgentDeps,
   kind: TransferKind,
   own: ControllerSource,
-  { hostingPods, events: told }: Caches,
+  { hostingPods, events: told, nodes: allNodes, agentPods }: Caches,
 ) {
   const label = kind === "DataUpload" ? labels.dataUpload : labels.dataDownload;
   const keyOf = (namespace: string | undefined, name: string | undefined): ObjectKey[] =>
@@ -245,6 +245,9 @@ function controllerOf(
       source(told, ({ involvedObject: { kind: about, namespace, name } }) =>
         about === kind || about === "Pod" ? keyOf(namespace, name) : [],
       ),
+      // Nothing to look at when these change, but no decision before they are known.
+      source(allNodes, () => []),
+      source(agentPods, () => []),
     ],
     reconcile: ({ namespace = "", name }: ObjectKey, signal: AbortSignal) =>
       reconcileTransfer(deps, { kind, namespace, name }, { signal }),

@@ -117,6 +117,7 @@ describe("New, what only one kind knows", () => {
         message: "no appropriate node to run datadownload velero/b-1",
       },
     });
+    expect(decide(windows, world({ nodeOSes: new Set() })).do).toBe("wait");
     const both = world({ nodeOSes: new Set(["linux", "windows"]) });
     expect(decide(windows, both).do).toBe("accept");
   });

@@ -248,6 +248,17 @@ describe("a DataDownload", () => {
   });
 });
 
+it.each([
+  ["DataUpload", 69],
+  ["DataDownload", 45],
+] as const)("a %s costs %i requests, as the README says", async (kind, stated) => {
+  await using harness = await Harness.open();
+  harness.cluster.mover.ticks = 5;
+  make(harness, kind, "data");
+  await toTheEnd(harness, kind, "data");
+  expect(harness.agent("a").client.calls).toBeLessThanOrEqual(stated);
+});
+
 describe.each(kinds)("%s, who acts", (kind) => {
   it("row 9: the first reconcile adds the finalizer and nothing else", async () => {
     await using harness = await Harness.open(["a"], { agents: [] });

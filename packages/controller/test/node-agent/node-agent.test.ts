@@ -1,7 +1,7 @@
 /** The whole agent on a manager, over HTTP, by the clock of the system: it hears of what it must, in all its ways. */
 
 import { systemClock } from "@dm/core";
-import { isFinalPhase } from "@dm/crds";
+import { finalizers, isFinalPhase } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { hostingTemplateOf } from "../../src/expose/hosting-template.ts";
 import { addNodeAgent } from "../../src/node-agent/node-agent.ts";
@@ -30,7 +30,7 @@ afterEach(async () => {
   await cluster.close();
 });
 
-function startAgent(node: string): Manager {
+function startAgent(node: string, ownerLostMs = 300_000): Manager {
   const { url, adminToken } = cluster.server;
   const client = nodeKubeClient({ server: { url, token: adminToken } });
   const manager = createManager({ client });
@@ -48,7 +48,7 @@ function startAgent(node: string): Manager {
         template: { spec: { containers: [{ name: "node-agent", image: "dm:1" }] } },
       },
     } as never),
-    settings: { exposePollMs: 20, queuePollMs: 20, peekMs: 200 },
+    settings: { exposePollMs: 20, queuePollMs: 20, peekMs: 200, ownerLostMs },
   });
   ends.push(manager.run(stop.signal).finally(() => client.close()));
   return manager;
@@ -70,7 +70,7 @@ const isOver = (kind: TransferKind, name: string) => isFinalPhase(get(kind, name
 describe("addNodeAgent", () => {
   it("moves volumes both ways, with two agents, and counts and tells", async () => {
     cluster.schedule = ({ metadata }) => (metadata.name.endsWith("1") ? "a" : "b");
-    const managers = ["a", "b"].map(startAgent);
+    const managers = ["a", "b"].map((node) => startAgent(node));
     for (const name of ["up-1", "up-2"]) {
       cluster.source(name);
       cluster.upload(name);
@@ -93,10 +93,12 @@ describe("addNodeAgent", () => {
       expect(get(kind, name)?.status).toMatchObject({ phase: "Completed", node });
     cluster.work();
     expect(cluster.leftovers()).toEqual([]);
-    const text = managers.map(({ metrics }) => metrics.text()).join("");
-    expect(text).toContain('podVolume_data_upload_success_total{node="a"} 1');
-    expect(text).toContain('podVolume_data_download_success_total{node="b"} 1');
-    expect(text).toContain('dm_expose_seconds_count{node="a"} 2');
+    for (const line of [
+      'podVolume_data_upload_success_total{node="a"} 1',
+      'podVolume_data_download_success_total{node="b"} 1',
+      'dm_expose_seconds_count{node="a"} 2',
+    ])
+      await until(() => managers.some(({ metrics }) => metrics.text().includes(line)));
     await until(() =>
       cluster.api
         .list("events", operator)
@@ -126,5 +128,54 @@ describe("addNodeAgent", () => {
     await until(() => phase() === "Canceled");
     cluster.work();
     expect(cluster.leftovers()).toEqual([]);
+  });
+
+  it("takes over from an agent whose pod or node is gone, and from no other", async () => {
+    cluster.schedule = () => "a";
+    const agentOn = (node: string): string => `agent-${node}`;
+    for (const node of ["a", "b"]) {
+      cluster.api.create("pods", {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: agentOn(node), namespace: operator, labels: { role: "node-agent" } },
+        spec: { nodeName: node, containers: [{ name: "main", image: "dm:1" }] },
+      });
+      cluster.setStatus("pods", operator, agentOn(node), { phase: "Running" });
+    }
+    const acceptedByB = (name: string): void => {
+      cluster.source(name);
+      cluster.upload(name);
+      cluster.api.modify(resources.DataUpload, operator, name, (object) => {
+        object.metadata.finalizers = [finalizers.dataUploadDownload];
+        object.status = {
+          phase: "Accepted",
+          acceptedByNode: "b",
+          acceptedTimestamp: new Date(cluster.nowMs).toISOString(),
+        };
+      });
+    };
+    acceptedByB("one");
+    const manager = startAgent("a", 300);
+    // Another object goes all its way meanwhile, and a patrol or two pass.
+    cluster.source("own");
+    cluster.upload("own");
+    await until(() => isOver("DataUpload", "own"));
+    await systemClock.sleep(600);
+    expect(get("DataUpload", "one")?.status?.phase).toBe("Accepted");
+    expect(get("DataUpload", "one")?.metadata.annotations ?? {}).toEqual({});
+    const condition = { type: "Ready", status: "Unknown" };
+    cluster.setStatus("nodes", "", "b", { conditions: [condition] });
+    await until(() => isOver("DataUpload", "one"));
+    cluster.setStatus("nodes", "", "b", { conditions: [{ ...condition, status: "True" }] });
+    acceptedByB("two");
+    cluster.api.delete("pods", operator, agentOn("b"), { gracePeriodSeconds: 0 });
+    await until(() => isOver("DataUpload", "two"));
+    for (const name of ["one", "two"])
+      expect(get("DataUpload", name)?.status).toMatchObject({
+        phase: "Completed",
+        acceptedByNode: "a",
+      });
+    const line = 'podVolume_data_upload_success_total{node="a"} 3';
+    await until(() => manager.metrics.text().includes(line));
   });
 });

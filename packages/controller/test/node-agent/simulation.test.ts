@@ -1,0 +1,94 @@
+/**
+ * Many volumes over four nodes at once, while writes conflict, calls fail, agents restart and movers are killed, by a seed:
+ * everything is Completed, no node runs more than it may, nothing is left behind, and requests stay in proportion.
+ */
+import { ConflictError, StorageError } from "@dm/core";
+import { isFinalPhase } from "@dm/crds";
+import { expect, it } from "vitest";
+import type { TransferKind } from "../../src/node-agent/transfer.ts";
+import { operator } from "./fake-cluster.ts";
+import { Harness, resources } from "./harness.ts";
+import { minute } from "./objects.ts";
+
+const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
+const volumes = process.env["DM_FULL"] ? 200 : 16;
+const nodes = ["a", "b", "c", "d"];
+const concurrency = 3;
+
+function random(from: number): () => number {
+  let state = from >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
+  const draw = random(seed);
+  let calls = 0;
+  const before = (what: string): void => {
+    calls++;
+    if (what.startsWith("replace data") && draw() < 0.2)
+      throw new ConflictError("DM_KUBE_CONFLICT", "someone was faster");
+    if (draw() < 0.02)
+      throw new StorageError("DM_KUBE_UNAVAILABLE", "try later", {}, { retryable: true });
+  };
+  await using harness = await Harness.open(nodes, { before, settings: { concurrency } });
+  const { cluster } = harness;
+  cluster.mover.ticks = 4;
+  let turn = 0;
+  cluster.schedule = () => nodes[turn++ % nodes.length];
+  const transfers: (readonly [TransferKind, string])[] = [];
+  for (let index = 0; index < volumes; index++) {
+    const name = `volume-${index}`;
+    const kind = draw() < 0.7 ? "DataUpload" : "DataDownload";
+    transfers.push([kind, name]);
+    if (kind === "DataUpload") cluster.source(name);
+    else cluster.target(name);
+    cluster[kind === "DataUpload" ? "upload" : "download"](name);
+  }
+  let kills = 0;
+  let restarts = 0;
+  const killed = new Set<string>();
+  const disturb = (): void => {
+    if (draw() < 0.15) {
+      restarts++;
+      harness.startAgent(nodes[Math.floor(draw() * nodes.length)]!);
+    }
+    for (const pod of cluster.api.list("pods", operator)) {
+      if (pod.status?.phase !== "Running" || killed.has(pod.metadata.name) || draw() > 0.05)
+        continue;
+      // Once each: the limit is another test's.
+      killed.add(pod.metadata.name);
+      kills++;
+      cluster.endMover(pod, 137, "", "OOMKilled");
+    }
+  };
+  const runningOn = (node: string): number =>
+    (["DataUpload", "DataDownload"] as const)
+      .flatMap((kind) => cluster.api.list(resources[kind], operator))
+      .filter(({ status }) => status?.phase === "InProgress" && status.node === node).length;
+  let most = 0;
+  await harness.until(
+    () => {
+      disturb();
+      most = Math.max(most, ...nodes.map(runningOn));
+      return transfers.every(([kind, name]) => isFinalPhase(harness.phase(kind, name)));
+    },
+    12 * 60 * minute,
+    10_000,
+  );
+  for (const [kind, name] of transfers)
+    expect(harness.phase(kind, name), `${kind} ${name}: ${harness.message(kind, name)}`).toBe(
+      "Completed",
+    );
+  await harness.advance(2 * minute, 30_000);
+  expect(cluster.leftovers()).toEqual([]);
+  // A mover that is made again does not wait for a place: its object runs already.
+  expect(most).toBeLessThanOrEqual(concurrency + kills);
+  const perVolume = Math.round(calls / volumes);
+  console.log(
+    `${volumes} volumes Completed (seed ${seed}): ${kills} movers killed, ${restarts} agents restarted, ${perVolume} requests a volume, at most ${most} at once on a node`,
+  );
+  expect(perVolume).toBeLessThan(400);
+});
