@@ -35,7 +35,12 @@ export type {
   WatchOptions,
   WriteOptions,
 } from "./kube-client.ts";
-export type { KubeConnectionDescription, KubeServer } from "./kube-connection.ts";
+export type {
+  KubeConnection,
+  KubeConnectionDescription,
+  KubeServer,
+  PreparedConnection,
+} from "./kube-connection.ts";
 export {
   isAlreadyExists,
   isConflict,

@@ -10,7 +10,15 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { type Clock, isDmError, nsPerMs, Semaphore, systemClock } from "@dm/core";
-import { apiVersionOf, type KubeObject, type Resource } from "@dm/crds";
+import type { KubeObject, Resource } from "@dm/crds";
+import {
+  asOurs,
+  parseJson,
+  parseStatus,
+  readBody,
+  retryAfterOf,
+  withTimeLimit,
+} from "./http-answer.ts";
 import type {
   KubeCallOptions,
   KubeClient,
@@ -25,7 +33,16 @@ import {
   type KubeConnectionDescription,
   type KubeConnectionOptions,
 } from "./kube-connection.ts";
-import { type KubeStatus, kubeError, unavailable } from "./kube-errors.ts";
+import { kubeError, unavailable } from "./kube-errors.ts";
+import {
+  addSelectors,
+  type Call,
+  callOf,
+  eventOf,
+  isMissing,
+  keyOfObject,
+  named,
+} from "./kube-request.ts";
 import { createLineSplitter } from "./watch-lines.ts";
 
 export interface NodeKubeClientOptions extends KubeConnectionOptions {
@@ -361,17 +378,6 @@ export function nodeKubeClient(options: NodeKubeClientOptions = {}): NodeKubeCli
   };
 }
 
-interface Call {
-  what: string;
-  readonly method: string;
-  path: string;
-  readonly secret: boolean;
-  query?: URLSearchParams;
-  body?: unknown;
-  contentType?: string;
-  accept?: string | undefined;
-}
-
 interface Opened {
   readonly response: IncomingMessage;
   readonly generation: number;
@@ -384,155 +390,5 @@ const podPath: Resource = {
   plural: "pods",
   namespaced: true,
 };
-
-const verbs: Readonly<Record<string, string>> = {
-  GET: "get",
-  POST: "create",
-  PUT: "replace",
-  PATCH: "patch",
-  DELETE: "delete",
-};
-
-function callOf(
-  method: string,
-  resource: Resource,
-  key: { readonly namespace?: string | undefined; readonly name?: string | undefined },
-  verb = verbs[method],
-): Call {
-  const { group, version, plural, namespaced } = resource;
-  const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
-  const namespace = namespaced ? key.namespace || undefined : undefined;
-  if (namespaced && namespace === undefined && (key.name !== undefined || method === "POST")) {
-    throw new TypeError(`a namespace is needed to ${verb} ${plural}`);
-  }
-  if (key.name === "") throw new TypeError(`a name is needed to ${verb} ${plural}`);
-  const inNamespace = namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`;
-  const byName = key.name === undefined ? "" : `/${encodeURIComponent(key.name)}`;
-  const kind = group === "" ? plural : `${plural}.${group}`;
-  const object = [namespace, key.name].filter((part) => part !== undefined).join("/");
-  return {
-    what: object === "" ? `${verb} ${kind}` : `${verb} ${kind} ${object}`,
-    method,
-    path: `${root}${inNamespace}/${plural}${byName}`,
-    secret: group === "" && plural === "secrets",
-  };
-}
-
-function keyOfObject({ metadata }: KubeObject): ObjectKey {
-  return { namespace: metadata.namespace, name: metadata.name ?? "" };
-}
-
-function addSelectors(
-  query: URLSearchParams,
-  { labelSelector, fieldSelector }: Pick<ListOptions, "labelSelector" | "fieldSelector">,
-): void {
-  if (labelSelector) query.set("labelSelector", labelSelector);
-  if (fieldSelector) query.set("fieldSelector", fieldSelector);
-}
-
-/** Items of lists of core kinds come without apiVersion and kind. */
-function named<T extends KubeObject>(resource: Resource<T>, object: T): T {
-  if (object.kind !== undefined && object.apiVersion !== undefined) return object;
-  return { ...object, apiVersion: apiVersionOf(resource), kind: resource.kind };
-}
-
-/** Whether the object itself was not found, rather than its kind or its namespace. */
-function isMissing(error: unknown, name: string): boolean {
-  return isDmError(error, "DM_KUBE_NOT_FOUND") && error.message.includes(`"${name}" not found`);
-}
-
-function eventOf<T extends KubeObject>(
-  resource: Resource<T>,
-  call: Call,
-  event: unknown,
-): WatchEvent<T> {
-  const { type, object } = event as { readonly type: string; readonly object: unknown };
-  switch (type) {
-    case "ADDED":
-    case "MODIFIED":
-    case "DELETED":
-    case "BOOKMARK":
-      return { type, object: named(resource, object as T) };
-    default: {
-      const status = (object ?? {}) as KubeStatus;
-      const { what, secret } = call;
-      throw kubeError({ what, status, httpStatus: status.code ?? 500, secret });
-    }
-  }
-}
-
-async function withTimeLimit<Result>(
-  what: string,
-  limitMs: number,
-  clock: Clock,
-  signal: AbortSignal | undefined,
-  work: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  signal?.throwIfAborted();
-  const stop = new AbortController();
-  const timer = new AbortController();
-  const onAbort = (): void => stop.abort(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  let late = false;
-  clock.sleep(limitMs, { signal: timer.signal }).then(
-    () => {
-      late = true;
-      stop.abort(new Error("too late"));
-    },
-    () => undefined,
-  );
-  try {
-    return await work(stop.signal);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw late ? unavailable(`${what}: no answer within ${limitMs} ms`) : asOurs(what, error);
-  } finally {
-    timer.abort();
-    signal?.removeEventListener("abort", onAbort);
-  }
-}
-
-async function readBody(response: IncomingMessage, maxBytes: number): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response as AsyncIterable<Uint8Array>) {
-    length += chunk.length;
-    if (length > maxBytes) throw unavailable(`an answer of more than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
-function parseJson(what: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The text is not repeated: it may be part of a Secret.
-    throw unavailable(`${what}: the answer is not JSON (${text.length} characters)`);
-  }
-}
-
-/** Proxies and dying servers answer with plain text or HTML. */
-function parseStatus(text: string): KubeStatus {
-  try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null && !Array.isArray(body)) return body;
-  } catch {
-    // Not a Status.
-  }
-  return { message: text.slice(0, 200).trim() || undefined };
-}
-
-function retryAfterOf(response: IncomingMessage): number | undefined {
-  const seconds = Number(response.headers["retry-after"]);
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : undefined;
-}
-
-/** Whatever goes wrong with a connection is the outside's failure; errors of ours and programming errors stay. */
-function asOurs(what: string, error: unknown): unknown {
-  if (isDmError(error) || error instanceof TypeError || error instanceof RangeError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  return unavailable(`${what}: ${code ?? message}`, code === undefined ? {} : { code }, error);
-}
 
 const nowMs = (clock: Clock): number => Number(clock.nowNs() / nsPerMs);
