@@ -1,5 +1,5 @@
 /**
- * What can be asked of a pod beside the object: its log, a place on a node, eviction. Exec is in `exec-socket.ts`.
+ * What can be asked of a pod beside the object: its log, a place on a node, eviction. Exec is in `exec.ts`.
  * Proof: test/api-server/pod-streams.test.ts.
  * @module
  */

@@ -9,7 +9,7 @@ import { notFound, unknownPath } from "./api-error.ts";
 import { type ApiRequest, sendText } from "./api-request.ts";
 import { type Authenticator, impersonatedUser, type User } from "./authentication.ts";
 import { createOpenApiHandler, serveDiscovery } from "./discovery-handlers.ts";
-import { serveExec } from "./exec-socket.ts";
+import { serveExec } from "./exec.ts";
 import type { FaultControl, FaultyRequest } from "./faults.ts";
 import type { PodStreams } from "./pod-streams.ts";
 import { requireStreams } from "./pod-subresources.ts";

@@ -352,7 +352,7 @@ describe.skipIf(!peer.available)(peer.title("kubectl"), () => {
 describe.skipIf(versions.length === 0)("kubectl of other versions", () => {
   it.each(sample.map((path) => [path.slice(path.lastIndexOf("/") + 1), path] as const))(
     "%s",
-    async (name, program) => {
+    async (_name, program) => {
       const server = await openServer();
       const kubectl = await openKubectl(server, program);
       try {
@@ -371,11 +371,9 @@ describe.skipIf(versions.length === 0)("kubectl of other versions", () => {
         await kubectl.ok("wait --for=jsonpath={.spec.mode}=slow gadget/a --timeout=5s");
         await kubectl.ok("apply -f -", { input: manifests });
         expect(await kubectl.ok("logs p")).toBe("a line\n");
-        // Older ones know SPDY only.
-        if (/\.1\.(29|3\d)$/.test(name)) {
-          const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: "true" };
-          expect(await kubectl.ok("exec p -- hi", { env })).toBe("hi\n");
-        }
+        // Up to 1.30 over SPDY, then over a WebSocket.
+        expect(await kubectl.ok("exec -i p -- cat", { input: "typed " })).toBe("typed cat\n");
+        expect((await kubectl.run(["exec", "p", "--", "false"])).code).toBe(7);
         await kubectl.ok("delete gadget a");
       } finally {
         await kubectl.close();
