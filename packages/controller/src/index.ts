@@ -1,3 +1,18 @@
+export {
+  type BackupDeps,
+  type BackupSettings,
+  backupDefaults,
+} from "./backup/backup-deps.ts";
+export {
+  type BackupFolder,
+  type BackupFoldersOptions,
+  blobFolder,
+  bucketFolders,
+  type FolderBlobs,
+  type OpenBackupFolder,
+} from "./backup/backup-store.ts";
+export { reconcileBackup } from "./backup/reconcile-backup.ts";
+export { reconcileRestore } from "./backup/reconcile-restore.ts";
 export { csiSnapshotExposer } from "./expose/csi-snapshot-exposer.ts";
 export type { ExposedVolume, Exposer, RestoreExposer, Step } from "./expose/exposer.ts";
 export type { ExposerContext } from "./expose/exposer-context.ts";

@@ -1,0 +1,54 @@
+/**
+ * What the controllers of Backups and Restores are made of, and their settings.
+ * Proof: test/backup/reconcile-backup.test.ts.
+ * @module
+ */
+import { type Clock, type Logger, nsPerMs } from "@dm/core";
+import type { KubeClient } from "../runtime/kube-client.ts";
+import type { OpenBackupFolder } from "./backup-store.ts";
+
+export interface BackupSettings {
+  /** What a Backup gets that does not say. Go durations. */
+  readonly ttl: string;
+  readonly csiSnapshotTimeout: string;
+  readonly itemOperationTimeout: string;
+  readonly snapshotMoveData: boolean;
+  /** The location when a Backup names none and none is the default. */
+  readonly storageLocation: string;
+  /** Who moves the data when the Backup does not say. */
+  readonly dataMover: string;
+  /** Between two looks at snapshots that are being taken. */
+  readonly snapshotPollMs: number;
+  /** Between two looks at DataUploads and DataDownloads. */
+  readonly operationPollMs: number;
+  /** How long single things, such as a namespace on its way out or a store, may be in the way. */
+  readonly resourceTimeoutMs: number;
+}
+
+export const backupDefaults: BackupSettings = Object.freeze({
+  ttl: "720h0m0s",
+  csiSnapshotTimeout: "10m0s",
+  itemOperationTimeout: "4h0m0s",
+  snapshotMoveData: false,
+  storageLocation: "default",
+  dataMover: "dm",
+  snapshotPollMs: 5_000,
+  operationPollMs: 10_000,
+  resourceTimeoutMs: 10 * 60_000,
+});
+
+export interface BackupDeps {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly openFolder: OpenBackupFolder;
+  readonly settings?: Partial<BackupSettings> | undefined;
+}
+
+export const settingsOf = ({ settings }: BackupDeps): BackupSettings => ({
+  ...backupDefaults,
+  ...settings,
+});
+
+export const nowOf = ({ clock }: Pick<BackupDeps, "clock">): Date =>
+  new Date(Number(clock.nowNs() / nsPerMs));

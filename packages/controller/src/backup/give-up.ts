@@ -1,0 +1,53 @@
+/**
+ * When a Backup or Restore stops trying, and how it takes its DataUploads or DataDownloads with it.
+ * Proof: test/backup/reconcile-backup.test.ts, test/backup/reconcile-restore.test.ts.
+ * @module
+ */
+import { isDmError, parseGoDuration } from "@dm/core";
+import { type DataDownload, type DataUpload, isFinalPhase, type Resource } from "@dm/crds";
+import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
+import { isConflict } from "../runtime/kube-errors.ts";
+import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
+import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
+
+/**
+ * Whether trying again helps nobody. Before the start that is so for whatever does not pass by itself; after it, when the error
+ * has outlasted everything that is waited for: hours of moved data are not given up for a refused key.
+ */
+export function isLasting(
+  deps: BackupDeps,
+  error: unknown,
+  {
+    startedAt,
+    waits,
+  }: {
+    readonly startedAt: string | null | undefined;
+    /** Go durations. */
+    readonly waits: readonly (string | undefined)[];
+  },
+): boolean {
+  if (!isDmError(error) || isConflict(error)) return false;
+  if (!startedAt) return (error as { retryable?: boolean }).retryable !== true;
+  const limitMs = waits.reduce(
+    (sum, wait) => sum + (parseGoDuration(wait ?? "") ?? 0),
+    2 * settingsOf(deps).resourceTimeoutMs,
+  );
+  return !(nowOf(deps).getTime() - Date.parse(startedAt) < limitMs);
+}
+
+/** Asks for it, unless it has ended or somebody else has. */
+export async function cancelMovement<T extends DataUpload | DataDownload>(
+  client: KubeClient,
+  resource: Resource<T>,
+  { metadata: { name = "", namespace } }: T,
+  message: string,
+  options: KubeCallOptions,
+): Promise<void> {
+  const ask = (stored: T): T | undefined => {
+    if (isFinalPhase(stored.status?.phase) || stored.spec.cancel) return undefined;
+    stored.spec.cancel = true;
+    stored.status = { ...stored.status, message };
+    return stored;
+  };
+  await retryOnConflict(client, resource, { namespace, name }, ask, options);
+}

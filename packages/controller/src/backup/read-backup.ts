@@ -1,0 +1,60 @@
+/**
+ * A backup as a restore sees it, whoever made it: everything that a restore takes from the bucket comes through here.
+ * Proof: test/backup/backup-files.test.ts.
+ * @module
+ */
+import { FormatError, NotFoundError } from "@dm/core";
+import type { Backup } from "@dm/crds";
+import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import {
+  type BackupItem,
+  backupFile,
+  decodeBackup,
+  decodeGzipJson,
+  decodeItems,
+  tarballFile,
+  type VolumeInfo,
+  volumeInfoFile,
+} from "./backup-files.ts";
+import type { BackupFolder } from "./backup-store.ts";
+
+export interface BackupContents {
+  readonly backup: Backup;
+  readonly items: readonly BackupItem[];
+  /** Empty for backups of Velero before 1.13. */
+  readonly volumes: readonly VolumeInfo[];
+}
+
+/**
+ * @throws {NotFoundError} `DM_BACKUP_NOT_FOUND` when the bucket has no such backup
+ * @throws {FormatError} `DM_BACKUP_FILE_INVALID`, `DM_TAR_INVALID`
+ */
+export async function readBackup(
+  folder: BackupFolder,
+  name: string,
+  options: KubeCallOptions = {},
+): Promise<BackupContents> {
+  const head = await folder.read(backupFile, options);
+  const tarball = await folder.read(tarballFile(name), options);
+  if (head === undefined || tarball === undefined) {
+    const file = head === undefined ? backupFile : tarballFile(name);
+    throw new NotFoundError(
+      "DM_BACKUP_NOT_FOUND",
+      `the bucket has no file ${file} of backup ${name}`,
+    );
+  }
+  const volumes = await folder.read(volumeInfoFile(name), options);
+  return {
+    backup: decodeBackup(head),
+    items: decodeItems(tarball, tarballFile(name)),
+    volumes: volumes === undefined ? [] : volumeInfos(volumes, volumeInfoFile(name)),
+  };
+}
+
+function volumeInfos(bytes: Uint8Array, file: string): VolumeInfo[] {
+  const value = decodeGzipJson(bytes, file) ?? [];
+  if (Array.isArray(value)) return value as VolumeInfo[];
+  throw new FormatError("DM_BACKUP_FILE_INVALID", `the file ${file} of the backup holds no list`, {
+    file,
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * What a Backup or Restore covers: namespaces, kinds and labels, included and excluded. Pure.
+ * Proof: test/backup/scope.test.ts.
+ * @module
+ */
+import type { BackupSpec, KubeObject, LabelSelector } from "@dm/crds";
+import { matchesSelector } from "../node-agent/label-selector.ts";
+
+export type NameList = readonly string[] | null | undefined;
+
+/** Whether the lists let a name pass. An empty list of inclusions admits all; `*` stands for any text. */
+export function admits(included: NameList, excluded: NameList, name: string): boolean {
+  const isIncluded = !included?.length || included.some((pattern) => matches(pattern, name));
+  return isIncluded && !excluded?.some((pattern) => matches(pattern, name));
+}
+
+/** The names, when the list has nothing but names. */
+export function plainNames(included: NameList): readonly string[] | undefined {
+  return included?.length && !included.some((name) => name.includes("*")) ? included : undefined;
+}
+
+function matches(pattern: string, name: string): boolean {
+  if (!pattern.includes("*")) return pattern === name;
+  const parts = pattern.split("*").map((part) => part.replace(/[^\w-]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`).test(name);
+}
+
+/** What contradicts itself in two lists. */
+export function listProblems(included: NameList, excluded: NameList): string[] {
+  const problems: string[] = [];
+  const names = included ?? [];
+  if (names.length > 1 && names.includes("*"))
+    problems.push("includes list must either contain '*' only, or a non-empty list of items");
+  for (const name of excluded ?? []) {
+    if (name === "*") problems.push("excludes list cannot contain '*'");
+    else if (names.includes(name))
+      problems.push(`excludes list item cannot be in the includes list: ${name}`);
+  }
+  return problems;
+}
+
+export interface KindLists {
+  readonly includedResources?: NameList;
+  readonly excludedResources?: NameList;
+  readonly includedNamespaceScopedResources?: NameList;
+  readonly excludedNamespaceScopedResources?: NameList;
+}
+
+const claimNames = new Set(["*", "persistentvolumeclaims", "persistentvolumeclaim", "pvc"]);
+
+/** Whether claims are among the kinds. */
+export function coversClaims(lists: KindLists): boolean {
+  const has = (list: NameList): boolean =>
+    list?.some((name) => claimNames.has(name.toLowerCase())) ?? false;
+  const { includedNamespaceScopedResources: scoped, includedResources: all } = lists;
+  if (has(lists.excludedResources) || has(lists.excludedNamespaceScopedResources)) return false;
+  return (!all?.length || has(all)) && (!scoped?.length || has(scoped));
+}
+
+/** Either kind of selector; without any, everything. */
+export function isSelected(
+  { labelSelector, orLabelSelectors }: Pick<BackupSpec, "labelSelector" | "orLabelSelectors">,
+  { metadata }: KubeObject,
+): boolean {
+  const some = (selector: LabelSelector): boolean =>
+    matchesSelector(selector, metadata.labels ?? {});
+  if (orLabelSelectors?.length) return orLabelSelectors.some(some);
+  return !labelSelector || some(labelSelector);
+}

@@ -1,0 +1,137 @@
+/**
+ * Rows 95 and 96, and beyond: a server is killed at each call that it makes to the API server or the bucket, just before or just
+ * after it took effect, and another one goes on. Backups and Restores end as if nothing had happened: one snapshot, one DataUpload
+ * and one DataDownload for each claim, the same files, nothing left behind. (Velero makes a Backup that was InProgress Failed; ours
+ * goes on.) A sample by seed; every call with DM_FULL=1.
+ */
+import { labels } from "@dm/crds";
+import { afterAll, describe, expect, it } from "vitest";
+import { decodeGzipJson, decodeItems } from "../../src/backup/backup-files.ts";
+import { Crash, kinds, operator, World } from "./world.ts";
+
+interface CrashAt {
+  readonly call: number;
+  readonly when: "before" | "after";
+}
+
+type Story = "success" | "failures";
+const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
+const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 25;
+let kills = 0;
+
+/** Runs a backup and a restore. Returns what came of them and how many calls there were. */
+async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: number }> {
+  await using world = await World.open();
+  let calls = 0;
+  let isDead = false;
+  let hasCrashed = false;
+  const check = (when: CrashAt["when"]): void => {
+    // The rest of a dead process: calls of other claims that were about to be made.
+    if (isDead) throw new Crash();
+    if (when === "before") calls++;
+    if (hasCrashed || at === undefined || calls !== at.call || when !== at.when) return;
+    hasCrashed = true;
+    isDead = true;
+    kills++;
+    throw new Crash();
+  };
+  world.hooks = { before: () => check("before"), after: () => check("after") };
+  const made = { snapshots: 0, uploads: 0, downloads: 0, claims: 0 };
+  for (const kind of ["snapshots", "uploads", "downloads", "claims"] as const)
+    world.api.watch(kinds[kind], ({ type }) => {
+      if (type === "ADDED") made[kind]++;
+    });
+  const turns = async (isDone: () => boolean): Promise<void> => {
+    for (let turn = 0; !isDone(); turn++) {
+      if (turn > 500) throw new Error("it does not end");
+      await world.turn();
+      isDead = false;
+    }
+  };
+  for (const name of ["a", "b", "c"]) world.claim("shop", name);
+  if (story === "failures") {
+    world.movements.set("b", "fail");
+    world.stuckSnapshots.add("c");
+  }
+  const isFinal = (kind: "backups" | "restores", name: string): boolean =>
+    /^(Completed|PartiallyFailed|Failed\w*)$/.test(world.phase(kind, name));
+  world.backup("nightly", { csiSnapshotTimeout: "1m" });
+  await turns(() => isFinal("backups", "nightly"));
+  world.movements.clear();
+  world.restore("back", { backupName: "nightly", namespaceMapping: { shop: "copy" } });
+  await turns(() => isFinal("restores", "back"));
+  await world.turn();
+  const { uid: backupUid } = world.get("backups", operator, "nightly").metadata;
+  const { uid: restoreUid } = world.get("restores", operator, "back").metadata;
+  const file = (name: string): Uint8Array =>
+    world.blobs.get(`default/backups/nightly/${name}`) ?? new Uint8Array();
+  const stable = (value: unknown): unknown =>
+    JSON.parse(
+      JSON.stringify(value)
+        .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"time"')
+        .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "uid")
+        .replaceAll(/\b[0-9a-f]{10}\b/g, "name"),
+    );
+  const items = decodeItems(file("nightly.tar.gz"), "nightly.tar.gz");
+  const end = stable({
+    made,
+    backup: world.get("backups", operator, "nightly").status,
+    restore: world.get("restores", operator, "back").status,
+    uploads: world
+      .list("uploads")
+      .filter((one) => one.metadata.labels?.[labels.backupUid] === backupUid).length,
+    downloads: world
+      .list("downloads")
+      .filter((one) => one.metadata.labels?.[labels.restoreUid] === restoreUid).length,
+    copies: world.api
+      .list(kinds.claims, "copy")
+      .map(({ metadata, status }) => [metadata.name, status?.phase]),
+    items: items.map(({ object, resource }) => `${resource}/${object.metadata.name}`).sort(),
+    results: decodeGzipJson(file("nightly-results.gz"), "results"),
+    head: JSON.parse(new TextDecoder().decode(file("velero-backup.json"))).status,
+    left: [world.list("snapshots"), world.list("contents"), [...world.handles]],
+  }) as object;
+  return { end, calls };
+}
+
+function sample(total: number): CrashAt[] {
+  let state = seed >>> 0;
+  const draw = (): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const all = Array.from({ length: total }, (_, index) => index + 1).flatMap((call) => [
+    { call, when: "before" } as const,
+    { call, when: "after" } as const,
+  ]);
+  return all
+    .map((at) => ({ at, order: draw() }))
+    .sort((a, b) => a.order - b.order)
+    .slice(0, sampled)
+    .map(({ at }) => at);
+}
+
+describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () => {
+  it.each(["success", "failures"] satisfies Story[])("%s", { timeout: 600_000 }, async (story) => {
+    const { calls, end } = await run(story);
+    expect(end).toMatchObject({
+      backup: { phase: story === "success" ? "Completed" : "PartiallyFailed" },
+      restore: { phase: story === "success" ? "Completed" : "PartiallyFailed" },
+      made: { snapshots: 3, uploads: story === "success" ? 3 : 2 },
+      left: [[], [], []],
+    });
+    for (const at of sample(calls)) {
+      try {
+        expect((await run(story, at)).end).toEqual(end);
+      } catch (error) {
+        throw new Error(`killed ${at.when} call ${at.call} of ${calls}`, { cause: error });
+      }
+    }
+  });
+});
+
+afterAll(() => {
+  console.log(
+    `servers killed ${kills} times (seed ${seed}): all Backups and Restores ended as without`,
+  );
+});

@@ -1,0 +1,400 @@
+/**
+ * A cluster around the controllers of Backups and Restores: the embedded API server, storage that takes snapshots, node agents that
+ * move data, and a bucket in memory. Each part looks at the objects when told to and does one thing; time is the test's.
+ */
+import { type ManualClock, manualClock, NotFoundError, nsPerMs, silentLogger } from "@dm/core";
+import { crdManifests, labels } from "@dm/crds";
+import { type ApiServer, type ClusterApi, createApiServer, type StoredObject } from "@dm/testbed";
+import type { BackupDeps, BackupSettings } from "../../src/backup/backup-deps.ts";
+import { blobFolder, type OpenBackupFolder } from "../../src/backup/backup-store.ts";
+import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
+import { reconcileRestore } from "../../src/backup/reconcile-restore.ts";
+import { clusterClient } from "../node-agent/cluster-client.ts";
+
+export const operator = "velero";
+export const startMs = Date.parse("2026-11-22T10:00:00Z");
+export const kinds = {
+  backups: "backups.velero.io",
+  restores: "restores.velero.io",
+  uploads: "datauploads.velero.io",
+  downloads: "datadownloads.velero.io",
+  locations: "backupstoragelocations.velero.io",
+  snapshots: "volumesnapshots.snapshot.storage.k8s.io",
+  contents: "volumesnapshotcontents.snapshot.storage.k8s.io",
+  classes: "volumesnapshotclasses.snapshot.storage.k8s.io",
+  claims: "persistentvolumeclaims",
+  volumes: "persistentvolumes",
+  namespaces: "namespaces",
+} as const;
+
+export class Crash extends Error {}
+
+/** What the node agents do with a DataUpload or DataDownload of a claim. */
+export type Movement = "complete" | "fail" | "hang";
+
+export interface WorldHooks {
+  readonly before?: (what: string) => void;
+  readonly after?: (what: string) => void;
+}
+
+export class World {
+  readonly clock: ManualClock = manualClock(BigInt(startMs) * nsPerMs);
+  readonly blobs = new Map<string, Uint8Array>();
+  /** Snapshots in the storage. */
+  readonly handles = new Set<string>();
+  /** By claim name; complete when absent. */
+  readonly movements = new Map<string, Movement>();
+  /** Claims whose snapshot never gets a handle. */
+  readonly stuckSnapshots = new Set<string>();
+  /** Every phase that an object has had. */
+  readonly phases = new Map<string, string[]>();
+  readonly settings: { -readonly [K in keyof BackupSettings]?: BackupSettings[K] } = {};
+  hooks: WorldHooks = {};
+  storeFailure: Error | undefined;
+  server!: ApiServer;
+  #serial = 0;
+
+  static async open(): Promise<World> {
+    const world = new World();
+    world.server = await createApiServer({ clock: world.clock, tls: false });
+    const { api } = world;
+    for (const crd of crdManifests())
+      api.create("customresourcedefinitions.apiextensions.k8s.io", crd as never);
+    for (const kind of ["backups", "restores"] as const)
+      api.watch(kinds[kind], ({ object }) => {
+        const seen = world.phases.get(`${kind}/${object.metadata.name}`) ?? [];
+        const phase: string = object.status?.phase ?? "New";
+        if (seen.at(-1) !== phase) seen.push(phase);
+        world.phases.set(`${kind}/${object.metadata.name}`, seen);
+      });
+    world.namespace(operator);
+    world.namespace("shop", { team: "web" });
+    world.location("default", { default: true });
+    world.snapshotClass("plain", "csi.test", {
+      labels: { [labels.csiVolumeSnapshotClass]: "true" },
+    });
+    return world;
+  }
+
+  get api(): ClusterApi {
+    return this.server.cluster;
+  }
+
+  get deps(): BackupDeps {
+    const call = (when: "before" | "after") => (what: string) => this.hooks[when]?.(what);
+    return {
+      client: clusterClient(this.api, call("before"), call("after")),
+      clock: this.clock,
+      logger: silentLogger,
+      settings: this.settings,
+      openFolder: this.#openFolder,
+    };
+  }
+
+  #openFolder: OpenBackupFolder = async (location, folder) => {
+    const key = (id: string): string => `${location.name}/${folder.join("/")}/${id}`;
+    const around = async <T>(what: string, work: () => T): Promise<T> => {
+      this.hooks.before?.(what);
+      if (this.storeFailure) throw this.storeFailure;
+      const result = work();
+      this.hooks.after?.(what);
+      return result;
+    };
+    return blobFolder({
+      get: (id) =>
+        around(`read ${id}`, () => {
+          const bytes = this.blobs.get(key(id));
+          if (bytes === undefined) throw new NotFoundError("DM_BLOB_NOT_FOUND", `no ${key(id)}`);
+          return bytes;
+        }),
+      put: (id, bytes) =>
+        around(`write ${id}`, () => {
+          this.blobs.set(key(id), Uint8Array.from(bytes));
+        }),
+      close: async () => {},
+    });
+  };
+
+  namespace(name: string, more: Record<string, string> = {}): void {
+    this.api.create(kinds.namespaces, {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name, labels: more },
+    });
+  }
+
+  location(name: string, spec: object = {}, status?: object): void {
+    this.api.create(kinds.locations, {
+      apiVersion: "velero.io/v1",
+      kind: "BackupStorageLocation",
+      metadata: { name, namespace: operator },
+      spec: { provider: "aws", objectStorage: { bucket: "b" }, ...spec },
+      ...(status && { status }),
+    });
+  }
+
+  snapshotClass(
+    name: string,
+    driver: string,
+    metadata: object = {},
+    deletionPolicy = "Delete",
+  ): void {
+    this.api.create(kinds.classes, {
+      apiVersion: "snapshot.storage.k8s.io/v1",
+      kind: "VolumeSnapshotClass",
+      metadata: { name, ...metadata },
+      driver,
+      deletionPolicy,
+    });
+  }
+
+  /** A claim with data. */
+  claim(
+    namespace: string,
+    name: string,
+    options: {
+      readonly metadata?: object;
+      readonly spec?: object;
+      /** Undefined: not bound. */
+      readonly driver?: string | undefined;
+      readonly volume?: object;
+    } = {},
+  ): StoredObject {
+    const volumeName = `pv-${namespace}-${name}`;
+    const isBound = !("driver" in options) || options.driver !== undefined;
+    const driver = options.driver ?? "csi.test";
+    this.api.create(kinds.claims, {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name, namespace, ...options.metadata },
+      spec: {
+        accessModes: ["ReadWriteOnce"],
+        storageClassName: "csi",
+        resources: { requests: { storage: "1Gi" } },
+        ...(isBound && { volumeName }),
+        ...options.spec,
+      },
+    });
+    if (isBound) {
+      this.api.create(kinds.volumes, {
+        apiVersion: "v1",
+        kind: "PersistentVolume",
+        metadata: { name: volumeName, labels: { zone: "a" } },
+        spec: {
+          capacity: { storage: "1Gi" },
+          accessModes: ["ReadWriteOnce"],
+          persistentVolumeReclaimPolicy: "Retain",
+          ...(driver === ""
+            ? { hostPath: { path: "/x" } }
+            : { csi: { driver, volumeHandle: name } }),
+          ...options.volume,
+        },
+      });
+      this.#status(kinds.claims, namespace, name, { phase: "Bound" });
+    }
+    return this.get("claims", namespace, name);
+  }
+
+  backup(name: string, spec: object = {}, metadata: object = {}): void {
+    this.api.create(kinds.backups, {
+      apiVersion: "velero.io/v1",
+      kind: "Backup",
+      metadata: { name, namespace: operator, ...metadata },
+      spec: { includedNamespaces: ["shop"], snapshotMoveData: true, ...spec },
+    });
+  }
+
+  restore(name: string, spec: object): void {
+    this.api.create(kinds.restores, {
+      apiVersion: "velero.io/v1",
+      kind: "Restore",
+      metadata: { name, namespace: operator },
+      spec,
+    });
+  }
+
+  get(kind: keyof typeof kinds, namespace: string, name: string): StoredObject {
+    const found = this.api.get(kinds[kind], namespace, name);
+    if (found === undefined) throw new Error(`there is no ${kind} ${namespace}/${name}`);
+    return found;
+  }
+
+  list(kind: keyof typeof kinds): StoredObject[] {
+    return this.api.list(kinds[kind]);
+  }
+
+  /** The one upload of a claim. */
+  upload(claim: string): StoredObject {
+    const found = this.list("uploads").filter(({ spec }) => spec.sourcePVC === claim);
+    if (found.length !== 1) throw new Error(`${found.length} DataUploads of ${claim}`);
+    return found[0] as StoredObject;
+  }
+
+  /** One call of each reconciler for each object, then one step of everything around them. A crash ends only that call. */
+  async turn(ms = 5_000): Promise<void> {
+    const call = async (kind: "backups" | "restores", name: string): Promise<void> => {
+      const reconcile = kind === "backups" ? reconcileBackup : reconcileRestore;
+      try {
+        await reconcile(this.deps, { namespace: operator, name });
+      } catch (error) {
+        // As the queue does: it comes back.
+        if (!(error instanceof Crash) && !this.storeFailure && !this.isFaulty) throw error;
+      }
+    };
+    for (const kind of ["backups", "restores"] as const)
+      for (const { metadata } of this.list(kind)) await call(kind, metadata.name);
+    this.#takeSnapshots();
+    this.#moveData();
+    this.clock.advance(ms);
+  }
+
+  /** Errors of calls are taken for a bad day. */
+  isFaulty = false;
+
+  async until(isDone: () => boolean, turns = 200, ms = 5_000): Promise<void> {
+    for (let turn = 0; !isDone(); turn++) {
+      if (turn >= turns) throw new Error(`not within ${turns} turns: ${isDone}`);
+      await this.turn(ms);
+    }
+  }
+
+  phase(kind: "backups" | "restores", name: string): string {
+    return this.get(kind, operator, name).status?.phase ?? "New";
+  }
+
+  async untilEnd(kind: "backups" | "restores", name: string, ms = 5_000): Promise<StoredObject> {
+    const final = ["Completed", "PartiallyFailed", "Failed", "FailedValidation"];
+    await this.until(() => final.includes(this.phase(kind, name)), 4000, ms);
+    return this.get(kind, operator, name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.close();
+  }
+
+  #takeSnapshots(): void {
+    for (const snapshot of this.list("snapshots")) {
+      const { name, namespace = "", uid } = snapshot.metadata;
+      if (snapshot.status?.boundVolumeSnapshotContentName) continue;
+      const claim: string = snapshot.spec.source.persistentVolumeClaimName;
+      const className: string = snapshot.spec.volumeSnapshotClassName;
+      const { deletionPolicy, driver } = this.get("classes", "", className) as unknown as {
+        deletionPolicy: string;
+        driver: string;
+      };
+      const content = `content-${uid}`;
+      if (!this.api.get(kinds.contents, "", content))
+        this.api.create(kinds.contents, {
+          apiVersion: "snapshot.storage.k8s.io/v1",
+          kind: "VolumeSnapshotContent",
+          metadata: { name: content },
+          spec: {
+            deletionPolicy,
+            driver,
+            volumeSnapshotClassName: className,
+            source: { volumeHandle: claim },
+            volumeSnapshotRef: { name, namespace, uid },
+          },
+        });
+      if (this.stuckSnapshots.has(claim)) {
+        this.#status(kinds.snapshots, namespace, name, {
+          boundVolumeSnapshotContentName: content,
+          error: { message: "the storage is full" },
+        });
+        continue;
+      }
+      const handle = `snap-${uid}`;
+      this.handles.add(handle);
+      this.#status(kinds.contents, "", content, {
+        snapshotHandle: handle,
+        restoreSize: 1 << 30,
+        readyToUse: true,
+      });
+      this.#status(kinds.snapshots, namespace, name, {
+        boundVolumeSnapshotContentName: content,
+        readyToUse: true,
+      });
+    }
+    // Contents without their snapshot go as their policy says.
+    for (const content of this.list("contents")) {
+      const { name, namespace } = content.spec.volumeSnapshotRef;
+      if (this.api.get(kinds.snapshots, namespace, name)) continue;
+      if (content.spec.deletionPolicy !== "Delete") continue;
+      this.handles.delete(content.status?.snapshotHandle ?? "");
+      this.api.delete(kinds.contents, "", content.metadata.name);
+    }
+  }
+
+  #moveData(): void {
+    for (const upload of this.list("uploads"))
+      this.#move("uploads", upload, upload.spec.sourcePVC, () => {
+        // As the exposer does once it has the handle.
+        const { sourceNamespace: namespace } = upload.spec;
+        const name: string = upload.spec.csiSnapshot.volumeSnapshot;
+        const snapshot = this.api.get(kinds.snapshots, namespace, name);
+        if (!snapshot) throw new Error(`the snapshot of ${upload.metadata.name} is gone too early`);
+        this.api.delete(kinds.snapshots, namespace, name);
+      });
+    for (const download of this.list("downloads"))
+      this.#move("downloads", download, download.spec.targetVolume.pvc, () => this.#fill(download));
+  }
+
+  #move(
+    kind: "uploads" | "downloads",
+    { metadata, spec, status }: StoredObject,
+    claim: string,
+    work: () => void,
+  ): void {
+    const phase: string = status?.phase ?? "New";
+    if (["Completed", "Failed", "Canceled"].includes(phase)) return;
+    const at = new Date(Number(this.clock.nowNs() / nsPerMs)).toISOString().replace(".000", "");
+    const movement = this.movements.get(claim) ?? "complete";
+    const next: Record<string, unknown> = { phase: "InProgress", startTimestamp: at };
+    if (spec.cancel && phase !== "New") {
+      next["phase"] = "Canceled";
+      next["completionTimestamp"] = at;
+    } else if (phase === "InProgress" && movement !== "hang") {
+      if (movement === "complete") work();
+      Object.assign(next, {
+        phase: movement === "complete" ? "Completed" : "Failed",
+        completionTimestamp: at,
+        progress: { totalBytes: 100, bytesDone: 100 },
+        ...(movement === "fail"
+          ? { message: "data path backup failed: cannot read /x" }
+          : kind === "uploads" && { snapshotID: `k-${metadata.name}`, nodeOS: "linux" }),
+      });
+    }
+    this.api.modify(kinds[kind], operator, metadata.name, (object) => {
+      object.status = { ...object.status, ...next };
+    });
+  }
+
+  /** A new volume, bound to the claim. */
+  #fill({ spec }: StoredObject): void {
+    const { namespace, pvc } = spec.targetVolume;
+    const claim = this.get("claims", namespace, pvc);
+    const name = `restored-${++this.#serial}`;
+    this.api.create(kinds.volumes, {
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name, labels: { ...claim.spec.selector?.matchLabels } },
+      spec: {
+        capacity: { storage: "1Gi" },
+        accessModes: ["ReadWriteOnce"],
+        persistentVolumeReclaimPolicy: "Delete",
+        csi: { driver: "csi.test", volumeHandle: name },
+      },
+    });
+    this.api.modify(kinds.claims, namespace, pvc, (object) => {
+      object.spec.volumeName = name;
+    });
+    this.#status(kinds.claims, namespace, pvc, { phase: "Bound" });
+  }
+
+  #status(resource: string, namespace: string, name: string, status: object): void {
+    const set = (object: StoredObject): void => {
+      object.status = { ...object.status, ...status };
+    };
+    this.api.modify(resource, namespace, name, set, { subresource: "status" });
+  }
+}
