@@ -1,4 +1,8 @@
 export {
+  addBackupControllers,
+  type BackupControllersOptions,
+} from "./backup/backup-controllers.ts";
+export {
   type BackupDeps,
   type BackupSettings,
   backupDefaults,

@@ -16,7 +16,7 @@ interface CrashAt {
 
 type Story = "success" | "failures";
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
-const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 25;
+const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 15;
 let kills = 0;
 
 /** Runs a backup and a restore. Returns what came of them and how many calls there were. */

@@ -3,13 +3,14 @@
  * move data, and a bucket in memory. Each part looks at the objects when told to and does one thing; time is the test's.
  */
 import { type ManualClock, manualClock, NotFoundError, nsPerMs, silentLogger } from "@dm/core";
-import { crdManifests, labels } from "@dm/crds";
+import { crdManifests, type KubeObject, labels, type Resource } from "@dm/crds";
 import { type ApiServer, type ClusterApi, createApiServer, type StoredObject } from "@dm/testbed";
 import type { BackupDeps, BackupSettings } from "../../src/backup/backup-deps.ts";
 import { blobFolder, type OpenBackupFolder } from "../../src/backup/backup-store.ts";
 import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
 import { reconcileRestore } from "../../src/backup/reconcile-restore.ts";
-import { clusterClient } from "../node-agent/cluster-client.ts";
+import type { KubeClient } from "../../src/runtime/kube-client.ts";
+import { clusterClient, resourceName } from "../expose/cluster-client.ts";
 
 export const operator = "velero";
 export const startMs = Date.parse("2026-11-22T10:00:00Z");
@@ -81,14 +82,35 @@ export class World {
   }
 
   get deps(): BackupDeps {
-    const call = (when: "before" | "after") => (what: string) => this.hooks[when]?.(what);
     return {
-      client: clusterClient(this.api, call("before"), call("after")),
+      client: this.#client(),
       clock: this.clock,
       logger: silentLogger,
       settings: this.settings,
       openFolder: this.#openFolder,
     };
+  }
+
+  /** Tells of each call: `get pods/name`. */
+  #client(): KubeClient {
+    const target = clusterClient(this.api);
+    return new Proxy(target, {
+      get: (_target, method: keyof KubeClient) => {
+        const call = target[method] as (...args: unknown[]) => Promise<unknown>;
+        return async (
+          resource: Resource,
+          about: KubeObject & { name?: string },
+          ...rest: unknown[]
+        ) => {
+          const name = about?.name ?? about?.metadata?.name ?? "";
+          const what = `${method} ${resourceName(resource)}/${name}`;
+          this.hooks.before?.(what);
+          const answer = await call(resource, about, ...rest);
+          this.hooks.after?.(what);
+          return answer;
+        };
+      },
+    });
   }
 
   #openFolder: OpenBackupFolder = async (location, folder) => {
@@ -243,9 +265,14 @@ export class World {
     };
     for (const kind of ["backups", "restores"] as const)
       for (const { metadata } of this.list(kind)) await call(kind, metadata.name);
+    this.playAround();
+    this.clock.advance(ms);
+  }
+
+  /** One step of storage and node agents. */
+  playAround(): void {
     this.#takeSnapshots();
     this.#moveData();
-    this.clock.advance(ms);
   }
 
   /** Errors of calls are taken for a bad day. */

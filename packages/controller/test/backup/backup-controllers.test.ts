@@ -1,0 +1,47 @@
+/** Controllers of Backups and Restores over HTTP, with caches and queues: a Backup and its Restore go their way by themselves. */
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { addBackupControllers } from "../../src/backup/backup-controllers.ts";
+import { createManager } from "../../src/runtime/manager.ts";
+import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
+import { World } from "./world.ts";
+
+let world: World;
+let client: NodeKubeClient;
+beforeEach(async () => {
+  world = await World.open();
+  client = nodeKubeClient({ server: { url: world.server.url, token: world.server.adminToken } });
+});
+afterEach(async () => {
+  client.close();
+  await world[Symbol.asyncDispose]();
+});
+
+it("a Backup and its Restore end by themselves", { timeout: 30_000 }, async () => {
+  world.claim("shop", "data");
+  const stop = new AbortController();
+  const manager = createManager({ client });
+  const { openFolder } = world.deps;
+  addBackupControllers(manager, {
+    client,
+    namespace: "velero",
+    openFolder,
+    clock: world.clock,
+    settings: { snapshotPollMs: 20, operationPollMs: 20 },
+  });
+  const running = manager.run(stop.signal);
+  const ended = (kind: "backups" | "restores", name: string) =>
+    vi.waitFor(
+      () => {
+        world.playAround();
+        expect(world.phase(kind, name)).toBe("Completed");
+      },
+      { timeout: 12_000, interval: 20 },
+    );
+  world.backup("nightly");
+  await ended("backups", "nightly");
+  world.restore("back", { backupName: "nightly", namespaceMapping: { shop: "copy" } });
+  await ended("restores", "back");
+  expect(world.get("claims", "copy", "data").status?.phase).toBe("Bound");
+  stop.abort();
+  await running;
+});
