@@ -13,6 +13,7 @@ import {
   startController,
 } from "./controllers/controller.ts";
 import { createEventRecorder, type EventRecorder } from "./controllers/event-recorder.ts";
+import { controllerOf } from "./controllers/owner.ts";
 import { isOver } from "./controllers/pod-template.ts";
 import { parseQuantity, podRequests } from "./controllers/resource-quantity.ts";
 import {
@@ -341,12 +342,17 @@ function bestNode(
       },
       0,
     );
-    return { node, preferred: preference(pod, node), spread, load: here.length };
+    // Without a word from the pod, those of one owner stay apart, so that one node does not take them all.
+    const owner = controllerOf(pod)?.uid;
+    const siblings =
+      owner === undefined ? 0 : here.filter((one) => controllerOf(one)?.uid === owner).length;
+    return { node, preferred: preference(pod, node), spread, siblings, load: here.length };
   });
   scored.sort(
     (a, b) =>
       b.preferred - a.preferred ||
       a.spread - b.spread ||
+      a.siblings - b.siblings ||
       a.load - b.load ||
       (a.node.metadata.name < b.node.metadata.name ? -1 : 1),
   );

@@ -3,8 +3,9 @@
  * Proof: test/kubelet/node-failure.test.ts.
  * @module
  */
+import { release } from "node:os";
 import type { ClusterApi } from "../cluster-api.ts";
-import { microTimestamp, nowMs } from "../controllers/timestamp.ts";
+import { microTimestamp, nowMs, timestamp } from "../controllers/timestamp.ts";
 import type { StoredObject } from "../kube-object.ts";
 import type { NodeImages } from "./images.ts";
 import { type Condition, mergeConditions } from "./pod-status.ts";
@@ -114,6 +115,8 @@ export class Heartbeat {
         message: "kubelet has sufficient PID available",
       },
     ];
+    const lastHeartbeatTime = timestamp(api.clock);
+    const merged = mergeConditions(node.status?.conditions ?? [], nowMs(api.clock), conditions);
     node.status = {
       ...node.status,
       capacity: { ...this.allocatable },
@@ -122,12 +125,12 @@ export class Heartbeat {
         { type: "InternalIP", address: "127.0.0.1" },
         { type: "Hostname", address: nodeName },
       ],
-      conditions: mergeConditions(node.status?.conditions ?? [], nowMs(api.clock), conditions),
+      conditions: merged.map((one) => ({ ...one, lastHeartbeatTime })),
       nodeInfo: {
         architecture: process.arch === "x64" ? "amd64" : process.arch,
         operatingSystem: "linux",
         osImage: "testbed",
-        kernelVersion: "",
+        kernelVersion: release(),
         kubeletVersion: "v1.33.1",
         kubeProxyVersion: "",
         containerRuntimeVersion: "process://1",

@@ -45,6 +45,16 @@ it("spreads pods over nodes, and says so", async () => {
   expect(world.events("Scheduled")).toContain("Successfully assigned default/a to node-1");
 });
 
+it("keeps pods of one owner apart before it looks for the emptiest node", async () => {
+  const owner = { apiVersion: "v1", kind: "X", name: "x", uid: "u", controller: true };
+  const on = (name: string): object => ({ nodeSelector: { "kubernetes.io/hostname": name } });
+  for (const name of ["a", "b"]) await schedule(name, on("node-2"));
+  await schedule("c", on("node-3"));
+  await schedule("one", on("node-1"), { ownerReferences: [owner] });
+  await schedule("two", on("node-3"), { ownerReferences: [owner] });
+  expect(await schedule("three", {}, { ownerReferences: [owner] })).toBe("node-2");
+});
+
 it("does not count pods that are over", async () => {
   await schedule("a");
   await world.setPod("a", "succeeded");
