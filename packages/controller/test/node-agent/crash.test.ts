@@ -4,6 +4,7 @@
  * time, what is Completed has its data, and nothing is left behind. A sample by seed; every call with DM_FULL=1.
  */
 import { isFinalPhase } from "@dm/crds";
+import { type SeededRandom, seededRandom } from "@dm/fixtures";
 import { afterAll, describe, expect, it } from "vitest";
 import type { TransferKind } from "../../src/node-agent/transfer.ts";
 import { app, operator } from "./fake-cluster.ts";
@@ -109,22 +110,14 @@ function expectData(harness: Harness, kind: TransferKind): void {
   expect(harness.cluster.storage).toContain(target?.spec.volumeName);
 }
 
-function random(from: number): () => number {
-  let state = from >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** All, or as many as wanted, in an order of their own. */
-function sample(total: number, draw: () => number): CrashAt[] {
+function sample(total: number, random: SeededRandom): CrashAt[] {
   const all = Array.from({ length: total }, (_, index) => index + 1).flatMap((call) => [
     { call, when: "before" } as const,
     { call, when: "after" } as const,
   ]);
   for (let last = all.length - 1; last > 0; last--) {
-    const other = Math.floor(draw() * (last + 1));
+    const other = random.integer(last + 1);
     [all[last], all[other]] = [all[other]!, all[last]!];
   }
   return all.slice(0, sampled);
@@ -134,8 +127,8 @@ describe.each(kinds)(`%s, killed at any call (seed ${seed})`, (kind) => {
   describe.each(stories)("%s", (story) => {
     it.each(["restart", "lost"] satisfies Ending[])("then %s", async (ending) => {
       const total = await run(kind, story, ending);
-      const draw = random(seed + stories.indexOf(story) * 2 + (ending === "lost" ? 1 : 0));
-      const crashes = sample(total, draw);
+      const random = seededRandom(seed + stories.indexOf(story) * 2 + (ending === "lost" ? 1 : 0));
+      const crashes = sample(total, random);
       for (const at of crashes) {
         try {
           await run(kind, story, ending, at);

@@ -1,6 +1,7 @@
 /** Agents, pods, nodes and the API server come and go: the conformance rows 47 to 61, for both kinds. */
 import { AccessError, StorageError } from "@dm/core";
 import { isFinalPhase } from "@dm/crds";
+import { seededRandom } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import type { TransferKind } from "../../src/node-agent/transfer.ts";
 import { Harness, resources } from "./harness.ts";
@@ -37,15 +38,6 @@ const toTheEnd = async (harness: Harness, kind: TransferKind) => {
   await harness.until(() => isFinalPhase(harness.phase(kind, "data")));
   return harness.get(kind, "data")?.status;
 };
-
-/** Small and repeatable. */
-function random(from: number): () => number {
-  let state = from >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 describe.each(kinds)("%s", (kind) => {
   it.each(["Accepted", "Prepared", "InProgress"])(
@@ -232,9 +224,9 @@ describe.each(kinds)("%s", (kind) => {
   );
 
   it(`row 58: a fifth of all calls answered with 429 or 500 (seed ${seed})`, async () => {
-    const draw = random(seed);
+    const random = seededRandom(seed);
     const before = (): void => {
-      if (draw() < 0.2)
+      if (random.integer(100) < 20)
         throw new StorageError("DM_KUBE_UNAVAILABLE", "try later", {}, { retryable: true });
     };
     await using harness = await Harness.open(["a", "b"], { before });
@@ -245,9 +237,9 @@ describe.each(kinds)("%s", (kind) => {
   });
 
   it(`row 58: answers that are lost after the work was done (seed ${seed})`, async () => {
-    const draw = random(seed + 1);
+    const random = seededRandom(seed + 1);
     const after = (): void => {
-      if (draw() < 0.2)
+      if (random.integer(100) < 20)
         throw new StorageError("DM_KUBE_UNAVAILABLE", "connection reset", {}, { retryable: true });
     };
     await using harness = await Harness.open(["a", "b"], { after });

@@ -4,6 +4,7 @@
  */
 import { ConflictError, StorageError } from "@dm/core";
 import { isFinalPhase } from "@dm/crds";
+import { seededRandom } from "@dm/fixtures";
 import { expect, it } from "vitest";
 import type { TransferKind } from "../../src/node-agent/transfer.ts";
 import { operator } from "./fake-cluster.ts";
@@ -15,22 +16,14 @@ const volumes = process.env["DM_FULL"] ? 200 : 16;
 const nodes = ["a", "b", "c", "d"];
 const concurrency = 3;
 
-function random(from: number): () => number {
-  let state = from >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
-  const draw = random(seed);
+  const random = seededRandom(seed);
   let calls = 0;
   const before = (what: string): void => {
     calls++;
-    if (what.startsWith("replace data") && draw() < 0.2)
+    if (what.startsWith("replace data") && random.integer(100) < 20)
       throw new ConflictError("DM_KUBE_CONFLICT", "someone was faster");
-    if (draw() < 0.02)
+    if (random.integer(100) < 2)
       throw new StorageError("DM_KUBE_UNAVAILABLE", "try later", {}, { retryable: true });
   };
   await using harness = await Harness.open(nodes, { before, settings: { concurrency } });
@@ -41,7 +34,7 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
   const transfers: (readonly [TransferKind, string])[] = [];
   for (let index = 0; index < volumes; index++) {
     const name = `volume-${index}`;
-    const kind = draw() < 0.7 ? "DataUpload" : "DataDownload";
+    const kind = random.integer(100) < 70 ? "DataUpload" : "DataDownload";
     transfers.push([kind, name]);
     if (kind === "DataUpload") cluster.source(name);
     else cluster.target(name);
@@ -51,12 +44,16 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
   let restarts = 0;
   const killed = new Set<string>();
   const disturb = (): void => {
-    if (draw() < 0.15) {
+    if (random.integer(100) < 15) {
       restarts++;
-      harness.startAgent(nodes[Math.floor(draw() * nodes.length)]!);
+      harness.startAgent(random.pick(nodes));
     }
     for (const pod of cluster.api.list("pods", operator)) {
-      if (pod.status?.phase !== "Running" || killed.has(pod.metadata.name) || draw() > 0.05)
+      if (
+        pod.status?.phase !== "Running" ||
+        killed.has(pod.metadata.name) ||
+        random.integer(100) >= 5
+      )
         continue;
       // Once each: the limit is another test's.
       killed.add(pod.metadata.name);

@@ -2,7 +2,7 @@
 import { type ApiServer, createApiServer } from "@dm/testbed";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { refuseBesideVelero } from "../../src/node-agent/take-over.ts";
-import { clusterClient } from "./cluster-client.ts";
+import { clusterClient } from "../expose/cluster-client.ts";
 
 let server: ApiServer;
 beforeEach(async () => {
