@@ -5,15 +5,13 @@
  * @module
  */
 import { randomUUID } from "node:crypto";
-import { type Clock, systemRandomBytes } from "@dm/core";
+import type { Clock } from "@dm/core";
 import { nowMs, timestamp, timestampOf } from "../controllers/timestamp.ts";
 import type { Json, NewObject, ObjectMeta, StoredObject } from "../kube-object.ts";
 import {
   ApiError,
   alreadyExists,
   badRequest,
-  conflict,
-  type FieldError,
   forbidden,
   invalid,
   notFound,
@@ -21,10 +19,17 @@ import {
 } from "./api-error.ts";
 import { type ApiKind, type ApiVersion, preferredVersion, resourceOf } from "./api-kind.ts";
 import { builtInKinds } from "./built-in-kinds.ts";
-import { checkBuiltIn, checkBuiltInUpdate } from "./built-in-rules.ts";
+import { checkBuiltIn } from "./built-in-rules.ts";
 import { crdConditions, crdKind, crdResource } from "./custom-kind.ts";
 import { fillDefaults, pruneUnknown, validateSchema } from "./custom-schema.ts";
 import { addProtection, applyBuiltInDefaults } from "./defaults.ts";
+import {
+  addDeletionFinalizers,
+  checkPreconditions,
+  type DeleteOptions,
+  gracePeriodSeconds,
+  mayGo,
+} from "./deletion-rules.ts";
 import { rootType } from "./field-paths.ts";
 import { copyJson, equalJson, isObject } from "./json.ts";
 import {
@@ -33,9 +38,16 @@ import {
   managedAfterCreate,
   managedAfterUpdate,
 } from "./managed-fields.ts";
+import { checkName, generateName } from "./object-names.ts";
 import { type ObjectStore, storeKey } from "./object-store.ts";
-
-export type WriteSubresource = "" | "status" | "finalize" | "scale";
+import {
+  changesGeneration,
+  checkMetadataTypes,
+  checkSame,
+  checkUpdate,
+  mergeUpdate,
+  type WriteSubresource,
+} from "./update-rules.ts";
 
 export interface WriteOptions {
   readonly subresource?: WriteSubresource | undefined;
@@ -49,26 +61,18 @@ export interface WriteOptions {
     | undefined;
 }
 
-export interface DeleteOptions {
-  readonly uid?: string | undefined;
-  readonly resourceVersion?: string | undefined;
-  readonly gracePeriodSeconds?: number | undefined;
-  readonly propagationPolicy?: string | undefined;
-  readonly dryRun?: boolean | undefined;
-}
-
 export interface Deleted {
   readonly object: StoredObject;
   /** False when finalizers or a grace period keep it. */
   readonly gone: boolean;
 }
 
-/** Letters of generated names: no vowels, and nothing that is easily misread. */
-const nameLetters = "bcdfghjklmnpqrstvwxz2456789";
-const nameSuffixLength = 5;
-const nameTries = 8;
-
+/** Keeps a definition until its last object is gone. */
 const crdCleanup = "customresourcecleanup.apiextensions.k8s.io";
+
+function addCleanup(metadata: ObjectMeta): void {
+  metadata.finalizers = [...new Set([...(metadata.finalizers ?? []), crdCleanup])];
+}
 
 export class Registry {
   readonly store: ObjectStore;
@@ -128,8 +132,9 @@ export class Registry {
     }
     this.#checkNamespace(kind, metadata);
     const generated = !metadata.name && metadata["generateName"];
-    if (generated) metadata.name = this.#generateName(resource, metadata);
-    this.#checkName(kind, metadata);
+    if (generated)
+      metadata.name = generateName(metadata, (name) => this.#has(resource, metadata, name));
+    checkName(kind, metadata);
 
     metadata.uid = randomUUID();
     metadata.creationTimestamp = timestamp(this.clock);
@@ -183,10 +188,10 @@ export class Registry {
     const version = options.version ?? preferredVersion(kind);
     const current = { ...stored, apiVersion: version.apiVersion };
     const object = this.#received(kind, version, change(copyJson(current)));
-    this.#checkSame(kind, current, object, options.versionRequired ?? false);
-    const next = this.#merged(kind, version, current, object, options.subresource ?? "");
+    checkSame(kind, current, object, options.versionRequired ?? false);
+    const next = mergeUpdate(kind, version, current, object, options.subresource ?? "");
     this.#prepare(kind, version, next, options);
-    this.#checkUpdate(kind, current, next);
+    checkUpdate(kind, current, next);
     if (resource === crdResource) crdConditions(next, current, timestamp(this.clock));
     next.metadata.resourceVersion = current.metadata.resourceVersion;
     this.#noteManager(kind, version, current, next, options);
@@ -277,12 +282,13 @@ export class Registry {
     const key = storeKey(namespace, name);
     const stored = this.store.get(resource, key);
     if (stored === undefined) throw notFound(kind, name);
-    this.#checkPreconditions(kind, stored, options);
+    checkPreconditions(kind, stored, options);
 
     const next = copyJson(stored);
     const { metadata } = next;
-    this.#addDeletionFinalizers(resource, next, options);
-    const grace = this.#gracePeriodSeconds(resource, stored, options);
+    addDeletionFinalizers(next, options);
+    if (resource === crdResource && this.store.count(name) > 0) addCleanup(metadata);
+    const grace = gracePeriodSeconds(resource, stored, options);
     const already = metadata.deletionTimestamp !== undefined;
     if (!already || grace < (metadata.deletionGracePeriodSeconds ?? 0)) {
       metadata.deletionTimestamp = timestampOf(nowMs(this.clock) + grace * 1000);
@@ -324,6 +330,10 @@ export class Registry {
     return object;
   }
 
+  #has(resource: string, { namespace = "" }: ObjectMeta, name: string): boolean {
+    return this.store.get(resource, storeKey(namespace, name)) !== undefined;
+  }
+
   #checkNamespace(kind: ApiKind, metadata: ObjectMeta): void {
     if (!kind.namespaced) return;
     metadata.namespace ||= "default";
@@ -349,37 +359,6 @@ export class Registry {
     });
   }
 
-  #generateName(resource: string, metadata: ObjectMeta): string {
-    const prefix = String(metadata["generateName"]).slice(0, 63 - nameSuffixLength);
-    let name = "";
-    for (let tries = 0; tries < nameTries; tries++) {
-      name = prefix;
-      for (const byte of systemRandomBytes(nameSuffixLength)) {
-        name += nameLetters[byte % nameLetters.length];
-      }
-      if (!this.store.get(resource, storeKey(metadata.namespace ?? "", name))) break;
-    }
-    return name;
-  }
-
-  #checkName(kind: ApiKind, metadata: ObjectMeta): void {
-    const { name } = metadata;
-    const field = "metadata.name";
-    if (!name) {
-      const message = "Required value: name or generateName is required";
-      throw invalid(kind, "", [{ reason: "FieldValueRequired", field, message }]);
-    }
-    const message = wrongName(kind, name);
-    if (message === undefined) return;
-    throw invalid(kind, name, [
-      {
-        reason: "FieldValueInvalid",
-        field,
-        message: `Invalid value: ${JSON.stringify(name)}: ${message}`,
-      },
-    ]);
-  }
-
   /** Defaults and checks of a complete object. */
   #prepare(
     kind: ApiKind,
@@ -402,159 +381,6 @@ export class Registry {
     fillDefaults(schema, object);
     const errors = validateSchema(schema, object);
     if (errors.length > 0) throw invalid(kind, object.metadata.name, errors);
-  }
-
-  #checkSame(
-    kind: ApiKind,
-    current: StoredObject,
-    object: StoredObject,
-    versionRequired: boolean,
-  ): void {
-    const { metadata } = object;
-    const { name } = current.metadata;
-    if (!metadata.name) metadata.name = name;
-    if (metadata.name !== name) {
-      throw badRequest(
-        `the name of the object (${metadata.name}) does not match the name on the URL (${name})`,
-      );
-    }
-    if (kind.namespaced) {
-      if (!metadata.namespace) metadata.namespace = current.metadata.namespace as string;
-      if (metadata.namespace !== current.metadata.namespace) {
-        throw badRequest(
-          `the namespace of the provided object does not match the namespace sent on the request`,
-        );
-      }
-    }
-    if (metadata.uid && metadata.uid !== current.metadata.uid) {
-      throw conflict(
-        kind,
-        name,
-        `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${current.metadata.uid}`,
-      );
-    }
-    if (!metadata.resourceVersion) {
-      if (!versionRequired || !(kind.custom || kind.versionRequired)) return;
-      throw invalid(kind, name, [
-        {
-          reason: "FieldValueInvalid",
-          field: "metadata.resourceVersion",
-          message: "Invalid value: 0: must be specified for an update",
-        },
-      ]);
-    }
-    if (metadata.resourceVersion !== current.metadata.resourceVersion) throw conflict(kind, name);
-  }
-
-  /** What of `object` the request may change, on top of what is stored. */
-  #merged(
-    kind: ApiKind,
-    version: ApiVersion,
-    current: StoredObject,
-    object: StoredObject,
-    subresource: WriteSubresource,
-  ): StoredObject {
-    if (subresource === "status") {
-      const next = copyJson(current);
-      if (object.status === undefined) delete next.status;
-      else next.status = object.status;
-      if (object.metadata["managedFields"]) {
-        next.metadata["managedFields"] = object.metadata["managedFields"];
-      }
-      return next;
-    }
-    if (subresource === "finalize") {
-      const next = copyJson(current);
-      next.spec = { ...next.spec, finalizers: object.spec?.finalizers ?? [] };
-      return next;
-    }
-    const next = object;
-    const { metadata } = next;
-    const kept = current.metadata;
-    metadata.uid = kept.uid;
-    metadata.creationTimestamp = kept.creationTimestamp;
-    for (const field of [
-      "generation",
-      "deletionTimestamp",
-      "deletionGracePeriodSeconds",
-      "generateName",
-      "selfLink",
-    ]) {
-      delete metadata[field];
-      if (kept[field] !== undefined) metadata[field] = kept[field];
-    }
-    if (version.status) {
-      delete next.status;
-      if (current.status !== undefined) next.status = copyJson(current.status);
-    }
-    if (resourceOf(kind) === "namespaces" && next.metadata.deletionTimestamp === undefined) {
-      // The last finalizer of a namespace goes through its own subresource.
-      next.spec = copyJson(current.spec ?? {});
-    }
-    return next;
-  }
-
-  #checkUpdate(kind: ApiKind, current: StoredObject, next: StoredObject): void {
-    if (!kind.custom) checkBuiltInUpdate(kind, current, next);
-    if (current.metadata.deletionTimestamp === undefined) return;
-    const before = current.metadata.finalizers ?? [];
-    const added = (next.metadata.finalizers ?? []).filter((name) => !before.includes(name));
-    if (added.length === 0) return;
-    const list = added.map((name) => JSON.stringify(name)).join(", ");
-    throw invalid(kind, next.metadata.name, [
-      {
-        reason: "FieldValueForbidden",
-        field: "metadata.finalizers",
-        message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${list}}`,
-      },
-    ]);
-  }
-
-  #checkPreconditions(kind: ApiKind, stored: StoredObject, options: DeleteOptions): void {
-    const { metadata } = stored;
-    if (options.uid && options.uid !== metadata.uid) {
-      throw conflict(
-        kind,
-        metadata.name,
-        `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${metadata.uid}`,
-      );
-    }
-    if (options.resourceVersion && options.resourceVersion !== metadata.resourceVersion) {
-      throw conflict(
-        kind,
-        metadata.name,
-        `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
-      );
-    }
-  }
-
-  /** Finalizers by which the garbage collector sees how dependents are to be treated. */
-  #addDeletionFinalizers(resource: string, object: StoredObject, options: DeleteOptions): void {
-    const { metadata } = object;
-    const finalizers = new Set(metadata.finalizers ?? []);
-    const policy = options.propagationPolicy;
-    if (policy === "Orphan") {
-      finalizers.delete("foregroundDeletion");
-      finalizers.add("orphan");
-    } else if (policy === "Foreground") {
-      finalizers.delete("orphan");
-      finalizers.add("foregroundDeletion");
-    } else if (policy === "Background") {
-      finalizers.delete("orphan");
-      finalizers.delete("foregroundDeletion");
-    }
-    const name = metadata.name;
-    if (resource === crdResource && this.store.count(name) > 0) finalizers.add(crdCleanup);
-    if (finalizers.size > 0) metadata.finalizers = [...finalizers];
-    else delete metadata.finalizers;
-  }
-
-  /** Only pods on a node are given time; everything else goes at once. */
-  #gracePeriodSeconds(resource: string, stored: StoredObject, options: DeleteOptions): number {
-    if (resource !== "pods") return 0;
-    const { spec, status } = stored;
-    if (!spec?.nodeName || status?.phase === "Succeeded" || status?.phase === "Failed") return 0;
-    return options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
   }
 
   /** In the version that is stored. */
@@ -608,76 +434,4 @@ export class Registry {
     this.#kinds.set(resourceOf(kind), kind);
     this.#kindsVersion++;
   }
-}
-
-/** Nothing holds it: no finalizer, no time to stop in. */
-function mayGo(object: StoredObject): boolean {
-  const { metadata } = object;
-  return (
-    metadata.deletionTimestamp !== undefined &&
-    (metadata.finalizers ?? []).length === 0 &&
-    (metadata.deletionGracePeriodSeconds ?? 0) === 0 &&
-    (object.kind !== "Namespace" || (object.spec?.finalizers ?? []).length === 0)
-  );
-}
-
-function changesGeneration(
-  version: ApiVersion,
-  before: StoredObject,
-  after: StoredObject,
-): boolean {
-  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  for (const name of names) {
-    if (name === "metadata" || name === "apiVersion" || (name === "status" && version.status))
-      continue;
-    if (!equalJson(before[name], after[name])) return true;
-  }
-  return false;
-}
-
-const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
-const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-
-function wrongName(kind: ApiKind, name: string): string | undefined {
-  if (kind.group === "rbac.authorization.k8s.io") {
-    return name === "." || name === ".." || /[/%]/.test(name)
-      ? "may not contain '/' or '%'"
-      : undefined;
-  }
-  if (kind.plural === "namespaces" || kind.plural === "services") {
-    if (label.test(name) && name.length <= 63) return undefined;
-    return "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-  }
-  if (name.length > 253) return "must be no more than 253 bytes";
-  if (subdomain.test(name)) return undefined;
-  return "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-}
-
-/** Labels and the like with wrong types would break every reader. */
-function checkMetadataTypes(kind: ApiKind, metadata: Record<string, Json>): void {
-  const errors: FieldError[] = [];
-  for (const field of ["labels", "annotations"]) {
-    const value = metadata[field];
-    if (value === undefined || value === null) continue;
-    if (isObject(value) && Object.values(value).every((one) => typeof one === "string")) continue;
-    throw badRequest(
-      `${kind.kind} in version cannot be handled: metadata.${field} must be a map of strings`,
-    );
-  }
-  for (const field of ["finalizers", "ownerReferences"]) {
-    const value = metadata[field];
-    if (value === undefined || value === null || Array.isArray(value)) continue;
-    throw badRequest(`${kind.kind} cannot be handled: metadata.${field} must be a list`);
-  }
-  for (const [index, reference] of (metadata["ownerReferences"] ?? []).entries()) {
-    for (const field of ["apiVersion", "kind", "name", "uid"]) {
-      if (reference?.[field]) continue;
-      errors.push({
-        reason: "FieldValueInvalid",
-        field: `metadata.ownerReferences[${index}].${field}`,
-        message: `Invalid value: "": ${field} must not be empty`,
-      });
-    }
-  }
-  if (errors.length > 0) throw invalid(kind, String(metadata["name"] ?? ""), errors);
 }

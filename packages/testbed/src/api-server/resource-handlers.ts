@@ -30,17 +30,19 @@ import {
   sendText,
 } from "./api-request.ts";
 import type { Authenticator } from "./authentication.ts";
-import { isObject, valueAt } from "./json.ts";
-import { applyJsonPatch, applyMergePatch } from "./json-patch.ts";
+import { isObject } from "./json.ts";
 import { storeKey } from "./object-store.ts";
+import { applyPatchType, patcherFor } from "./patches.ts";
 import type { PodStreams } from "./pod-streams.ts";
 import { handlePodSubresource } from "./pod-subresources.ts";
 import { decodeProtobuf, protobufType } from "./protobuf.ts";
-import type { DeleteOptions, Registry, WriteOptions, WriteSubresource } from "./registry.ts";
+import type { Registry } from "./registry.ts";
+import { deleteOptions, writeOptions } from "./request-options.ts";
 import type { ResourcePath } from "./request-path.ts";
+import { scaleOf, setScale } from "./scale.ts";
 import { objectFilter } from "./selectors.ts";
-import { applyStrategicMerge } from "./strategic-merge.ts";
 import { type Rendering, renderingFor } from "./table.ts";
+import type { WriteSubresource } from "./update-rules.ts";
 import { streamWatch, type WatchGate } from "./watch-stream.ts";
 
 export interface HandlerContext {
@@ -161,55 +163,24 @@ async function issueToken(call: Call, name: string): Promise<void> {
   sendJson(request.response, 201, answer);
 }
 
-/** How many there shall be, in the same form for all kinds that have a number. */
 async function handleScale(call: Call, name: string, paths: ScalePaths): Promise<void> {
   const { context, request, path, kind, version } = call;
-  const fields = (text: string): string[] => text.split(".").slice(1);
-  const scaleOf = (object: StoredObject): Json => {
-    const { uid, resourceVersion, creationTimestamp, namespace } = object.metadata;
-    const selector = object.spec?.selector?.matchLabels as Record<string, string> | undefined;
-    const terms = Object.entries(selector ?? {}).map(([key, value]) => `${key}=${value}`);
-    return {
-      kind: "Scale",
-      apiVersion: "autoscaling/v1",
-      metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-      spec: { replicas: valueAt(object, fields(paths.specReplicasPath)) ?? 0 },
-      status: {
-        replicas: valueAt(object, fields(paths.statusReplicasPath)) ?? 0,
-        selector: terms.join(","),
-      },
-    };
-  };
-  const { method } = request;
+  const { method, response } = request;
   if (method === "GET") {
-    sendJson(request.response, 200, scaleOf(requireObject(call, name)));
+    sendJson(response, 200, scaleOf(requireObject(call, name), paths));
     return;
   }
   if (method !== "PUT" && method !== "PATCH") throw methodNotAllowed();
   const given = await readObject(call);
   const type = mediaType(request);
-  const written = context.registry.update(
-    kind,
-    path.namespace ?? "",
-    name,
-    (object) => {
-      const before = scaleOf(object);
-      const patch = type.startsWith("application/json-patch") ? applyJsonPatch : applyMergePatch;
-      const scale = method === "PUT" ? given : patch(before, given);
-      if (!Number.isInteger(scale.spec?.replicas) || scale.spec.replicas < 0) {
-        throw badRequest("spec.replicas must be a number");
-      }
-      const [last, ...parents] = fields(paths.specReplicasPath).reverse();
-      const parent = valueAt(object, parents.reverse());
-      if (isObject(parent)) parent[last as string] = scale.spec.replicas;
-      if (scale.metadata?.resourceVersion) {
-        object.metadata.resourceVersion = scale.metadata.resourceVersion;
-      }
-      return object;
-    },
-    { ...writeOptions(request), version },
-  );
-  sendJson(request.response, 200, scaleOf(written));
+  const change = (object: StoredObject): StoredObject => {
+    const before = scaleOf(object, paths);
+    const scale = method === "PUT" ? given : patcherFor(kind, type)(kind, before, given);
+    return setScale(object, paths, scale);
+  };
+  const options = { ...writeOptions(request), version };
+  const written = context.registry.update(kind, path.namespace ?? "", name, change, options);
+  sendJson(response, 200, scaleOf(written, paths));
 }
 
 function requireObject({ context, path, kind }: Call, name: string): StoredObject {
@@ -342,40 +313,6 @@ async function watchCollection(call: Call): Promise<void> {
   });
 }
 
-function writeOptions({ query, response, headers }: ApiRequest): WriteOptions & {
-  readonly fieldManager: string;
-} {
-  const dryRun = query.get("dryRun");
-  if (dryRun !== null && dryRun !== "All") {
-    throw badRequest(`Invalid value: ${JSON.stringify(dryRun)}: dryRun must be All`);
-  }
-  const validation = query.get("fieldValidation") ?? "Warn";
-  if (!["Strict", "Warn", "Ignore"].includes(validation)) {
-    throw badRequest(`Invalid value: ${JSON.stringify(validation)}: fieldValidation`);
-  }
-  const agent = (headers["user-agent"] ?? "").split("/")[0] || "unknown";
-  return {
-    dryRun: dryRun === "All",
-    fieldManager: query.get("fieldManager") || agent,
-    onUnknownFields(paths, kind, version) {
-      const texts = paths.map((path) => `unknown field ${JSON.stringify(path)}`);
-      if (validation === "Strict") throw strictDecodingError(kind, version, texts);
-      if (validation === "Warn") {
-        response.setHeader(
-          "Warning",
-          texts.map((text) => `299 - ${JSON.stringify(text)}`),
-        );
-      }
-    },
-  };
-}
-
-function strictDecodingError(kind: ApiKind, version: ApiVersion, texts: string[]): ApiError {
-  return badRequest(
-    `${kind.kind} in version ${JSON.stringify(version.name)} cannot be handled as a ${kind.kind}: strict decoding error: ${texts.join(", ")}`,
-  );
-}
-
 async function readObject({ request }: Call): Promise<Json> {
   const body = await readBody(request);
   if (body.length === 0) throw badRequest("the body of the request is empty");
@@ -420,21 +357,12 @@ async function replaceObject(
   sendObject(call, 200, written);
 }
 
-type Patcher = (kind: ApiKind, current: StoredObject, patch: Json) => Json;
-
-const patchers: Readonly<Record<string, Patcher>> = {
-  "application/json-patch+json": (_kind, current, patch) => applyJsonPatch(current, patch),
-  "application/merge-patch+json": (_kind, current, patch) => applyMergePatch(current, patch),
-  "application/strategic-merge-patch+json": (kind, current, patch) =>
-    applyStrategicMerge(kind.kind, current, patch),
-};
-
 async function patchObject(call: Call, name: string, subresource: WriteSubresource): Promise<void> {
   const { context, request, path, kind, version } = call;
   const options = writeOptions(request);
   const type = mediaType(request);
   const body = await readBody(request);
-  if (type === "application/apply-patch+yaml") {
+  if (type === applyPatchType) {
     const applied = parseText(body.toString(), type);
     if (!isObject(applied)) throw badRequest("the body is not an object");
     if (!request.query.get("fieldManager")) {
@@ -453,10 +381,7 @@ async function patchObject(call: Call, name: string, subresource: WriteSubresour
     sendObject(call, created ? 201 : 200, object);
     return;
   }
-  const patcher = patchers[type];
-  if (patcher === undefined || (kind.custom && type.includes("strategic"))) {
-    throw unsupportedPatch(kind);
-  }
+  const patcher = patcherFor(kind, type);
   const patch = parseText(body.toString(), type);
   const written = context.registry.update(
     kind,
@@ -468,45 +393,9 @@ async function patchObject(call: Call, name: string, subresource: WriteSubresour
   sendObject(call, 200, written);
 }
 
-function unsupportedPatch({ custom }: ApiKind): ApiError {
-  const types = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    ...(custom ? [] : ["application/strategic-merge-patch+json"]),
-    "application/apply-patch+yaml",
-  ];
-  return new ApiError(
-    415,
-    "UnsupportedMediaType",
-    `the body of the request was in an unknown format - accepted media types include: ${types.join(", ")}`,
-    {},
-  );
-}
-
-async function deleteOptions({ request }: Call): Promise<DeleteOptions> {
-  const body = await readBody(request);
-  const given: Json = body.length === 0 ? {} : parseText(body.toString(), mediaType(request));
-  const { query } = request;
-  const seconds = query.get("gracePeriodSeconds");
-  const orphan = given.orphanDependents ?? query.get("orphanDependents");
-  const policy =
-    given.propagationPolicy ??
-    query.get("propagationPolicy") ??
-    (orphan === true || orphan === "true" ? "Orphan" : undefined);
-  const dryRun: unknown = given.dryRun?.[0] ?? query.get("dryRun");
-  return {
-    uid: given.preconditions?.uid,
-    resourceVersion: given.preconditions?.resourceVersion,
-    gracePeriodSeconds:
-      given.gracePeriodSeconds ?? (seconds === null ? undefined : Number(seconds)),
-    propagationPolicy: policy ?? undefined,
-    dryRun: dryRun === "All",
-  };
-}
-
 async function deleteObject(call: Call, name: string): Promise<void> {
   const { context, request, path, kind } = call;
-  const options = await deleteOptions(call);
+  const options = await deleteOptions(request);
   const { object, gone } = context.registry.delete(kind, path.namespace ?? "", name, options);
   if (!gone) {
     sendObject(call, 200, object);
@@ -529,7 +418,7 @@ async function deleteObject(call: Call, name: string): Promise<void> {
 async function deleteCollection(call: Call): Promise<void> {
   const { context, request, kind, version } = call;
   const { registry } = context;
-  const options = await deleteOptions(call);
+  const options = await deleteOptions(request);
   const filter = objectFilter(kind, version.name, request.query);
   const objects = registry.store
     .list(resourceOf(kind), keyPrefix(call))
