@@ -6,16 +6,22 @@
 
 /**
  * The words that come before a container's `command` and `args`. `[]` is an image of which the pod names the program itself.
- * `env` is there before the pod's own variables.
+ * With `isEntrypoint` they are what a real image has for a container without a `command`, which takes their place. `env` is there
+ * before the pod's own variables.
  */
 export type ImageProgram =
   | readonly string[]
-  | { readonly argv: readonly string[]; readonly env?: Readonly<Record<string, string>> };
+  | {
+      readonly argv: readonly string[];
+      readonly isEntrypoint?: boolean;
+      readonly env?: Readonly<Record<string, string>>;
+    };
 
 export type ImageTable = Readonly<Record<string, ImageProgram>>;
 
 export interface ResolvedImage {
   readonly argv: readonly string[];
+  readonly isEntrypoint: boolean;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -53,7 +59,9 @@ export class NodeImages {
   #lookUp(image: string): ResolvedImage | undefined {
     if (!Object.hasOwn(this.#table, image)) return undefined;
     const entry = this.#table[image] as ImageProgram;
-    return "argv" in entry ? { argv: entry.argv, env: entry.env ?? {} } : { argv: entry, env: {} };
+    if (!("argv" in entry)) return { argv: entry, isEntrypoint: false, env: {} };
+    const { argv, env = {}, isEntrypoint = false } = entry;
+    return { argv, isEntrypoint, env };
   }
 }
 

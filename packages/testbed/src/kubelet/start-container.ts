@@ -89,7 +89,8 @@ export async function startPodContainer(
   const words = [...(spec.command ?? []), ...(spec.args ?? [])].map((word: string) =>
     rewrite(expandReferences(word, raw)),
   );
-  const argv = [...image.argv, ...words];
+  const hasCommand = (spec.command ?? []).length > 0;
+  const argv = image.isEntrypoint && hasCommand ? words : [...image.argv, ...words];
   if (argv.length === 0) {
     const message = `no command specified for image "${spec.image}"`;
     record("Warning", "Failed", `Error: ${message}`);

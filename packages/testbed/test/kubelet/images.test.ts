@@ -7,8 +7,12 @@ it("finds programs by the image's whole name", () => {
     busybox: [],
     "quay.io/dm:1": { argv: ["node", "main.js"], env: { A: "1" } },
   });
-  expect(images.find("busybox")).toEqual({ argv: [], env: {} });
-  expect(images.find("quay.io/dm:1")).toEqual({ argv: ["node", "main.js"], env: { A: "1" } });
+  expect(images.find("busybox")).toEqual({ argv: [], isEntrypoint: false, env: {} });
+  expect(images.find("quay.io/dm:1")).toEqual({
+    argv: ["node", "main.js"],
+    isEntrypoint: false,
+    env: { A: "1" },
+  });
   expect(images.find("quay.io/dm:2")).toBeUndefined();
   expect(images.find("constructor")).toBeUndefined();
 });

@@ -400,6 +400,26 @@ describe("the environment of a process", () => {
   });
 });
 
+it("lets a command take the place of an image's own program only when the image says so", async () => {
+  const cluster = await openCluster({
+    images: { fixed: ["echo", "own"], real: { argv: ["echo", "own"], isEntrypoint: true } },
+  });
+  const cases = {
+    a: { image: "fixed", command: ["echo", "given"] },
+    b: { image: "real", command: ["echo", "given"] },
+    c: { image: "real", args: ["more"] },
+  };
+  for (const [name, container] of Object.entries(cases)) {
+    createPod(cluster.api, name, {
+      containers: [{ name: "main", imagePullPolicy: "Never", ...container }],
+    });
+    await untilPod(cluster.api, name, phase("Succeeded"));
+  }
+  expect(await logOf(cluster, "a")).toBe("own echo given\n");
+  expect(await logOf(cluster, "b")).toBe("given\n");
+  expect(await logOf(cluster, "c")).toBe("own more\n");
+});
+
 describe("faults", () => {
   it("let a container not start, with the reason that the test wants, until they are over", async () => {
     const cluster = await openCluster();
