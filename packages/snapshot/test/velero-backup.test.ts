@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -407,6 +408,26 @@ describe("a restore", () => {
     }).catch((error) => error);
     expect(failure.code).toBe("DM_VELERO_RESTORE_INCOMPLETE");
     expect(failure.message).toContain("sub/f0: ");
+  });
+
+  it("row 89: keeps holes when asked to, and writes zeros otherwise", async () => {
+    const path = join(folder, "uid-1");
+    mkdirSync(path);
+    writeFileSync(join(path, "sparse"), splitmix64(1, 4096));
+    truncateSync(join(path, "sparse"), 20 << 20);
+    const { snapshot } = await backupVeleroVolume(repository, path, options);
+    for (const sparse of [true, false]) {
+      const target = join(folder, `sparse-${sparse}`);
+      mkdirSync(target);
+      await restoreVeleroVolume(repository, snapshot.id, target, {
+        volumeMode: "Filesystem",
+        sparse,
+      });
+      same(path, target);
+      const { blocks } = statSync(join(target, "sparse"));
+      if (sparse) expect(blocks * 512).toBeLessThan(2 << 20);
+      else expect(blocks * 512).toBeGreaterThanOrEqual(20 << 20);
+    }
   });
 
   it("leaves alone what an earlier run has finished", async () => {

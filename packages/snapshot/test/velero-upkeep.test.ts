@@ -1,4 +1,9 @@
 // Deletion by manifest id, and maintenance as Velero runs it: what is due, by its owner only.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { manualClock } from "@dm/core";
+import { splitmix64 } from "@dm/fixtures";
 import {
   createRepositoryFormat,
   defaultMaintenanceParameters,
@@ -7,10 +12,12 @@ import {
 } from "@dm/repo";
 import { memoryStore } from "@dm/storage";
 import { expect, it } from "vitest";
-import { listSnapshots } from "../src/index.ts";
+import { listSnapshots, verifySnapshots } from "../src/index.ts";
 import {
+  backupVeleroVolume,
   connectOrCreateVeleroRepository,
   deleteVeleroSnapshots,
+  forgetVeleroCheckpoints,
   maintainVeleroRepository,
 } from "../src/velero/index.ts";
 import { deriveKey, directoryIn, snapshotIn } from "./new-repository.ts";
@@ -67,4 +74,52 @@ it("row 74: maintenance that somebody took over is left to them, and told with t
   });
   await give("default@default");
   expect((await maintainVeleroRepository(repository)).outcome).toBe("done");
+});
+
+it("row 76: what an upload that was stopped half-way and given up has left goes with maintenance; earlier snapshots stay", {
+  timeout: 30_000,
+}, async () => {
+  const clock = manualClock(1_800_000_000_000_000_000n);
+  const store = memoryStore({ clock });
+  const repository = await connectOrCreateVeleroRepository(store, { ...options, clock });
+  const folder = mkdtempSync(join(tmpdir(), "dm-velero-upkeep-"));
+  try {
+    const bytesStored = async (): Promise<number> => {
+      let bytes = 0;
+      for await (const { id, length } of store.list("")) if (/^[pq]/.test(id)) bytes += length;
+      return bytes;
+    };
+    const volume = ["shop", "data"] as const;
+    const operation = (id: string) => ({ id, startedAtNs: 1n });
+    const common = { volumeMode: "Filesystem", volume, workers: 0 } as const;
+    writeFileSync(join(folder, "old"), splitmix64(1, 300_000));
+    const first = await backupVeleroVolume(repository, folder, {
+      ...common,
+      operation: operation("a"),
+    });
+    const before = await bytesStored();
+    for (let index = 0; index < 4; index++)
+      writeFileSync(join(folder, `new${index}`), splitmix64(index + 2, 8_000_000));
+    const stop = new AbortController();
+    const stopped = backupVeleroVolume(repository, folder, {
+      ...common,
+      operation: operation("b"),
+      stopSignal: stop.signal,
+      onProgress: ({ doneBytes }) => doneBytes > 10_000_000 && stop.abort(new Error("drained")),
+    });
+    await expect(stopped).rejects.toMatchObject({ code: "DM_VELERO_BACKUP_STOPPED" });
+    expect(await bytesStored()).toBeGreaterThan(before + 1_000_000);
+    await forgetVeleroCheckpoints(repository, volume, operation("b"));
+    for (let day = 0; day < 6; day++) {
+      clock.advance(25 * 3_600_000);
+      expect((await maintainVeleroRepository(repository)).outcome).toBe("done");
+    }
+    expect(await bytesStored()).toBeLessThan(before + 500_000);
+    const [only, ...others] = await listSnapshots(repository);
+    expect(only!.id).toBe(first.snapshot.id);
+    expect(others).toEqual([]);
+    expect((await verifySnapshots(repository, [only!], { readFiles: "all" })).findings).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -26,19 +26,27 @@ const resources = {
   DataDownload: "datadownloads.velero.io",
 } as const;
 
+export interface WorldPlace {
+  readonly location: VeleroLocation;
+  readonly credentials: string;
+}
+
 export class MoverWorld implements AsyncDisposable {
   readonly folder: string;
   readonly server: ApiServer;
   readonly location: VeleroLocation;
+  #credentials: string | undefined;
 
-  private constructor(server: ApiServer, folder: string) {
+  private constructor(server: ApiServer, folder: string, location?: VeleroLocation) {
     this.server = server;
     this.folder = folder;
-    this.location = { provider: "fs", config: { fspath: join(folder, "store") } };
+    this.location = location ?? { provider: "fs", config: { fspath: join(folder, "store") } };
   }
 
-  static async start(): Promise<MoverWorld> {
-    const world = new MoverWorld(await createApiServer(), mkdtempSync(join(tmpdir(), "dm-mover-")));
+  /** A directory by default; else with the text of a credentials file. */
+  static async start(place?: WorldPlace): Promise<MoverWorld> {
+    const folder = mkdtempSync(join(tmpdir(), "dm-mover-"));
+    const world = new MoverWorld(await createApiServer(), folder, place?.location);
     const { api } = world;
     for (const crd of crdManifests())
       api.create("customresourcedefinitions.apiextensions.k8s.io", crd as never);
@@ -47,8 +55,21 @@ export class MoverWorld implements AsyncDisposable {
       apiVersion: "velero.io/v1",
       kind: "BackupStorageLocation",
       metadata: { name: "default", namespace: operator },
-      spec: { ...world.location, objectStorage: { bucket: "backups" } },
+      spec: {
+        objectStorage: { bucket: "backups" },
+        ...world.location,
+        ...(place && { credential: { name: "cloud-credentials", key: "cloud" } }),
+      },
     });
+    if (place !== undefined) {
+      api.create("secrets", {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name: "cloud-credentials", namespace: operator },
+        data: { cloud: Buffer.from(place.credentials).toString("base64") },
+      });
+      world.#credentials = place.credentials;
+    }
     world.setPassword(password);
     await world.server.kubeconfig(world.kubeconfig);
     return world;
@@ -85,7 +106,7 @@ export class MoverWorld implements AsyncDisposable {
 
   /** As its controller does: a repository, and the object that says so. */
   async makeRepository(): Promise<void> {
-    const store = await openVeleroStore(this.location, shop, { create: true });
+    const store = await this.#openStore(true);
     const format = { splitter: "DYNAMIC-1M-BUZHASH" };
     await using repository = await connectOrCreateVeleroRepository(store, { password, format });
     void repository;
@@ -110,7 +131,15 @@ export class MoverWorld implements AsyncDisposable {
   }
 
   async openRepository() {
-    return openVeleroRepository(await openVeleroStore(this.location, shop), { password });
+    return openVeleroRepository(await this.#openStore(false), { password });
+  }
+
+  #openStore(create: boolean) {
+    const credentials = this.#credentials;
+    return openVeleroStore(this.location, shop, {
+      create,
+      credentials: credentials === undefined ? undefined : async () => credentials,
+    });
   }
 
   upload(name: string, status: Json = { phase: "InProgress" }, more: Json = {}): StoredObject {
