@@ -101,7 +101,8 @@ async function hostingPodOf(
     cached && isOwnedBy(cached, transfer.uid) ? hostingPodState(kind, cached) : undefined;
   const mustKnow = phase === "Prepared" || phase === "InProgress" || phase === "Canceling";
   if (transfer.ending || !mustKnow || ownerOf(transfer) !== deps.node) return known;
-  return known === undefined || resume?.pending ? freshPodOf(deps, transfer, options) : known;
+  const isOld = known === undefined || resume?.pending || known.uid === resume?.podUid;
+  return isOld ? freshPodOf(deps, transfer, options) : known;
 }
 
 /** Not a pod of the same name that belongs to an earlier object. */

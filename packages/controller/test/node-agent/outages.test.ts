@@ -3,7 +3,7 @@ import { AccessError, StorageError } from "@dm/core";
 import { isFinalPhase } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
-import type { TransferKind } from "../../src/node-agent/transfer.ts";
+import { notes, type TransferKind } from "../../src/node-agent/transfer.ts";
 import { Harness, resources } from "./harness.ts";
 import { minute } from "./objects.ts";
 
@@ -113,6 +113,23 @@ describe.each(kinds)("%s", (kind) => {
     cluster.mover.ticks = 1;
     expect(await toTheEnd(harness, kind)).toMatchObject({ phase: "Completed" });
     expect(cluster.leftovers()).toEqual([]);
+  });
+
+  it("row 50: a pod that was replaced is not counted again while the cache still has it", async () => {
+    await using harness = await Harness.open();
+    const { cluster } = harness;
+    cluster.mover.ticks = 1_000;
+    make(harness, kind);
+    await reach(harness, kind, "InProgress");
+    const pod = cluster.pod("data");
+    if (pod) cluster.endMover(pod, 137);
+    const old = cluster.pod("data");
+    const { view } = harness.agent("a").deps;
+    (view as { hostingPod: unknown }).hostingPod = () => old;
+    await harness.advance(2 * minute);
+    expect(cluster.pod("data")?.status?.phase).toBe("Running");
+    const { annotations = {} } = harness.get(kind, "data")?.metadata ?? {};
+    expect(JSON.parse(annotations[notes.resume] ?? "")).toMatchObject({ count: 1, pending: false });
   });
 
   it("row 50: a mover that is killed every time: Failed with the cause, cleaned up", async () => {
