@@ -34,9 +34,8 @@ async function loopDevices(): Promise<{ device: string; image: string }[]> {
 }
 
 /** Attaches an image, and returns the device. */
-export function attachLoopDevice(image: string, isReadOnly: boolean): Promise<string> {
-  const mode = isReadOnly ? ["--read-only"] : [];
-  return command("losetup", ...mode, "--find", "--show", image);
+export function attachLoopDevice(image: string): Promise<string> {
+  return command("losetup", "--find", "--show", image);
 }
 
 export async function detachLoopDevice(device: string): Promise<void> {

@@ -56,12 +56,7 @@ export function startProvisioner(options: ProvisionerOptions): RunningController
     );
     try {
       const volume = await makeVolume(claim, storageClass);
-      // The claim may have gone, or found another volume, meanwhile.
-      const now = api.get(resources.claims, claim.metadata.namespace ?? "", claim.metadata.name);
-      if (now?.metadata.uid !== claim.metadata.uid || now.spec.volumeName) {
-        await driver.deleteVolume(key, volume.spec.csi.volumeHandle);
-        return undefined;
-      }
+      // Also when the claim has gone meanwhile, or found another volume: released, it is deleted like any other.
       if (!api.get(resources.volumes, "", volume.metadata.name))
         api.create(resources.volumes, volume);
       events.record(

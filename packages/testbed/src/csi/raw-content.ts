@@ -28,7 +28,7 @@ export function rawContent({ canMount }: ContentOptions): VolumeContent {
     async stage(folder) {
       if (!canMount) return imageOf(folder);
       const [device] = await devicesOf(folder);
-      return device ?? (await attachLoopDevice(imageOf(folder), false));
+      return device ?? (await attachLoopDevice(imageOf(folder)));
     },
     async unstage(folder) {
       const devices = await devicesOf(folder);

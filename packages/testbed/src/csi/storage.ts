@@ -1,6 +1,6 @@
 /**
  * All that makes storage work in the embedded cluster: binder, provisioner, attachments, resizer, snapshots and protection, around one driver.
- * Proof: test/csi/storage.test.ts.
+ * Proof: test/csi/storage.test.ts, test/csi/simulation.test.ts.
  * @module
  */
 import type { Logger } from "@dm/core";

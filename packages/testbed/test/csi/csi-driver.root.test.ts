@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { isDmError } from "@dm/core";
 import { requirePeer } from "@dm/fixtures";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { loopDevicesUnder, mountsUnder } from "../../src/csi/loop-device.ts";
+import {
+  attachLoopDevice,
+  detachLoopDevice,
+  loopDevicesUnder,
+  mountsUnder,
+} from "../../src/csi/loop-device.ts";
 import { resources } from "../../src/csi/storage-names.ts";
 import { createWorld, namespace, type StorageWorld, until } from "./storage-world.ts";
 
@@ -165,7 +170,7 @@ describe.skipIf(!root.available || process.platform !== "linux")(
       const folder = await mkdtemp(join(tmpdir(), "dm-cluster-"));
       const image = join(folder, "image");
       await writeFile(image, new Uint8Array(4096));
-      const foreign = spawnSync("losetup", ["--find", "--show", image], { encoding: "utf8" });
+      const foreign = await attachLoopDevice(image);
       try {
         const other = join(folder, "volumes");
         await using world = await createWorld({ directory: other, canMount: true });
@@ -177,7 +182,7 @@ describe.skipIf(!root.available || process.platform !== "linux")(
         await (await createRootWorld())[Symbol.asyncDispose]();
         expect(await loopDevicesUnder(folder)).toEqual(before);
       } finally {
-        spawnSync("losetup", ["--detach", foreign.stdout.trim()]);
+        await detachLoopDevice(foreign);
         await rm(folder, { recursive: true });
       }
     });

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requirePeer } from "@dm/fixtures";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { command } from "../../src/csi/command.ts";
 import { isMounted, loopDevicesUnder, mountsUnder } from "../../src/csi/loop-device.ts";
 import { createContents } from "../../src/csi/volume-content.ts";
 import { VolumeStore } from "../../src/csi/volume-store.ts";
@@ -97,7 +98,7 @@ describe.skipIf(!root.available || !isLinux)(root.title("image volumes"), () => 
     it("are taken away although a process was killed while they were frozen", async () => {
       const volume = await create("a", kind, leastBytes);
       const path = await store.stage(volume.handle);
-      execFileSync("fsfreeze", ["--freeze", path]);
+      await command("fsfreeze", "--freeze", path);
       expect(await store.unstage(volume.handle)).toBe(true);
       expect(await loopDevicesUnder(folder)).toEqual([]);
       await writeFile(join(await store.stage(volume.handle), "file"), "text");

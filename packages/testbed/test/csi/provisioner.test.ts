@@ -69,6 +69,23 @@ describe("provisioning", () => {
     expect(isGone(world, resources.claims, "data")).toBe(true);
   });
 
+  it("leaves nothing of a claim that is deleted while its volume is made", async () => {
+    await using world = await createWorld();
+    world.createStorageClass("standard");
+    const { driver } = world;
+    const make = driver.createVolume.bind(driver);
+    driver.createVolume = async (...args) => {
+      const made = await make(...args);
+      world.api.delete(resources.claims, namespace, "data");
+      return made;
+    };
+    driver.faults.add({ operation: "deleteVolume", times: 1, error: "busy" });
+    world.createClaim("data");
+    await until(world, () => world.driver.volumes().length === 1);
+    await until(world, () => world.driver.volumes().length === 0);
+    await until(world, () => world.api.list(resources.volumes).length === 0);
+  });
+
   it("keeps volume and bytes with policy Retain, until the policy is patched to Delete", async () => {
     await using world = await createWorld();
     world.createStorageClass("standard", { reclaimPolicy: "Retain" });
