@@ -142,9 +142,13 @@ export class ObjectStore {
 
   /**
    * The changes after `version`.
-   * @throws {ApiError} 410 when some of them are no longer known
+   * @throws {ApiError} 410 when some of them are no longer known, or the version is none of this store: a server that came back
+   * empty must not leave its clients with what they remember
    */
   since(resource: string, version: number): StoreEvent[] {
+    if (version > this.#version) {
+      throw expired(`too large resource version: ${version}, current: ${this.#version}`);
+    }
     const collection = this.#collection(resource);
     const oldest = Math.max(collection.compacted, this.#compacted);
     if (version < oldest && version < this.#version) {

@@ -96,17 +96,19 @@ async function sendLog(call: PodCall): Promise<void> {
     signal,
   };
   const chunks = streams.log(target, options)[Symbol.asyncIterator]();
-  const head = options.follow
-    ? undefined
-    : // A refusal comes with the first chunk, and must not meet headers that have gone.
-      await chunks.next();
-  response.writeHead(200, { "Content-Type": "text/plain" });
-  if (options.follow) response.flushHeaders();
-  for (let step = head ?? (await chunks.next()); !step.done; step = await chunks.next()) {
-    if (signal.aborted) break;
-    if (!response.write(step.value)) await once(response, "drain", { signal }).catch(() => {});
+  try {
+    const first = chunks.next();
+    // A refusal comes at once, and must not meet headers that have gone; a first line may take its time.
+    await Promise.race([first, new Promise((resolve) => setImmediate(resolve))]);
+    response.writeHead(200, { "Content-Type": "text/plain" });
+    response.flushHeaders();
+    for (let step = await first; !step.done && !signal.aborted; step = await chunks.next()) {
+      if (!response.write(step.value)) await once(response, "drain", { signal }).catch(() => {});
+    }
+    response.end();
+  } finally {
+    await chunks.return?.();
   }
-  response.end();
 }
 
 async function bind(call: PodCall): Promise<void> {

@@ -187,6 +187,13 @@ const messages: Readonly<Record<string, Message>> = {
   },
   "rbac.authorization.k8s.io/v1/RoleBinding": binding,
   "rbac.authorization.k8s.io/v1/ClusterRoleBinding": binding,
+  "scheduling.k8s.io/v1/PriorityClass": {
+    1: metadata,
+    2: one("value", "int"),
+    3: one("globalDefault", "bool"),
+    4: one("description"),
+    5: one("preemptionPolicy"),
+  },
   "apps/v1/Deployment": {
     1: metadata,
     2: one("spec", {
@@ -221,6 +228,7 @@ const messages: Readonly<Record<string, Message>> = {
       4: one("active", "int"),
       5: one("succeeded", "int"),
       6: one("failed", "int"),
+      7: one("completedIndexes"),
     }),
   },
 };

@@ -152,6 +152,9 @@ describe.skipIf(!peer.available)(peer.title("kubectl"), () => {
       "created",
     );
     expect(server.cluster.get("secrets", "n1", "s")?.["data"]).toEqual({ a: "Yg==" });
+    await kubectl.ok("create deployment web -n n1 --image=image:1 --replicas=2");
+    await kubectl.ok("create job once -n n1 --image=image:1 -- true");
+    expect(server.cluster.get("deployments.apps", "n1", "web")?.spec.replicas).toBe(2);
     const again = await kubectl.run(["create", "namespace", "n1"]);
     expect(again.stderr).toBe(
       'Error from server (AlreadyExists): namespaces "n1" already exists\n',

@@ -54,6 +54,7 @@ it("gives what changed since a version, or says that it no longer can", () => {
   store.compact();
   expect(store.since("r", store.version)).toEqual([]);
   expect(() => store.since("r", first)).toThrow(expect.objectContaining({ status: 410 }));
+  expect(() => store.since("r", 1000)).toThrow("too large resource version: 1000");
 });
 
 it("keeps a bounded history", () => {

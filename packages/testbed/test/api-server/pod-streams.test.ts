@@ -3,6 +3,7 @@ import { PassThrough, Writable } from "node:stream";
 import { Exec, KubeConfig, Log } from "@kubernetes/client-node";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import {
+  ApiError,
   type ApiServer,
   createApiServer,
   type ExecOptions,
@@ -17,6 +18,7 @@ let asked: { target: PodTarget; options: LogOptions | ExecOptions }[] = [];
 const echo: PodStreams = {
   async *log(target, options) {
     asked.push({ target, options });
+    if (options.previous) throw new ApiError(400, "BadRequest", "there is no previous one");
     yield "first\n";
     yield Buffer.from("second\n");
   },
@@ -87,6 +89,12 @@ it("sends a log", async () => {
       options: { tailLines: 5, follow: true, previous: false },
     },
   ]);
+});
+
+it.each([true, false])("refuses a log before it has begun, follow: %s", async (follow) => {
+  const out = new PassThrough();
+  const log = new Log(config()).log("default", "p", "main", out, { previous: true, follow });
+  await expect(log).rejects.toMatchObject({ code: 400 });
 });
 
 it.each([
