@@ -4,6 +4,7 @@
  * @module
  */
 import { release } from "node:os";
+import type { Logger } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import { microTimestamp, nowMs, timestamp } from "../controllers/timestamp.ts";
 import type { StoredObject } from "../kube-object.ts";
@@ -29,6 +30,7 @@ export interface HeartbeatOptions {
   readonly capacity?: Readonly<Record<string, string>> | undefined;
   readonly images: NodeImages;
   readonly times: KubeletTimes;
+  readonly logger?: Logger | undefined;
 }
 
 export class Heartbeat {
@@ -59,7 +61,7 @@ export class Heartbeat {
     try {
       for (;;) {
         await api.clock.sleep(times.heartbeatMs, { signal });
-        this.#renew();
+        this.#renewIfPossible();
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -140,6 +142,16 @@ export class Heartbeat {
       },
       images: images.names.map((name) => ({ names: [name], sizeBytes: 0 })),
     };
+  }
+
+  /** A refusal (somebody deletes the namespace of the leases) costs one beat. */
+  #renewIfPossible(): void {
+    try {
+      this.#renew();
+    } catch (error) {
+      const { nodeName, logger } = this.#options;
+      logger?.warn("Lease of node was not renewed", { node: nodeName, error });
+    }
   }
 
   #renew(): void {

@@ -44,6 +44,28 @@ it("registers nodes and renews their leases", async () => {
   expect(() => cluster.node("d")).toThrow(expect.objectContaining({ code: "DM_NODE_NOT_FOUND" }));
 });
 
+it("goes on when its lease cannot be written for a while", async () => {
+  const cluster = await openCluster({ times: { heartbeatMs: 10 } });
+  const { api } = cluster;
+  const leases = "leases.coordination.k8s.io";
+  api.delete("namespaces", "", "kube-node-lease");
+  await until(
+    api,
+    "namespaces",
+    ({ metadata }, type) => type === "DELETED" && metadata.name === "kube-node-lease",
+  );
+  api.create("namespaces", {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "kube-node-lease" },
+  });
+  await until(
+    api,
+    leases,
+    ({ metadata }, type) => type !== "DELETED" && metadata.name === "node-1",
+  );
+});
+
 describe("a kubelet that restarts", () => {
   it("finds running containers and those that ended meanwhile", async () => {
     const cluster = await openCluster();
