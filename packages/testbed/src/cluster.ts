@@ -51,6 +51,8 @@ export interface ClusterOptions {
   readonly nodeGraceMs?: number | undefined;
   /** Pods of a lost node are deleted after this at the latest. Default: what they tolerate, 5 minutes unless they say more. */
   readonly longestTolerationMs?: number | undefined;
+  /** A volume that a lost node does not give back is taken from it after this. Default 6 minutes. */
+  readonly longestUnmountMs?: number | undefined;
   /** Logs of deleted pods stay in the nodes' `var/log/pods`. Default: they go with the pod. */
   readonly keepPodLogs?: boolean | undefined;
   readonly server?: Pick<ApiServerOptions, "port" | "tls" | "faultSeed"> | undefined;
@@ -120,9 +122,10 @@ async function start(options: ClusterOptions, closers: Closers): Promise<Cluster
   closers.add(async () => csi?.close());
   csi?.useWriters(writersOf(nodes));
   closers.add(() => Promise.all(nodes.map((one) => one.close())));
-  const storage = csi === undefined ? undefined : startStorage({ api, driver: csi, logger });
+  const { nodeGraceMs, longestTolerationMs, longestUnmountMs } = options;
+  const storage =
+    csi === undefined ? undefined : startStorage({ api, driver: csi, logger, longestUnmountMs });
   closers.add(async () => storage?.close());
-  const { nodeGraceMs, longestTolerationMs } = options;
   const controllers = startControllers({ api, logger, nodeGraceMs, longestTolerationMs });
   closers.add(() => controllers.close());
   const scheduler = startScheduler({ api, logger });

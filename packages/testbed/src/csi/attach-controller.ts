@@ -19,15 +19,14 @@ export interface AttachControllerOptions {
   readonly api: ClusterApi;
   readonly driver: CsiDriver;
   readonly logger?: Logger | undefined;
+  /** How long a kubelet may take to give a volume back before it is taken. Default 6 minutes. */
+  readonly longestUnmountMs?: number | undefined;
 }
-
-/** How long a kubelet may take to give a volume back before it is taken. */
-export const longestUnmountMs = 6 * 60_000;
 
 const outOfService = "node.kubernetes.io/out-of-service";
 
 export function startAttachController(options: AttachControllerOptions): RunningController {
-  const { api, driver, logger } = options;
+  const { api, driver, logger, longestUnmountMs = 6 * 60_000 } = options;
   const events = createEventRecorder(api, { component: "attachdetach-controller" });
   /** Scheduled pods that have not ended, as watches tell. */
   const pods = new Map<string, StoredObject>();

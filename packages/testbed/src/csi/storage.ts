@@ -22,6 +22,8 @@ export interface StorageOptions {
   /** The caller's: it lives longer than the controllers, and is closed after the kubelets. */
   readonly driver: CsiDriver;
   readonly logger?: Logger | undefined;
+  /** How long a kubelet may take to give a volume back before it is taken from its node. Default 6 minutes. */
+  readonly longestUnmountMs?: number | undefined;
 }
 
 export interface RunningStorage extends AsyncDisposable {
@@ -30,14 +32,15 @@ export interface RunningStorage extends AsyncDisposable {
 }
 
 /** @example const storage = startStorage({ api, driver: await CsiDriver.open({ clock }) }); */
-export function startStorage({ api, driver, logger }: StorageOptions): RunningStorage {
+export function startStorage(options: StorageOptions): RunningStorage {
+  const { api, driver, logger, longestUnmountMs } = options;
   registerDriver(api, driver);
   const snapshots = watchSnapshotKinds(api);
   const controllers: RunningController[] = [
     startVolumeBinder({ api, logger }),
     startProtection({ api, logger }),
     startProvisioner({ api, driver, snapshots, logger }),
-    startAttachController({ api, driver, logger }),
+    startAttachController({ api, driver, logger, longestUnmountMs }),
     startResizer({ api, driver, logger }),
     startSnapshotController({ api, snapshots, logger }),
     startSnapshotter({ api, driver, snapshots, logger }),

@@ -7,6 +7,7 @@ import type { Cluster } from "../../src/cluster.ts";
 import { resources } from "../../src/csi/storage-names.ts";
 import {
   eventReasons,
+  logOf,
   openCluster,
   phase,
   shell,
@@ -200,5 +201,23 @@ describe("pods whose volumes fail", () => {
     expect(message).toMatch(/^relabel failed .*: lsetxattr .*: no space left on device$/);
     expect(message).toContain(`/volumes/kubernetes.io~csi/${volumeName}/mount`);
     expect(eventReasons(cluster.api, "user")).toContain("Failed");
+  });
+});
+
+describe("a node that fails", () => {
+  it("loses its volumes to pods on other nodes, after the time that the cluster waits", async () => {
+    const cluster = await openWithStorage({ nodes: 2, longestUnmountMs: 200 });
+    createClaim(cluster, "data");
+    createUser(cluster, "first", "data", "echo text > /data/file; echo written; exec sleep 600");
+    const { nodeName } = (await untilPod(cluster.api, "first", phase("Running"))).spec;
+    await expect.poll(() => logOf(cluster, "first")).toBe("written\n");
+    await cluster.node(nodeName).fail();
+    // What a person does who knows that the node is lost.
+    cluster.api.delete("pods", "default", "first", { gracePeriodSeconds: 0 });
+    const other = nodeName === "node-1" ? "node-2" : "node-1";
+    const script = "cat /data/file";
+    createUser(cluster, "second", "data", script, { nodeName: other });
+    await untilPod(cluster.api, "second", phase("Succeeded"));
+    expect(await logOf(cluster, "second")).toBe("text\n");
   });
 });

@@ -113,17 +113,23 @@ describe("publishing", () => {
   });
 
   it("leaves nothing of a driver without a directory", async () => {
-    const before = (await readdir(tmpdir())).filter((name) => name.startsWith("dm-csi-"));
-    const driver = await CsiDriver.open({ clock: virtualClock(0), canMount: false });
-    await driver.createVolume("app/data", { name: "v", kind: "raw", sizeBytes: 1 << 20 });
-    const { handle } = driver.volumes()[0]!;
-    await driver.createSnapshot("app/cut", { name: "s", volumeHandle: handle });
-    const [own] = (await readdir(tmpdir())).filter(
-      (name) => name.startsWith("dm-csi-") && !before.includes(name),
-    );
-    expect(own).toBeDefined();
-    await driver.close();
-    expect(await readdir(tmpdir())).not.toContain(own);
+    // A temporary folder of its own: other tests make drivers, too.
+    const temporary = await mkdtemp(join(tmpdir(), "dm-temporary-"));
+    const before = process.env["TMPDIR"];
+    process.env["TMPDIR"] = temporary;
+    try {
+      const driver = await CsiDriver.open({ clock: virtualClock(0), canMount: false });
+      await driver.createVolume("app/data", { name: "v", kind: "raw", sizeBytes: 1 << 20 });
+      const { handle } = driver.volumes()[0]!;
+      await driver.createSnapshot("app/cut", { name: "s", volumeHandle: handle });
+      expect(await readdir(temporary)).toHaveLength(1);
+      await driver.close();
+      expect(await readdir(temporary)).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+      await rm(temporary, { recursive: true });
+    }
   });
 });
 
