@@ -9,8 +9,8 @@ import type { Logger } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import { type RunningController, startController } from "../controllers/controller.ts";
 import { createEventRecorder } from "../controllers/event-recorder.ts";
-import { nowMs } from "../controllers/timestamp.ts";
-import type { StoredObject } from "../kube-object.ts";
+import { nowMs, timestamp } from "../controllers/timestamp.ts";
+import type { Json, StoredObject } from "../kube-object.ts";
 import type { CsiDriver } from "./csi-driver.ts";
 import { resources } from "./storage-names.ts";
 import { claimNamesOf, isDeleting } from "./storage-object.ts";
@@ -30,6 +30,8 @@ export function startAttachController(options: AttachControllerOptions): Running
   const events = createEventRecorder(api, { component: "attachdetach-controller" });
   /** Scheduled pods that have not ended, as watches tell. */
   const pods = new Map<string, StoredObject>();
+  /** Attachments by their names, as watches tell. */
+  const nodesOf = new Map<string, { readonly volumeName: string; readonly nodeName: string }>();
   /** Since when nobody wants a volume on a node that still has it. */
   const unwantedSinceMs = new Map<string, number>();
 
@@ -64,7 +66,7 @@ export function startAttachController(options: AttachControllerOptions): Running
     const volume = api.get(resources.volumes, "", volumeName);
     if (users.length > 0 && volume?.spec.csi?.driver === driver.name) {
       unwantedSinceMs.delete(key);
-      if (attachment === undefined) attach(name, volume, nodeName, users);
+      if (attachment?.status?.attached !== true) attach(attachment, volume, nodeName, users);
       return undefined;
     }
     const published = driver
@@ -84,38 +86,72 @@ export function startAttachController(options: AttachControllerOptions): Running
   };
 
   const attach = (
-    name: string,
+    existing: StoredObject | undefined,
     volume: StoredObject,
     nodeName: string,
     users: readonly StoredObject[],
   ): void => {
     const volumeName = volume.metadata.name;
-    api.create(resources.attachments, {
-      apiVersion: "storage.k8s.io/v1",
-      kind: "VolumeAttachment",
-      metadata: {
-        name,
-        annotations: { "csi.alpha.kubernetes.io/node-id": nodeName },
-      },
-      spec: { attacher: driver.name, nodeName, source: { persistentVolumeName: volumeName } },
-    });
+    const tell = (type: "Normal" | "Warning", reason: string, message: string): void => {
+      for (const pod of users) events.record(pod, type, reason, message);
+    };
+    if (isExclusive(volume) && hasOther(volumeName, nodeName)) {
+      tell(
+        "Warning",
+        "FailedAttachVolume",
+        `Multi-Attach error for volume "${volumeName}" Volume is already exclusively attached to one node and can't be attached to another`,
+      );
+      return;
+    }
+    const name = attachmentName(driver.name, volumeName, nodeName);
+    if (!existing)
+      api.create(resources.attachments, {
+        apiVersion: "storage.k8s.io/v1",
+        kind: "VolumeAttachment",
+        metadata: { name, annotations: { "csi.alpha.kubernetes.io/node-id": nodeName } },
+        spec: { attacher: driver.name, nodeName, source: { persistentVolumeName: volumeName } },
+      });
+    const ref = volume.spec.claimRef;
+    try {
+      driver.faults.check("attach", `${ref?.namespace}/${ref?.name}`);
+    } catch (error) {
+      const { message } = error as Error;
+      if (existing?.status?.attachError?.message !== message)
+        setStatus(name, {
+          attached: false,
+          attachError: { message, time: timestamp(api.clock) },
+        });
+      tell(
+        "Warning",
+        "FailedAttachVolume",
+        `AttachVolume.Attach failed for volume "${volumeName}" : ${message}`,
+      );
+      throw error;
+    }
+    setStatus(name, { attached: true });
+    tell(
+      "Normal",
+      "SuccessfulAttachVolume",
+      `AttachVolume.Attach succeeded for volume "${volumeName}" `,
+    );
+  };
+
+  const setStatus = (name: string, status: Json): void => {
     api.modify(
       resources.attachments,
       "",
       name,
       (stored) => {
-        stored.status = { attached: true };
+        stored.status = status;
       },
       { subresource: "status" },
     );
-    for (const pod of users)
-      events.record(
-        pod,
-        "Normal",
-        "SuccessfulAttachVolume",
-        `AttachVolume.Attach succeeded for volume "${volumeName}" `,
-      );
   };
+
+  const hasOther = (volumeName: string, nodeName: string): boolean =>
+    [...nodesOf.values()].some(
+      (each) => each.volumeName === volumeName && each.nodeName !== nodeName,
+    );
 
   /** Nothing runs there any more, and nobody will give anything back. */
   const isLost = (nodeName: string): boolean => {
@@ -140,16 +176,30 @@ export function startAttachController(options: AttachControllerOptions): Running
           .filter((pod) => pod.metadata.namespace === object.metadata.namespace)
           .filter((pod) => claimNamesOf(pod).includes(object.metadata.name))
           .flatMap(keysOf),
-      [resources.attachments]: ({ object }) =>
-        object.spec.attacher === driver.name
-          ? [`${object.spec.source.persistentVolumeName}/${object.spec.nodeName}`]
-          : [],
+      [resources.attachments]: ({ type, object }) => {
+        if (object.spec.attacher !== driver.name) return [];
+        const volumeName: string = object.spec.source.persistentVolumeName;
+        const { nodeName } = object.spec;
+        if (type !== "DELETED") nodesOf.set(object.metadata.name, { volumeName, nodeName });
+        else nodesOf.delete(object.metadata.name);
+        const key = `${volumeName}/${nodeName}`;
+        // Pods on another node may have waited for it.
+        return type === "DELETED"
+          ? [
+              key,
+              ...[...pods.values()]
+                .flatMap(keysOf)
+                .filter((each) => each.startsWith(`${volumeName}/`)),
+            ]
+          : [key];
+      },
       nodes: keysOfPublications,
     },
     reconcile,
   });
-  const stop = driver.onChange(() => {
-    for (const key of unwantedSinceMs.keys()) controller.enqueue(key);
+  const stop = driver.onChange((what) => {
+    const keys = what === "faults" ? [...pods.values()].flatMap(keysOf) : unwantedSinceMs.keys();
+    for (const key of keys) controller.enqueue(key);
   });
   return {
     ...controller,
@@ -158,6 +208,12 @@ export function startAttachController(options: AttachControllerOptions): Running
       await controller.close();
     },
   };
+}
+
+/** One node at a time. */
+function isExclusive(volume: StoredObject): boolean {
+  const modes: string[] = volume.spec.accessModes ?? [];
+  return !modes.some((mode) => mode.endsWith("Many"));
 }
 
 function attachmentName(driverName: string, volumeName: string, nodeName: string): string {

@@ -232,6 +232,13 @@ export class CsiDriver implements VolumeDriver, AsyncDisposable {
     const { claim, pod, volume, targetPath, volumeName, podUid, nodeName, volumeMode } = request;
     const subject = `${claim.metadata.namespace}/${claim.metadata.name}`;
     const handle: string = volume.spec.csi.volumeHandle;
+    if (this.faults.isOn("attach", subject))
+      throw new StorageError(
+        "DM_CSI_FAULT",
+        `volume attachment of ${volumeName} to ${nodeName} is not attached`,
+        { operation: "attach", subject },
+        { retryable: true },
+      );
     await this.#passGate("publish", subject, options.signal);
     return this.#locked(handle, async () => {
       options.signal?.throwIfAborted();

@@ -12,6 +12,7 @@ export type CsiOperation =
   | "expandVolume"
   | "createSnapshot"
   | "deleteSnapshot"
+  | "attach"
   | "publish"
   | "unpublish";
 
@@ -113,6 +114,11 @@ export class CsiFaults {
       const remainingMs = this.#remainingMs(fault, subject);
       if (remainingMs > 0) throw new PendingError(operation, subject, remainingMs);
     }
+  }
+
+  /** Whether a refusal or delay is on, without letting it strike. */
+  isOn(operation: CsiOperation, subject: string): boolean {
+    return this.#matching(operation, subject).length > 0;
   }
 
   /** For volume snapshots that were cut: how long until they are ready; undefined: never, 0: now. */

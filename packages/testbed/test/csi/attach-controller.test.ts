@@ -82,6 +82,40 @@ describe("attachments", () => {
   });
 });
 
+describe("an attachment that fails", () => {
+  it("says why, keeps the volume from the pod, and is made when it can be", async () => {
+    await using world = await createWorld();
+    world.createStorageClass("standard");
+    const { volumeName } = (await world.boundClaim("data")).spec;
+    const off = world.driver.faults.add({ operation: "attach", of: "app/data", error: "no path" });
+    createPod(world, "one", "data", "a");
+    await until(world, () => world.reasons("one").includes("FailedAttachVolume"));
+    expect(world.messages("one")).toContain(
+      `AttachVolume.Attach failed for volume "${volumeName}" : rpc error: code = Internal desc = no path`,
+    );
+    expect(world.api.list(resources.attachments)).toMatchObject([
+      { status: { attached: false, attachError: { message: expect.stringContaining("no path") } } },
+    ]);
+    await expect(world.mount("data", { pod: "one", node: "a" })).rejects.toThrow("is not attached");
+    off();
+    await until(world, () => world.reasons("one").includes("SuccessfulAttachVolume"));
+    expect(world.api.list(resources.attachments)).toMatchObject([{ status: { attached: true } }]);
+    await world.mount("data", { pod: "one", node: "a" });
+  });
+
+  it("does not come to a second node, until the first gives the volume back", async () => {
+    await using world = await createWorld();
+    await createUsedVolume(world);
+    createPod(world, "two", "data", "b");
+    await until(world, () => world.reasons("two").includes("FailedAttachVolume"));
+    expect(world.messages("two").join()).toContain("Multi-Attach error for volume");
+    expect(attachments(world)).toEqual(["a"]);
+    deletePod(world, "one");
+    await world.unmount("data", { pod: "one", node: "a" });
+    await until(world, () => attachments(world).join() === "b");
+  });
+});
+
 describe("a volume whose node does not answer", () => {
   it("is taken after six minutes, and not before", async () => {
     await using world = await createWorld();
