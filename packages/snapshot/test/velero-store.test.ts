@@ -3,7 +3,14 @@
 import { toBase64, utf8Encode } from "@dm/core";
 import { selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
 import { describe, expect, it } from "vitest";
-import { checkVeleroLocation, openVeleroStore, type VeleroLocation } from "../src/velero/index.ts";
+import {
+  checkVeleroLocation,
+  connectOrCreateVeleroRepository,
+  openVeleroStore,
+  type VeleroLocation,
+} from "../src/velero/index.ts";
+import { isVeleroRepository } from "../src/velero/velero-repository.ts";
+import { deriveKey } from "./new-repository.ts";
 
 const refused = { code: "DM_VELERO_LOCATION_INVALID" };
 const bucket = { bucket: "backups", prefix: "velero" };
@@ -129,4 +136,25 @@ describe("checkVeleroLocation", () => {
     const none = checkVeleroLocation({ provider: "fs", config: { fspath: "/none/of/these" } });
     await expect(none).rejects.toMatchObject({ code: "DM_STORE_NOT_FOUND" });
   });
+});
+
+it("a repository is made on a server that does not know conditional puts, too", async () => {
+  await using server = await startS3Server({
+    buckets: ["backups"],
+    missingFeatures: ["conditions"],
+  });
+  const { accessKeyId, secretAccessKey } = server.accessKey;
+  const location: VeleroLocation = {
+    provider: "aws",
+    objectStorage: bucket,
+    config: { s3Url: server.url, region: "us-east-1" },
+  };
+  const credentials = async (): Promise<string> =>
+    `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+  const store = await openVeleroStore(location, "shop", { credentials });
+  await using repository = await connectOrCreateVeleroRepository(store, {
+    password: "p",
+    deriveKey,
+  });
+  expect(await isVeleroRepository(repository)).toBe(true);
 });

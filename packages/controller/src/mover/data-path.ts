@@ -3,7 +3,7 @@
  * Proof: test/mover/run-mover.test.ts.
  * @module
  */
-import type { Clock, Logger } from "@dm/core";
+import { type Clock, type Logger, nsPerMs } from "@dm/core";
 import { type DataDownload, type DataUpload, labels } from "@dm/crds";
 import {
   backupVeleroVolume,
@@ -152,11 +152,15 @@ export async function restore(
   return { target: { byPath: volumePath, volumeMode }, totalBytes };
 }
 
-/** All attempts at one DataUpload: those of an older one, under the same label, are not of this one. */
+/**
+ * All attempts at one DataUpload. A label may have been on an older one, too, whose snapshots are not of this one; a uid is
+ * nobody else's, so that clocks need not agree.
+ */
 function operationOf({ metadata }: DataUpload): VeleroOperation {
-  const id = metadata.labels?.[labels.asyncOperationId] || metadata.uid || "";
+  const id = metadata.labels?.[labels.asyncOperationId];
+  if (!id) return { id: metadata.uid ?? "", startedAtNs: 0n };
   const createdAtMs = Date.parse(metadata.creationTimestamp ?? "") || 0;
-  return { id, startedAtNs: BigInt(createdAtMs) * 1_000_000n };
+  return { id, startedAtNs: BigInt(createdAtMs) * nsPerMs };
 }
 
 function countOf(text: string | undefined): number | undefined {

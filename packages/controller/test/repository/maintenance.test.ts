@@ -279,12 +279,3 @@ it("a wrong password fails it, and is not told", async () => {
   expect(refused.exitCode).toBe(1);
   expect(refused.message).not.toMatch(/another-password|static-passw0rd/);
 });
-
-it.each([
-  [[]],
-  [["--repo-name=x"]],
-  [["--repo-name=x", "--backup-storage-location=d", "--repo-type=restic"]],
-  [["--x"]],
-])("the command line %j is refused", (args) => {
-  expect(() => maintenanceSettings(args)).toThrow(TypeError);
-});

@@ -22,7 +22,7 @@ import {
   type Repository,
   type RepositoryCaches,
 } from "@dm/repo";
-import type { BlobStore, CallOptions } from "@dm/storage";
+import { type BlobStore, type CallOptions, forward } from "@dm/storage";
 import { veleroHost, veleroUser } from "./velero.ts";
 import { type SetUpVeleroOptions, setUpVeleroRepository } from "./velero-repository.ts";
 
@@ -129,12 +129,12 @@ async function create(store: BlobStore, options: CreateVeleroOptions): Promise<R
 async function createHere(store: BlobStore, options: CreateVeleroOptions): Promise<Repository> {
   const { clock, deriveKey, format, signal } = options;
   const password = passwordOf(options);
-  const { uniqueId } = await createRepositoryFormat(store, {
-    password,
-    format,
-    clock,
-    deriveKey,
-    signal,
+  const making = { password, format, clock, deriveKey, signal };
+  const { uniqueId } = await createRepositoryFormat(store, making).catch((error: unknown) => {
+    if (!store.features.ifAbsent || !isDmError(error, "DM_STORE_OPTION_UNSUPPORTED")) throw error;
+    // A server that does not know the condition: then the lease of the controller is all that keeps creators apart.
+    const features = { ...store.features, ifAbsent: false };
+    return createRepositoryFormat({ ...forward(store), features }, making);
   });
   // Opened from what the store has now: where two could put the same blob, the later one counts for both.
   const repository = await openVeleroRepository(store, options);
