@@ -34,11 +34,12 @@ import type { AgentDeps, AgentView } from "./agent-deps.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
 import { type AgentSettings, agentDefaults } from "./agent-settings.ts";
 import { concurrencyOn, emptyNodeAgentConfig, type NodeAgentConfig } from "./node-agent-config.ts";
+import { takesPlace } from "./observe.ts";
 import { patientClient } from "./patient-client.ts";
 import { patrolTransfers, reconcileTransfer } from "./reconcile.ts";
 import { createReservations } from "./reservations.ts";
 import { sweepOrphans } from "./sweep.ts";
-import type { TransferKind } from "./transfer.ts";
+import type { TransferKind, TransferObject } from "./transfer.ts";
 
 export interface NodeAgentOptions {
   readonly client: KubeClient;
@@ -226,13 +227,17 @@ function depsOf(
   };
 }
 
-function controllerOf(
-  deps: AgentDeps,
-  kind: TransferKind,
-  own: ControllerSource,
-  { hostingPods, events: told, nodes: allNodes, agentPods }: Caches,
-) {
+function controllerOf(deps: AgentDeps, kind: TransferKind, own: ControllerSource, caches: Caches) {
+  const { hostingPods, events: told, nodes: allNodes, agentPods } = caches;
   const label = kind === "DataUpload" ? labels.dataUpload : labels.dataDownload;
+  // A place that gets free is for one that waits: it is told, not left to its next look.
+  const waiting = (object: TransferObject): ObjectKey[] =>
+    takesPlace(object, deps.node)
+      ? deps.view
+          .transfers(kind)
+          .filter(({ status }) => status?.phase === "Prepared" && status.node === deps.node)
+          .flatMap(({ metadata }) => keyOf(metadata.namespace, metadata.name))
+      : [];
   const keyOf = (namespace: string | undefined, name: string | undefined): ObjectKey[] =>
     name === undefined ? [] : [{ namespace, name }];
   return {
@@ -240,6 +245,8 @@ function controllerOf(
     concurrency: nodeAgentDefaults.concurrency,
     sources: [
       own,
+      source(caches.DataUpload, waiting),
+      source(caches.DataDownload, waiting),
       source(hostingPods, ({ metadata }) => keyOf(metadata.namespace, metadata.labels?.[label])),
       // A mover's Events are about its object; those about a pod tell why it does not start, and a pod has its object's name.
       source(told, ({ involvedObject: { kind: about, namespace, name } }) =>

@@ -24,7 +24,13 @@ import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { AgentDeps } from "./agent-deps.ts";
 import type { World } from "./decide.ts";
 import { type HostingPodState, hostingPodState } from "./hosting-pod-state.ts";
-import { ownerOf, type Transfer, type TransferKind, type TransferObject } from "./transfer.ts";
+import {
+  endingOf,
+  ownerOf,
+  type Transfer,
+  type TransferKind,
+  type TransferObject,
+} from "./transfer.ts";
 import { isTransient } from "./transient.ts";
 
 const kinds: readonly TransferKind[] = ["DataUpload", "DataDownload"];
@@ -125,8 +131,7 @@ export function countsOf(
     phases.set(uid, phase);
     if (object.metadata.labels?.[labels.exposeOnGoing] === "true" && !isFinalPhase(phase))
       exposing.add(uid);
-    if ((phase === "InProgress" || phase === "Canceling") && object.status?.node === node)
-      running.add(uid);
+    if (takesPlace(object, node)) running.add(uid);
   }
   const before = (later: readonly string[]) => (uid: string) =>
     !later.includes(phases.get(uid) ?? "");
@@ -136,6 +141,17 @@ export function countsOf(
   exposing.delete(transfer.uid);
   running.delete(transfer.uid);
   return { exposing: exposing.size, running: running.size };
+}
+
+/**
+ * Whether a data path of this object runs on the node. Not while only clean-up is left: a mover that has told its result is over,
+ * and storage may take long to let go.
+ */
+export function takesPlace(object: TransferObject, node: string): boolean {
+  const phase = phaseOf(object);
+  if ((phase !== "InProgress" && phase !== "Canceling") || object.status?.node !== node)
+    return false;
+  return endingOf(object)?.phase !== "Completed";
 }
 
 async function hasTargetClaim(

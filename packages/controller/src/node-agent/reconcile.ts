@@ -31,8 +31,17 @@ const maxSteps = 20;
 /** More in a row, and the queue's back-off is the better place to wait. */
 const maxConflicts = 5;
 
-/** What makes or removes other objects must not be decided from an old copy. Cleaning up may: it is the end either way. */
-const needsFresh: ReadonlySet<Action["do"]> = new Set(["expose", "removePod"]);
+/**
+ * What makes or removes other objects must not be decided from an old copy: made after the end, they would stay. A diagnosis asks the
+ * exposer too. Cleaning up may be late: it is the end either way.
+ */
+function needsFresh(action: Action): boolean {
+  return (
+    action.do === "expose" ||
+    action.do === "removePod" ||
+    (action.do === "end" && action.diagnose === true)
+  );
+}
 
 /**
  * Brings one object as far as it goes now. Idempotent; may be killed anywhere and called again by any process.
@@ -119,7 +128,7 @@ async function advance(
     const world = await observe(deps, object, transfer, options);
     const action = decideTransfer(transfer, world, nowMsOf(deps), deps.settings);
     let next: TransferObject | undefined;
-    if (needsFresh.has(action.do) && !isFresh) {
+    if (needsFresh(action) && !isFresh) {
       next = await read(deps, key, options);
       if (next === undefined) return {};
     }

@@ -125,11 +125,15 @@ export function viewTransfer(kind: TransferKind, object: TransferObject): Transf
       doneBytes: status?.progress?.bytesDone ?? 0,
     },
     operationTimeoutMs: parseGoDuration(spec.operationTimeout) || defaultOperationTimeoutMs,
-    ending: note<Ending>(object, notes.ending, isEnding),
+    ending: endingOf(object),
     resume: note<Resume>(object, notes.resume, isResume),
     cancelSeenAtMs: timeOf(metadata.annotations?.[notes.cancelSeen]),
     ownerLostAtMs: timeOf(metadata.annotations?.[notes.ownerLost]),
   };
+}
+
+export function endingOf(object: TransferObject): Ending | undefined {
+  return note<Ending>(object, notes.ending, isEnding);
 }
 
 /** The agent in charge: the one that accepted the object, later the one on the hosting pod's node, at last who cleans up. */

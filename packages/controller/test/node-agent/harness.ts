@@ -3,7 +3,7 @@
  * a number; agents look at an object when one of their watches tells of it, or when they asked to be called again.
  */
 import { silentLogger } from "@dm/core";
-import type { DataDownload, DataUpload, KubeEvent, Node, Pod } from "@dm/crds";
+import type { DataDownload, DataUpload, KubeEvent, Node } from "@dm/crds";
 import { labels } from "@dm/crds";
 import type { StoredObject } from "@dm/testbed";
 import { csiSnapshotExposer } from "../../src/expose/csi-snapshot-exposer.ts";
@@ -18,6 +18,7 @@ import { createReservations } from "../../src/node-agent/reservations.ts";
 import type { TransferKey, TransferKind } from "../../src/node-agent/transfer.ts";
 import { type CountedClient, clusterClient } from "./cluster-client.ts";
 import { FakeCluster, operator } from "./fake-cluster.ts";
+import { LaggingCache } from "./lagging-cache.ts";
 
 export const resources = {
   DataUpload: "datauploads.velero.io",
@@ -47,7 +48,7 @@ export class TestAgent {
   readonly #cluster: FakeCluster;
   readonly #due = new Map<string, number>();
   readonly #errors = new Map<string, number>();
-  readonly #ends: (() => void)[];
+  readonly #caches: LaggingCache[];
   #nextPatrolMs: number;
 
   constructor(
@@ -82,6 +83,30 @@ export class TestAgent {
       count: (name, { node: at }) => told.counts.push(`${name} ${at}`),
       observe: (name) => told.counts.push(name),
     };
+    const cache = (
+      resource: string,
+      onChange: (object: StoredObject) => void,
+      keeps: (object: StoredObject) => boolean = () => true,
+    ) => new LaggingCache(api, resource, keeps, onChange);
+    const caches = {
+      DataUpload: cache(resources.DataUpload, ({ metadata }) =>
+        this.enqueue("DataUpload", metadata.name),
+      ),
+      DataDownload: cache(resources.DataDownload, ({ metadata }) =>
+        this.enqueue("DataDownload", metadata.name),
+      ),
+      pods: cache(
+        "pods",
+        (pod) => this.#enqueueOwner(pod),
+        ({ spec }) => spec.nodeName === node,
+      ),
+      events: cache("events", (event) => {
+        const { kind, name } = event["involvedObject"];
+        if (kind === "DataUpload" || kind === "DataDownload") this.enqueue(kind, name);
+        if (kind === "Pod") for (const each of kinds) this.enqueue(each, name);
+      }),
+    };
+    this.#caches = Object.values(caches);
     this.deps = {
       client,
       clock,
@@ -101,33 +126,17 @@ export class TestAgent {
           ? csiSnapshotExposer(context, object as DataUpload)
           : genericRestoreExposer(context, object as DataDownload),
       view: {
-        transfer: ({ kind, namespace, name }) => api.get(resources[kind], namespace, name) as never,
-        transfers: (kind) => api.list(resources[kind], operator) as never,
-        hostingPod: ({ namespace = "", name }) => {
-          const pod = api.get("pods", namespace, name);
-          return pod?.spec.nodeName === node ? (pod as never as Pod) : undefined;
-        },
+        transfer: ({ kind, namespace, name }) => caches[kind].get(namespace, name) as never,
+        transfers: (kind) => caches[kind].list() as never,
+        hostingPod: ({ namespace = "", name }) => caches.pods.get(namespace, name) as never,
         eventsOf: (uid) =>
-          (api.list("events", operator) as never as KubeEvent[]).filter(
+          (caches.events.list() as never as KubeEvent[]).filter(
             ({ involvedObject }) => involvedObject.uid === uid,
           ),
         nodes: () => api.list("nodes") as never as Node[],
         agents,
       },
     };
-    this.#ends = [
-      ...kinds.map((kind) =>
-        api.watch(resources[kind], ({ object }) => this.enqueue(kind, object.metadata.name)),
-      ),
-      api.watch("pods", ({ object }) => {
-        if (object.spec.nodeName === node) this.#enqueueOwner(object);
-      }),
-      api.watch("events", ({ object }) => {
-        const { kind, name } = object["involvedObject"];
-        if (kind === "DataUpload" || kind === "DataDownload") this.enqueue(kind, name);
-        if (kind === "Pod") for (const each of kinds) this.enqueue(each, name);
-      }),
-    ];
   }
 
   enqueue(kind: TransferKind, name: string, atMs = 0): void {
@@ -145,6 +154,7 @@ export class TestAgent {
   /** Everything that is due, once. Errors come back with back-off, as from the queue. */
   async work(): Promise<void> {
     const { nowMs } = this.#cluster;
+    for (const cache of this.#caches) cache.catchUp();
     if (nowMs >= this.#nextPatrolMs) {
       this.#nextPatrolMs = nowMs + 60_000;
       for (const kind of kinds)
@@ -170,8 +180,20 @@ export class TestAgent {
     }
   }
 
+  /** Hears of everything there is. */
+  async learn(): Promise<void> {
+    await turn();
+    for (const cache of this.#caches) cache.catchUp();
+    for (const cache of this.#caches) cache.catchUp();
+  }
+
+  /** News that it does not know yet. */
+  get behind(): number {
+    return this.#caches.reduce((sum, cache) => sum + cache.behind, 0);
+  }
+
   stop(): void {
-    for (const end of this.#ends) end();
+    for (const cache of this.#caches) cache.end();
   }
 }
 
@@ -219,7 +241,7 @@ export class Harness {
   }
 
   /** Lets everything happen that needs no time. */
-  async settle(rounds = 12): Promise<void> {
+  async settle(rounds = 20): Promise<void> {
     for (let round = 0; round < rounds; round++) {
       const before = this.#writes();
       this.cluster.work();
@@ -234,7 +256,8 @@ export class Harness {
         }
       }
       await turn();
-      if (round > 1 && this.#writes() === before) return;
+      const isBehind = [...this.agents.values()].some(({ behind }) => behind > 0);
+      if (round > 1 && this.#writes() === before && !isBehind) return;
     }
   }
 

@@ -264,7 +264,7 @@ describe.each(kinds)("%s, who acts", (kind) => {
     await using harness = await Harness.open(["a"], { agents: [] });
     make(harness, kind, "data");
     const agent = harness.startAgent("a");
-    agent.enqueue(kind, "data");
+    await agent.learn();
     await agent.work();
     const object = harness.get(kind, "data");
     expect(object?.metadata.finalizers).toContain(finalizers.dataUploadDownload);
@@ -289,9 +289,9 @@ describe.each(kinds)("%s, who acts", (kind) => {
     harness.cluster.schedule = () => undefined;
     const agents = ["a", "b"].map((node) => harness.startAgent(node, { before: together }));
     await Promise.all(
-      agents.map((agent) => {
-        agent.enqueue(kind, "data");
-        return agent.work();
+      agents.map(async (agent) => {
+        await agent.learn();
+        await agent.work();
       }),
     );
     const winner = harness.get(kind, "data")?.status?.acceptedByNode;
