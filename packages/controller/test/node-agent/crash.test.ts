@@ -37,7 +37,9 @@ async function run(kind: TransferKind, story: Story, ending: Ending, at?: CrashA
       dead = node;
       throw new Crash();
     };
-    return { before: () => check("before"), after: () => check("after") };
+    const random = seededRandom(seed + (at?.call ?? 0));
+    const isLate = (): boolean => random.integer(3) === 0;
+    return { before: () => check("before"), after: () => check("after"), isLate };
   };
   await using harness = await Harness.open(["a", "b"], { agents: [] });
   const { cluster } = harness;

@@ -30,6 +30,8 @@ export interface AgentOptions {
   readonly settings?: Partial<AgentSettings>;
   readonly before?: (what: string) => void | Promise<void>;
   readonly after?: (what: string) => void;
+  /** Whether a cache hears nothing this time. */
+  readonly isLate?: () => boolean;
 }
 
 /** What it counted, and what it told. */
@@ -49,19 +51,21 @@ export class TestAgent {
   readonly #due = new Map<string, number>();
   readonly #errors = new Map<string, number>();
   readonly #caches: LaggingCache[];
+  readonly #isLate: () => boolean;
   #nextPatrolMs: number;
 
   constructor(
     cluster: FakeCluster,
     node: string,
     agents: () => ReadonlySet<string>,
-    { settings, before, after }: AgentOptions,
+    { settings, before, after, isLate = () => false }: AgentOptions,
   ) {
     this.#cluster = cluster;
     this.node = node;
     this.client = clusterClient(cluster.api, before, after);
     this.#nextPatrolMs = cluster.nowMs + 60_000;
     const { api, clock } = cluster;
+    this.#isLate = isLate;
     this.settings = { ...agentDefaults, ...settings };
     const { told } = this;
     const client = patientClient(this.client, { clock });
@@ -154,7 +158,7 @@ export class TestAgent {
   /** Everything that is due, once. Errors come back with back-off, as from the queue. */
   async work(): Promise<void> {
     const { nowMs } = this.#cluster;
-    for (const cache of this.#caches) cache.catchUp();
+    for (const cache of this.#caches) if (!this.#isLate()) cache.catchUp();
     if (nowMs >= this.#nextPatrolMs) {
       this.#nextPatrolMs = nowMs + 60_000;
       for (const kind of kinds)

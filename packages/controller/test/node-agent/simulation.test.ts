@@ -1,5 +1,5 @@
 /**
- * Many volumes over four nodes at once, while writes conflict, calls fail, agents restart and movers are killed, by a seed:
+ * Many volumes over four nodes at once, while writes conflict, calls fail, caches lag, agents restart and movers are killed, by a seed:
  * everything is Completed, no node runs more than it may, nothing is left behind, and requests stay in proportion.
  */
 import { ConflictError, StorageError } from "@dm/core";
@@ -26,7 +26,8 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
     if (random.integer(100) < 2)
       throw new StorageError("DM_KUBE_UNAVAILABLE", "try later", {}, { retryable: true });
   };
-  await using harness = await Harness.open(nodes, { before, settings: { concurrency } });
+  const isLate = (): boolean => random.integer(3) > 0;
+  await using harness = await Harness.open(nodes, { before, isLate, settings: { concurrency } });
   const { cluster } = harness;
   cluster.mover.ticks = 4;
   let turn = 0;
