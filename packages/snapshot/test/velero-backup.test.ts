@@ -397,6 +397,22 @@ describe("a restore", () => {
     ).rejects.toThrow(/^Unable to load snapshot 0{32}/);
   });
 
+  it("goes to a volume that is there, by a link too, and makes none", async () => {
+    const path = makeVolume(2);
+    const { snapshot } = await backupVeleroVolume(repository, path, options);
+    const target = join(folder, "restored");
+    symlinkSync("mounted", target);
+    const files = { volumeMode: "Filesystem" } as const;
+    await expect(restoreVeleroVolume(repository, snapshot.id, target, files)).rejects.toMatchObject(
+      {
+        code: "ENOENT",
+      },
+    );
+    mkdirSync(join(folder, "mounted"));
+    await restoreVeleroVolume(repository, snapshot.id, target, files);
+    same(path, join(folder, "mounted"));
+  });
+
   it("lists what the repository has lost", async () => {
     const { snapshot } = await backupVeleroVolume(repository, makeVolume(3), options);
     const store = filesystemStore({ path: join(folder, "store", "kopia", "shop") });

@@ -23,7 +23,8 @@ export interface EnsureRepositoryOptions extends BackupRepositoryKey {
   readonly clock?: Clock | undefined;
 }
 
-const pollMs = 500;
+const firstPollMs = 500;
+const longestPollMs = 4_000;
 const defaultResourceTimeoutMs = 10 * 60_000;
 
 /**
@@ -36,7 +37,7 @@ export async function ensureRepository(
 ): Promise<BackupRepository> {
   const { clock = systemClock, resourceTimeoutMs = defaultResourceTimeoutMs, signal } = options;
   const startedAtNs = clock.nowNs();
-  for (;;) {
+  for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, longestPollMs)) {
     signal?.throwIfAborted();
     const repository = (await findRepository(client, options)) ?? (await create(client, options));
     const { message = "", phase } = repository?.status ?? {};

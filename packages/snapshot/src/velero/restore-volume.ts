@@ -3,7 +3,7 @@
  * Format: docs/format/velero.md. Proof: test/velero-backup.test.ts, test/velero-golden.test.ts.
  * @module
  */
-import { open } from "node:fs/promises";
+import { open, realpath } from "node:fs/promises";
 import { isDmError, type Logger, NotFoundError, StorageError, UnsupportedError } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
@@ -102,7 +102,9 @@ async function toTree(
 ): Promise<number> {
   const { logger, maxInFlightBytes, onProgress, parallelFiles, signal, workers } = options;
   const { resume, sparse = false, verify = true } = options;
-  const report = await restoreTree(repository, root, path, {
+  // A volume is there already: a path without one must not become a directory of this machine.
+  const target = await realpath(path);
+  const report = await restoreTree(repository, root, target, {
     sparse,
     resume,
     verifyContent: verify,
@@ -122,7 +124,7 @@ async function toTree(
       report.lossCount,
     );
   }
-  await flushFileSystem(path);
+  await flushFileSystem(target);
   return report.bytesDone + report.skippedBytes;
 }
 
