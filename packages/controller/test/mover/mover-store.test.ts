@@ -85,6 +85,26 @@ describe("an S3 server", () => {
     await expectSound(2);
   });
 
+  it("row 34: canceled while the store hangs, it does not wait for it", {
+    timeout: 60_000,
+  }, async () => {
+    const path = makeVolume("volume", 1, 60_000_000);
+    let hangs = 0;
+    const isPack = (key: string): boolean => /\/p[0-9a-f]+[^/]*$/.test(key);
+    server.inject((call) => {
+      if (call.operation !== "PutObject" || !isPack(call.key)) return undefined;
+      hangs++;
+      return { delayMs: 600_000 };
+    });
+    world.upload("du-1");
+    const ended = world.run(world.settings("DataUpload", "du-1", path));
+    while (hangs === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    world.change("DataUpload", "du-1", (object) => {
+      object["spec"].cancel = true;
+    });
+    expect(world.outcome("DataUpload", await ended).outcome).toBe("canceled");
+  });
+
   it("row 72: a refusal fails it at once, with the reason and without the key", async () => {
     server.inject(
       faultOn({ operations: ["PutObject"] }, { answer: { status: 403, code: "AccessDenied" } }),
