@@ -35,7 +35,7 @@ const common = ({ logLevel, metricsPort, namespace }: Flags) => ({
   metricsPort: Number(metricsPort),
 });
 
-role("server", "controllers of which the cluster needs one: repositories")
+role("server", "controllers of which the cluster needs one: repositories, Backups, Restores")
   .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
   .option(
     "--backup-repository-configmap <name>",

@@ -1,8 +1,8 @@
 /**
- * The server: one for the cluster, the controllers of repositories.
+ * The server: one for the cluster, the controllers of repositories, Backups and Restores.
  * @module
  */
-import { reconcileBackupRepository } from "@dm/controller";
+import { addBackupControllers, reconcileBackupRepository } from "@dm/controller";
 import {
   createEventRecorder,
   createManager,
@@ -55,6 +55,7 @@ export async function runServer(flags: ServerFlags): Promise<void> {
     ],
     reconcile: (key, signal) => reconcileBackupRepository(deps, key, { signal }),
   });
+  addBackupControllers(manager, { client, namespace, logger });
   try {
     await manager.run(stopSignal());
   } finally {
