@@ -172,14 +172,19 @@ function viewOf(caches: Caches, node: string): AgentView {
       );
       const running = caches.agentPods
         .list()
-        .filter(
-          ({ metadata, status }) => !metadata.deletionTimestamp && status?.phase === "Running",
-        )
+        .filter(isAtWork)
         .map(({ spec }) => spec.nodeName ?? "")
         .filter((name) => ready.has(name));
       return new Set([...running, node]);
     },
   };
+}
+
+/** An agent that crashes whenever it is started does no work, although its pod counts as running. */
+function isAtWork({ metadata, status }: Pod): boolean {
+  const containers = status?.containerStatuses ?? [];
+  const waits = containers.some(({ state }) => state?.waiting !== undefined);
+  return status?.phase === "Running" && !waits && !metadata.deletionTimestamp;
 }
 
 function isReady({ status }: Node): boolean {

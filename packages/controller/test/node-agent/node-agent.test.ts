@@ -168,14 +168,21 @@ describe("addNodeAgent", () => {
     await until(() => isOver("DataUpload", "one"));
     cluster.setStatus("nodes", "", "b", { conditions: [{ ...condition, status: "True" }] });
     acceptedByB("two");
-    cluster.api.delete("pods", operator, agentOn("b"), { gracePeriodSeconds: 0 });
+    const container = { name: "main", image: "", imageID: "", ready: false, restartCount: 9 };
+    const waiting = { reason: "CrashLoopBackOff" };
+    cluster.setStatus("pods", operator, agentOn("b"), {
+      containerStatuses: [{ ...container, state: { waiting } }],
+    });
     await until(() => isOver("DataUpload", "two"));
-    for (const name of ["one", "two"])
+    acceptedByB("three");
+    cluster.api.delete("pods", operator, agentOn("b"), { gracePeriodSeconds: 0 });
+    await until(() => isOver("DataUpload", "three"));
+    for (const name of ["one", "two", "three"])
       expect(get("DataUpload", name)?.status).toMatchObject({
         phase: "Completed",
         acceptedByNode: "a",
       });
-    const line = 'podVolume_data_upload_success_total{node="a"} 3';
+    const line = 'podVolume_data_upload_success_total{node="a"} 4';
     await until(() => manager.metrics.text().includes(line));
   });
 });
