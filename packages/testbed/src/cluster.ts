@@ -131,12 +131,10 @@ async function start(options: ClusterOptions, closers: Closers): Promise<Cluster
   const scheduler = startScheduler({ api, logger });
   closers.add(() => scheduler.close());
 
-  let nodeCount = 0;
   const addNode = async (description: NodeDescription): Promise<VirtualNode> => {
     const { name, labels = {}, capacity } = description;
     const node = new VirtualNode({
       name,
-      index: nodeCount++,
       labels,
       capacity,
       root: join(directory, "nodes", name),

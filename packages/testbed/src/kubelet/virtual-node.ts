@@ -3,6 +3,7 @@
  * Proof: test/kubelet/node-failure.test.ts.
  * @module
  */
+import { randomInt } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { NotFoundError } from "@dm/core";
@@ -20,13 +21,13 @@ export interface VirtualNodeOptions
     "nodeName" | "nodeRoot" | "images" | "runtime" | "startFaults" | "allocatePodIP"
   > {
   readonly name: string;
-  /** From 0; part of the addresses of its pods. */
-  readonly index: number;
   /** The node's own root. */
   readonly root: string;
   readonly images: ImageTable;
   readonly watchdog: Watchdog;
 }
+
+const podsOfASubnet = 254;
 
 export class VirtualNode {
   readonly name: string;
@@ -37,6 +38,7 @@ export class VirtualNode {
   readonly #faults = new Set<StartFault>();
   #kubelet: Kubelet | undefined;
   #podCount = 0;
+  #subnet = "";
 
   constructor(options: VirtualNodeOptions) {
     this.#options = options;
@@ -63,7 +65,6 @@ export class VirtualNode {
   async start(): Promise<void> {
     if (this.#kubelet !== undefined) return;
     await mkdir(this.root, { recursive: true });
-    this.#podCount = Math.max(this.#podCount, ...this.#usedPodNumbers());
     const kubelet = new Kubelet({
       ...this.#options,
       nodeName: this.name,
@@ -141,21 +142,15 @@ export class VirtualNode {
     };
   }
 
-  /** Of pods that this node had before. */
-  #usedPodNumbers(): number[] {
-    const pods = this.#options.api.list("pods").filter(({ spec }) => spec?.nodeName === this.name);
-    return pods.map(({ status }) => {
-      const [, , high = 0, low = 0] = String(status?.podIP ?? "")
-        .split(".")
-        .map(Number);
-      return (high << 8) | low;
-    });
-  }
-
+  /**
+   * Drawn, as clusters of several processes share the addresses of the machine: two pods with one address could not listen on the
+   * same port.
+   */
   #allocatePodIP(): string {
     // All of 127/8 is the loopback on Linux; elsewhere pods share one address.
     if (process.platform !== "linux") return "127.0.0.1";
-    const count = ++this.#podCount;
-    return `127.${10 + (this.#options.index % 200)}.${(count >> 8) & 255}.${count & 255}`;
+    if (this.#podCount % podsOfASubnet === 0)
+      this.#subnet = `127.${10 + randomInt(240)}.${randomInt(256)}`;
+    return `${this.#subnet}.${1 + (this.#podCount++ % podsOfASubnet)}`;
   }
 }
