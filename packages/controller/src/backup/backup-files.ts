@@ -84,8 +84,6 @@ export const tarballFile = (name: string): string => `${name}.tar.gz`;
 export const operationsFile = (name: string): string => `${name}-itemoperations.json.gz`;
 export const volumeInfoFile = (name: string): string => `${name}-volumeinfo.json.gz`;
 export const resultsFile = (name: string): string => `${name}-results.gz`;
-export const restoreOperationsFile = (name: string): string =>
-  `restore-${name}-itemoperations.json.gz`;
 export const restoreResultsFile = (name: string): string => `restore-${name}-results.gz`;
 
 /** Longer names make file names that stores refuse. */
