@@ -80,7 +80,7 @@ function makeVolume(files = 40): string {
 }
 
 const same = (a: string, b: string): void => {
-  execFileSync("diff", ["-r", "--no-dereference", a, b]);
+  execFileSync("sh", ["-c", 'diff -r --no-dereference "$1" "$2"', "sh", a, b]);
 };
 
 /** Root may read everything: then somebody else does it. */

@@ -8,7 +8,7 @@ import { type SeededRandom, seededRandom, splitmix64 } from "@dm/fixtures";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { VolumeMode } from "../../src/mover/data-path-message.ts";
 import { MoverWorld } from "./mover-world.ts";
-import { countFiles, runChild } from "./run-child.ts";
+import { countFiles, expectSameTree, runChild } from "./run-child.ts";
 
 const isFull = process.env["DM_FULL"] === "1";
 const rounds = isFull ? 40 : 1;
@@ -102,7 +102,7 @@ describe.each<VolumeMode>(["Filesystem", "Block"])("%s", (mode) => {
       counts.restores++;
       expect(restored.outcome.outcome).toBe("restored");
       if (mode === "Block") execFileSync("cmp", [path, target]);
-      else execFileSync("diff", ["-r", path, target]);
+      else expectSameTree(path, target);
     }
   });
 });

@@ -1,6 +1,5 @@
 // Movers over stores that fail, and beside others in one repository: what may pass is tried again, what will not is told at once, and
 // no repository is left that does not verify.
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { silentLogger, systemClock } from "@dm/core";
@@ -12,6 +11,7 @@ import { reconcileBackupRepository } from "../../src/repository/reconcile-backup
 import { runMaintenance } from "../../src/repository/run-maintenance.ts";
 import { nodeKubeClient } from "../../src/runtime/node-client.ts";
 import { MoverWorld, operator, shop } from "./mover-world.ts";
+import { expectSameTree } from "./run-child.ts";
 
 let world: MoverWorld;
 afterEach(async () => {
@@ -146,7 +146,7 @@ describe("a directory", () => {
     const target = world.newDirectory("target");
     world.download("dd-1", outcome.result.snapshotID);
     expect((await world.run(world.settings("DataDownload", "dd-1", target))).exitCode).toBe(0);
-    execFileSync("diff", ["-r", path, target]);
+    expectSameTree(path, target);
   });
 
   it("row 63: five volumes of a new namespace at once: one repository", {

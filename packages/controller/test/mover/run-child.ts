@@ -1,5 +1,5 @@
 /** Runs a mover in a process of its own, and ends it by a signal at a moment of the test's choice. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -66,4 +66,9 @@ export function countFiles(path: string): number {
   return readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile(),
   ).length;
+}
+
+/** Fails unless both have the same files with the same content. */
+export function expectSameTree(one: string, other: string): void {
+  execFileSync("sh", ["-c", 'diff -r --no-dereference "$1" "$2"', "sh", one, other]);
 }
