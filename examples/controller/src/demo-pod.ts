@@ -2,7 +2,7 @@
  * What the pods of the demo run: they fill a volume, write to it all the time, and list what it holds. Knows nothing of the data
  * mover.
  *
- * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `write FILE`, `write-once FILE BYTES`, `list PATH`, `check FILE`
+ * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `wait`, `receive --to PATH` (from standard input), `write FILE`, `write-once FILE BYTES`, `list PATH`, `check FILE`
  * @module
  */
 import { randomBytes } from "node:crypto";
@@ -11,6 +11,7 @@ import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
 import { fillDevice, fillDirectory } from "./demo-pod/fill-volume.ts";
+import { receiveFiles } from "./demo-pod/receive-files.ts";
 import { listVolume } from "./demo-pod/volume-list.ts";
 
 const { positionals, values } = parseArgs({
@@ -32,6 +33,18 @@ const tasks: Record<string, () => Promise<void>> = {
   async "fill-device"() {
     const { bytes } = await fillDevice(path, values.to);
     await print(`filled: ${bytes} bytes`);
+  },
+  /** Until somebody runs `receive` beside it, and the pod is deleted. */
+  async wait() {
+    await print("waiting");
+    const keepAlive = setInterval(() => {}, 60_000);
+    await once(process, "SIGTERM");
+    clearInterval(keepAlive);
+  },
+  async receive() {
+    const { bytes, files } = await receiveFiles(process.stdin, values.to);
+    await print(`filled: ${files} files, ${bytes} bytes`);
+    process.stdin.destroy();
   },
   async write() {
     const stop = new AbortController();

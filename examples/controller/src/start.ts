@@ -2,6 +2,7 @@
  * `npm start`: the main job on an embedded cluster, or on one that a kubeconfig names.
  * @module
  */
+import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { builtPrograms } from "./demo/embedded.ts";
 import { runDemo } from "./demo/run-demo.ts";
@@ -21,6 +22,16 @@ for (const name of ["SIGINT", "SIGTERM"] as const)
     stop.abort(new Error(`interrupted by ${name}`));
   });
 
+async function confirm(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) return false;
+  const asking = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test(await asking.question(`${question} (yes/no) `));
+  } finally {
+    asking.close();
+  }
+}
+
 try {
   const complete = await runDemo({
     settings,
@@ -29,6 +40,7 @@ try {
     // Real files that every machine has: what this project is built with.
     defaultSources: [fileURLToPath(new URL("../../../node_modules/.pnpm", import.meta.url))],
     signal: stop.signal,
+    confirm,
   });
   process.exitCode = complete ? 0 : 1;
 } catch (error) {

@@ -6,6 +6,7 @@ import {
   lutimesSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -18,6 +19,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkDatabase } from "../src/demo-pod/database.ts";
 import { fillDevice, fillDirectory } from "../src/demo-pod/fill-volume.ts";
+import { receiveFiles, sendFiles, sendImage } from "../src/demo-pod/receive-files.ts";
 import { prove } from "../src/proof.ts";
 import { listed } from "./listed.ts";
 
@@ -60,6 +62,49 @@ describe("filling", () => {
     });
     const [device] = await listed(join(folder, "device"));
     expect(device?.size).toBe(10);
+  });
+});
+
+describe("files through a stream", () => {
+  const split = async function* (pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const piece of pieces)
+      for (let at = 0; at < piece.length; at += 7) yield piece.subarray(at, at + 7);
+  };
+
+  it("arrive with modes, times and links, however the stream is cut", async () => {
+    const source = join(folder, "source");
+    mkdirSync(join(source, "a/empty"), { recursive: true });
+    mkdirSync(join(folder, "volume"));
+    writeFileSync(join(source, "a/file"), "text", { mode: 0o600 });
+    symlinkSync("a/file", join(source, "link"));
+    for (const path of ["a/file", "a/empty", "a", ""]) utimesSync(join(source, path), 1e9, 1e9);
+    lutimesSync(join(source, "link"), 2e9, 2e9);
+    const received = await receiveFiles(split(sendFiles([source], 1e9)), join(folder, "volume"));
+    expect(received).toEqual({ files: 1, bytes: 4 });
+    const [before, after] = [await listed(source), await listed(join(folder, "volume/source"))];
+    expect(prove(before, after).differences).toEqual([]);
+  });
+
+  it("go to the beginning of a device", async () => {
+    writeFileSync(join(folder, "image"), "image");
+    writeFileSync(join(folder, "device"), "0123456789");
+    await receiveFiles(sendImage(join(folder, "image")), join(folder, "device"));
+    expect(readFileSync(join(folder, "device"), "utf8")).toBe("image56789");
+  });
+
+  it("never go outside, and an early end is told", async () => {
+    const bad = { path: "../outside", type: "file", mode: 0o600, mtimeMs: 0, size: 1 };
+    const text = Buffer.from(JSON.stringify(bad));
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(text.length);
+    const stream = async function* () {
+      yield Buffer.concat([length, text, Buffer.from("x")]);
+    };
+    await expect(receiveFiles(stream(), folder)).rejects.toThrow("leads outside");
+    const cut = async function* () {
+      yield length;
+    };
+    await expect(receiveFiles(cut(), folder)).rejects.toThrow("ended too early");
   });
 });
 

@@ -26,7 +26,8 @@ it.skipIf(!peer.available)(
       AWS_ACCESS_KEY_ID: testAccessKey.accessKeyId,
       AWS_SECRET_ACCESS_KEY: testAccessKey.secretAccessKey,
     };
-    const inspect: DemoParts["inspect"] = async ({ embedded: { client }, stage, store }) => {
+    const inspect: DemoParts["inspect"] = async ({ stage, store }) => {
+      const { client } = stage;
       const key = { namespace: stage.operatorNamespace, name: "velero-repo-credentials" };
       const secret = await client.get(secrets, key);
       const coded = secret?.data?.["repository-password"] ?? "";

@@ -73,6 +73,7 @@ it("moves volumes out and back, and the proof sees what was altered afterwards",
   const block = join(folder, "image");
   writeFileSync(block, Buffer.alloc(3 << 20, "block "));
   const inspect: DemoParts["inspect"] = async ({ embedded, stage }) => {
+    if (!embedded) throw new Error("this is the embedded cluster");
     const { client, cluster } = embedded;
     await maintained(client, stage);
     expect(cluster.server.denied).toEqual([]);

@@ -16,8 +16,7 @@ export interface Programs {
 
 export const storageClass = "demo";
 export const snapshotClass = "demo-snapshots";
-export const controllerImage = "dm";
-export const podImage = "dm-demo-pod";
+export const image = "dm";
 
 /** The built programs in the folder of the running one. */
 export function builtPrograms(): Programs {
@@ -44,8 +43,7 @@ export async function startEmbedded(
     ...options,
     images: {
       ...options.images,
-      [controllerImage]: [process.execPath, programs.controller],
-      [podImage]: [process.execPath, programs.demoPod],
+      [image]: { argv: [process.execPath, programs.controller], isEntrypoint: true },
     },
   });
   return { cluster, client: nodeKubeClient({ kubeconfig: cluster.kubeconfig }) };

@@ -7,8 +7,9 @@ import { randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setUpExisting } from "./existing-cluster.ts";
 import type { Screen } from "./screen.ts";
-import { type SetUp, type SetUpOptions, setUp } from "./set-up.ts";
+import { type Scene, type SetUp, type SetUpOptions, setUp } from "./set-up.ts";
 import type { DemoSettings } from "./settings.ts";
 import type { Stage } from "./stage.ts";
 import { playStory } from "./story.ts";
@@ -16,13 +17,17 @@ import { printTable } from "./table.ts";
 
 export interface DemoParts extends Omit<SetUpOptions, "algorithms" | "store"> {
   readonly settings: DemoSettings;
+  /** Asks whether that cluster may be used; true for yes. */
+  readonly confirm?: ((question: string) => Promise<boolean>) | undefined;
+  /** For tests: how the demo's pods are started there. */
+  readonly podCommand?: readonly string[] | undefined;
   /** Used when no source is given. */
   readonly defaultSources: readonly string[];
   readonly limitBytes?: number | undefined;
   /** For tests: what happens to a volume before it is looked at. */
   readonly tamper?: ((stage: Stage, claim: string) => Promise<void>) | undefined;
   /** For tests: a look at the cluster before it goes. */
-  readonly inspect?: ((setUp: SetUp) => Promise<void>) | undefined;
+  readonly inspect?: ((scene: Scene & Partial<SetUp>) => Promise<void>) | undefined;
 }
 
 const defaultLimitBytes = 200_000_000;
@@ -32,14 +37,17 @@ const defaultImageBytes = 48 << 20;
 export async function runDemo(parts: DemoParts): Promise<boolean> {
   const { screen, settings, signal } = parts;
   const { algorithms, keep, store: place } = settings;
-  const scene = await setUp({ ...parts, algorithms, store: place });
+  const scene: Scene & Partial<SetUp> = settings.kubeconfig
+    ? await setUpExisting(parts)
+    : await setUp({ ...parts, algorithms, store: place });
   try {
-    const { embedded, folder, stage } = scene;
+    const { filler, folder, stage } = scene;
     const differences = await playStory(stage, screen, {
+      filler,
       sources: settings.sources.length > 0 ? settings.sources : parts.defaultSources,
       limitBytes: parts.limitBytes ?? defaultLimitBytes,
       block: await blockImage(settings.block, folder),
-      showTable: async (plural) => screen.say(await printTable(embedded.client, plural)),
+      showTable: async (plural) => screen.say(await printTable(stage.client, plural)),
       tamper: async (claim) => parts.tamper?.(stage, claim),
     });
     await parts.inspect?.(scene);
@@ -76,9 +84,8 @@ async function blockImage(
   }
 }
 
-function showCommands(screen: Screen, { embedded, stage, store }: SetUp): void {
+function showCommands(screen: Screen, { kubectl, stage, store }: Scene): void {
   const flags = store.connectFlags(stage.namespace);
-  const kubectl = `kubectl --kubeconfig ${embedded.cluster.kubeconfig}`;
   screen.step("Look for yourself (with --keep, while it stays)");
   screen.say(`${kubectl} get datauploads,datadownloads -A`);
   screen.say(

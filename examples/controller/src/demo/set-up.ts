@@ -10,20 +10,21 @@ import type { KubeObject } from "@dm/crds";
 import type { ClusterOptions } from "@dm/testbed";
 import { readManifests } from "../manifests.ts";
 import {
-  controllerImage,
   type Embedded,
+  image,
   type Programs,
-  podImage,
   snapshotClass,
   startEmbedded,
   storageClass,
   storageObjects,
 } from "./embedded.ts";
+import { localFiller } from "./fill.ts";
 import { applyObjects } from "./install.ts";
 import type { Screen } from "./screen.ts";
 import type { Algorithms } from "./settings.ts";
 import { runLabel, type Stage } from "./stage.ts";
 import { type DemoStore, locationName, openStore } from "./store.ts";
+import type { Filler } from "./story.ts";
 
 export interface SetUpOptions {
   readonly programs: Programs;
@@ -41,13 +42,20 @@ export interface SetUpOptions {
   readonly onCluster?: ((embedded: Embedded) => void) | undefined;
 }
 
-export interface SetUp {
+/** Where the story is played, whatever cluster it is. */
+export interface Scene {
   readonly folder: string;
-  readonly embedded: Embedded;
+  /** How kubectl is told where that is. */
+  readonly kubectl: string;
   readonly store: DemoStore;
   readonly stage: Stage;
-  /** Takes everything away that is not in a store of the caller's. */
+  readonly filler: Filler;
+  /** Takes away what the run has made, in the cluster and in the store. */
   close(): Promise<void>;
+}
+
+export interface SetUp extends Scene {
+  readonly embedded: Embedded;
 }
 
 const operatorNamespace = "dm-system";
@@ -77,10 +85,11 @@ export async function setUp(options: SetUpOptions): Promise<SetUp> {
     const place = { run, namespace: operatorNamespace, folder, environment: process.env };
     const store = await openStore(options.store, place);
     closers.push(() => store.close());
+    closers.push(() => store.clean());
     screen.step("The data mover is installed from its manifests");
     const { changeManifests = (objects: readonly KubeObject[]) => objects } = options;
     const manifests = changeManifests(readManifests("base", operatorNamespace));
-    await install(embedded, withImages(manifests, options.algorithms ?? {}), store, run, signal);
+    await install(embedded, configured(manifests, image, options.algorithms), store, run, signal);
     screen.say(`the repository will lie in ${store.description}`);
     const stage: Stage = {
       client: embedded.client,
@@ -90,10 +99,12 @@ export async function setUp(options: SetUpOptions): Promise<SetUp> {
       location: locationName,
       storageClass,
       snapshotClass,
-      pod: { image: podImage },
+      pod: { image, command: [process.execPath, options.programs.demoPod] },
       signal,
     };
-    return { folder, embedded, store, stage, close };
+    const kubectl = `kubectl --kubeconfig ${embedded.cluster.kubeconfig}`;
+    const filler = localFiller(stage);
+    return { folder, embedded, kubectl, store, stage, filler, close };
   } catch (error) {
     await close();
     throw error;
@@ -118,20 +129,24 @@ async function install(
   await applyObjects(client, [...objects, store.location], { signal });
 }
 
-/** The server makes repositories with the algorithms of its environment. */
-function withImages(objects: readonly KubeObject[], algorithms: Algorithms): KubeObject[] {
+/** The image, and the algorithms with which the server makes repositories. */
+export function configured(
+  objects: readonly KubeObject[],
+  name: string,
+  { encryption, hash, splitter }: Algorithms = {},
+): KubeObject[] {
   const chosen = [
-    ["KOPIA_HASHING_ALGORITHM", algorithms.hash],
-    ["KOPIA_ENCRYPTION_ALGORITHM", algorithms.encryption],
-    ["KOPIA_SPLITTER_ALGORITHM", algorithms.splitter],
-  ].flatMap(([name, value]) => (value ? [{ name, value }] : []));
+    ["KOPIA_HASHING_ALGORITHM", hash],
+    ["KOPIA_ENCRYPTION_ALGORITHM", encryption],
+    ["KOPIA_SPLITTER_ALGORITHM", splitter],
+  ].flatMap(([variable, value]) => (value ? [{ name: variable, value }] : []));
   return objects.map((object) => {
-    if (object.kind !== "Deployment") return object;
+    if (object.kind !== "Deployment" && object.kind !== "DaemonSet") return object;
     const changed = structuredClone(object) as KubeObject & {
       spec: { template: { spec: { containers: { image: string; env: object[] }[] } } };
     };
     for (const container of changed.spec.template.spec.containers) {
-      container.image = controllerImage;
+      container.image = name;
       container.env.push(...chosen);
     }
     return changed;

@@ -20,8 +20,8 @@ export interface Stage {
   readonly location: string;
   readonly storageClass: string;
   readonly snapshotClass: string;
-  /** Image and command of the demo's pods. */
-  readonly pod: { readonly image: string; readonly command?: readonly string[] };
+  /** Image of the demo's pods, and the program in it before its arguments. */
+  readonly pod: { readonly image: string; readonly command: readonly string[] };
   readonly signal: AbortSignal;
 }
 
@@ -46,6 +46,7 @@ export async function until<T>(
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (performance.now() > end) throw new Error(`waited ${limitMs / 1000} s in vain: ${what}`);
-    await sleep(250, undefined, { signal });
+    // With the reason of whoever interrupted.
+    await sleep(250, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }

@@ -3,9 +3,10 @@
  * Proof: test/store.test.ts.
  * @module
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { BackupStorageLocation, Secret } from "@dm/crds";
+import { openVeleroStore } from "@dm/snapshot/velero";
 import { startS3Server } from "@dm/storage/testing/s3";
 import { runLabel } from "./stage.ts";
 
@@ -17,6 +18,8 @@ export interface DemoStore {
   readonly connectFlags: (namespace: string) => string;
   /** What these clients need in their environment beside the password, in words of a shell. */
   readonly environment: readonly string[];
+  /** Deletes what the run has stored. */
+  clean(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,6 +58,8 @@ async function ownServer(place: Place): Promise<DemoStore> {
       accessKeyId,
       secretAccessKey,
     }),
+    // With the folder that the server keeps it in.
+    async clean() {},
     close: () => server.close(),
   };
 }
@@ -70,17 +75,19 @@ function bucketStore(url: URL, place: Place): DemoStore {
   const prefix = [url.pathname.replace(/^\/+|\/+$/g, ""), `dm-demo-${run}`]
     .filter(Boolean)
     .join("/");
+  const parts = s3Parts(place, {
+    bucket: url.hostname,
+    prefix,
+    url: environment["AWS_ENDPOINT_URL"],
+    region: environment["AWS_REGION"] ?? "us-east-1",
+    accessKeyId,
+    secretAccessKey,
+  });
   return {
     description: `bucket ${url.hostname}, prefix ${prefix}/`,
     environment: [],
-    ...s3Parts(place, {
-      bucket: url.hostname,
-      prefix,
-      url: environment["AWS_ENDPOINT_URL"],
-      region: environment["AWS_REGION"] ?? "us-east-1",
-      accessKeyId,
-      secretAccessKey,
-    }),
+    ...parts,
+    clean: () => deleteAll(parts.location, `dm-demo-${run}`, environment),
     async close() {},
   };
 }
@@ -148,6 +155,24 @@ async function directoryStore(path: string, { namespace, run }: Place): Promise<
       },
     },
     connectFlags: (workload) => `filesystem --path=${root}/velero/kopia/${workload}/`,
+    clean: () => rm(root, { recursive: true, force: true }),
     async close() {},
   };
+}
+
+/** Every blob of the one repository that the run has made; its prefix is the run's own. */
+async function deleteAll(
+  { spec }: BackupStorageLocation,
+  namespace: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<void> {
+  const { config, objectStorage, provider } = spec;
+  const { bucket, prefix } = objectStorage;
+  const location = { provider, config: config ?? {}, objectStorage: { bucket, prefix } };
+  const store = await openVeleroStore(location, namespace, { environment });
+  try {
+    for await (const { id } of store.list("")) await store.delete(id);
+  } finally {
+    await store.close();
+  }
 }

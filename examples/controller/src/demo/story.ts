@@ -23,7 +23,14 @@ import {
   startPod,
 } from "./volumes.ts";
 
+/** How files come into volumes: what was copied, in words. */
+export interface Filler {
+  files(volume: DemoVolume, sources: readonly string[], limitBytes: number): Promise<string>;
+  image(volume: DemoVolume, file: string): Promise<string>;
+}
+
 export interface StoryOptions {
+  readonly filler: Filler;
   readonly sources: readonly string[];
   /** Of the copy. */
   readonly limitBytes: number;
@@ -88,25 +95,22 @@ async function fillVolumes(
   stage: Stage,
   screen: Screen,
   volumes: readonly DemoVolume[],
-  { block, limitBytes, sources }: StoryOptions,
+  { block, filler, limitBytes, sources }: StoryOptions,
 ): Promise<void> {
   screen.step("Volumes are made and filled");
   for (const volume of volumes)
     await stage.client.create(persistentVolumeClaims, claimOf(stage, volume));
   const [, , image = files] = volumes;
   const [filled, copied] = await Promise.all([
-    runPod(
-      stage,
-      work("fill", files, ["fill", "--to", "VOLUME", "--limit", String(limitBytes), ...sources]),
-    ),
-    runPod(stage, work("fill-image", image, ["fill-device", "--to", "VOLUME", block.file])),
+    filler.files(files, sources, limitBytes),
+    filler.image(image, block.file),
     startPod(stage, work("database-writer", database, ["write", databaseFile])),
   ]);
   screen.say(`files: ${filled.trim()} from ${sources.join(", ")}`);
   screen.say(`image: ${copied.trim()} from ${block.file}`);
   screen.say("database: a program writes to it all the time, also while snapshots are taken");
   // Until the database has some rows.
-  await sleep(1000, undefined, { signal: stage.signal });
+  await sleep(1000);
 }
 
 async function moveOut(

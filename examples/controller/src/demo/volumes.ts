@@ -22,7 +22,7 @@ export interface DemoVolume {
 }
 
 /** Where pods have the volume; a name that no source has. */
-const mountPath = "/dm-demo-volume";
+export const mountPath = "/dm-demo-volume";
 
 export function claimOf(
   stage: Stage,
@@ -68,7 +68,8 @@ function podOf(stage: Stage, { args, claim, name, volumeMode }: PodWork): Pod {
         {
           name: "demo",
           image,
-          ...(command ? { command: [...command] } : {}),
+          imagePullPolicy: "IfNotPresent",
+          command: [...command],
           args: args.map((arg) => arg.replace("VOLUME", mountPath)),
           ...attachment,
         },
