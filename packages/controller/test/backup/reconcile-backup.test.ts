@@ -258,7 +258,7 @@ describe("a Backup with two claims", () => {
     nothingLeft();
   });
 
-  it("a DataUpload that takes longer than itemOperationTimeout is cancelled and an error", async () => {
+  it("row 45: a DataUpload that takes longer than itemOperationTimeout is cancelled and an error", async () => {
     world.movements.set("logs", "hang");
     world.backup("nightly", { itemOperationTimeout: "30m" });
     await world.until(() => world.phase("backups", "nightly").startsWith("Waiting"));

@@ -224,7 +224,7 @@ describe("a Restore", () => {
     ]);
   });
 
-  it("DataDownloads that fail, are cancelled, gone or late are errors", async () => {
+  it("row 45: DataDownloads that fail, are cancelled, gone or late are errors", async () => {
     for (const name of ["c", "d"]) world.claim("shop", name);
     await backedUp();
     lose("data", "logs", "c", "d");
