@@ -131,14 +131,14 @@ describe("a pod that ends", () => {
 describe("init containers", () => {
   it("run one after the other before the rest", async () => {
     const cluster = await openCluster();
-    const volumeMounts = [{ name: "work", mountPath: "/work" }];
+    const volumeMounts = [{ name: "work", mountPath: "/volume" }];
     createPod(cluster.api, "a", {
       volumes: [{ name: "work", emptyDir: {} }],
       initContainers: [
-        shell("echo one >> /work/list", { name: "one", volumeMounts }),
-        shell("echo two >> /work/list", { name: "two", volumeMounts }),
+        shell("echo one >> /volume/list", { name: "one", volumeMounts }),
+        shell("echo two >> /volume/list", { name: "two", volumeMounts }),
       ],
-      containers: [shell("cat /work/list", { volumeMounts })],
+      containers: [shell("cat /volume/list", { volumeMounts })],
     });
     const pod = await untilPod(cluster.api, "a", phase("Succeeded"));
     expect(containerOf(pod, "two").state.terminated.reason).toBe("Completed");
@@ -195,8 +195,8 @@ describe("restarts", () => {
       restartPolicy: "OnFailure",
       volumes: [{ name: "work", emptyDir: {} }],
       containers: [
-        shell("test -e /work/second && exit 0; touch /work/second; exit 1", {
-          volumeMounts: [{ name: "work", mountPath: "/work" }],
+        shell("test -e /volume/second && exit 0; touch /volume/second; exit 1", {
+          volumeMounts: [{ name: "work", mountPath: "/volume" }],
         }),
       ],
     });
