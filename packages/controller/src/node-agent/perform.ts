@@ -150,10 +150,10 @@ async function expose(work: Work): Promise<Performed> {
   return perform({ ...work, world }, decideTransfer(transfer, world, nowMsOf(deps), deps.settings));
 }
 
-/** What has taken long is looked at less often: a tenth of the time that it has taken so far. */
+/** What has taken long is looked at less often: a fifth of the time that it has taken so far. */
 function pollMs({ deps }: Work, sinceMs: number): number {
   const { exposePollMs, peekMs } = deps.settings;
-  return Math.min(peekMs / 2, Math.max(exposePollMs, (nowMsOf(deps) - sinceMs) / 10));
+  return Math.min(peekMs / 2, Math.max(exposePollMs, (nowMsOf(deps) - sinceMs) / 5));
 }
 
 async function prepare(work: Work): Promise<Performed> {
