@@ -59,7 +59,7 @@ describe.skipIf(!root.available).each(fileSystemTypes())(root.title("a volume of
     return { path, source: device };
   };
 
-  it.each([true, false])("that is too small, sparse %s: says what is missing", async (sparse) => {
+  it.each([true, false])("row 88: too small, sparse %s: says what is missing", async (sparse) => {
     const { path, source } = await mounted(20 << 20);
     const target = join(path, "target");
     const report = await restoreTree(repository, entry, target, { sparse });
