@@ -85,12 +85,24 @@ describe("an S3 server", () => {
     await expectSound(2);
   });
 
-  it("row 34: canceled while the store hangs, it does not wait for it", {
+  const isPack = (key: string): boolean => /\/p[0-9a-f]+[^/]*$/.test(key);
+
+  /** No backup of more than a pack ends before this is lifted. */
+  function hold(): () => void {
+    return server.inject(faultOn({ operations: ["PutObject"], key: isPack }, { answer: slowDown }));
+  }
+
+  async function until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  const isAtWork = (): boolean => world.eventReasons("du-1").includes("Data-Path-Progress");
+
+  it("row 34: canceled while it works and the store hangs, it ends, and saves no snapshot", {
     timeout: 60_000,
   }, async () => {
     const path = makeVolume("volume", 1, 60_000_000);
     let hangs = 0;
-    const isPack = (key: string): boolean => /\/p[0-9a-f]+[^/]*$/.test(key);
     server.inject((call) => {
       if (call.operation !== "PutObject" || !isPack(call.key)) return undefined;
       hangs++;
@@ -98,11 +110,45 @@ describe("an S3 server", () => {
     });
     world.upload("du-1");
     const ended = world.run(world.settings("DataUpload", "du-1", path));
-    while (hangs === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => hangs > 0);
     world.change("DataUpload", "du-1", (object) => {
       object["spec"].cancel = true;
+      object["status"].phase = "Canceling";
     });
     expect(world.outcome("DataUpload", await ended).outcome).toBe("canceled");
+    const reasons = world.eventReasons("du-1");
+    expect(reasons).toContain("Data-Path-Canceling");
+    expect(reasons).toContain("Data-Path-Canceled");
+    expect(reasons.at(-1)).toBe("Data-Path-Stopped");
+    await expectSound(0);
+  });
+
+  it("row 37: the object is deleted while it works: as canceled", { timeout: 60_000 }, async () => {
+    const path = makeVolume("volume", 1, 60_000_000);
+    hold();
+    world.upload("du-1");
+    const ended = world.run(world.settings("DataUpload", "du-1", path));
+    await until(isAtWork);
+    world.api.delete("datauploads.velero.io", operator, "du-1");
+    expect(world.outcome("DataUpload", await ended).outcome).toBe("canceled");
+  });
+
+  it("stopped, it leaves a checkpoint, from which the next attempt goes on", {
+    timeout: 60_000,
+  }, async () => {
+    const path = makeVolume("volume", 1, 60_000_000);
+    const lift = hold();
+    world.upload("du-1");
+    const stop = new AbortController();
+    const settings = world.settings("DataUpload", "du-1", path);
+    const ended = world.run(settings, { stopSignal: stop.signal });
+    await until(isAtWork);
+    stop.abort(new Error("SIGTERM"));
+    lift();
+    expect(world.outcome("DataUpload", await ended).outcome).toBe("interrupted");
+    await expectSound(1);
+    expect(world.outcome("DataUpload", await world.run(settings)).outcome).toBe("backedUp");
+    await expectSound(1);
   });
 
   it("row 72: a refusal fails it at once, with the reason and without the key", async () => {

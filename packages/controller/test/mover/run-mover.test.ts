@@ -123,51 +123,6 @@ it("row 33: canceled before it began, it does nothing", async () => {
   expect(await uploads()).toEqual([]);
 });
 
-it("row 34: canceled while it works, it ends and saves no snapshot", async () => {
-  await world.makeRepository();
-  world.upload("du-1");
-  const settings = world.settings("DataUpload", "du-1", makeVolume(60_000_000), [
-    "--checkpoint-interval=100ms",
-  ]);
-  const ended = world.run(settings);
-  await until(() => world.eventReasons("du-1").includes("Data-Path-Progress"));
-  world.change("DataUpload", "du-1", (object) => {
-    object["spec"].cancel = true;
-    object["status"].phase = "Canceling";
-  });
-  expect(world.outcome("DataUpload", await ended).outcome).toBe("canceled");
-  const reasons = world.eventReasons("du-1");
-  expect(reasons).toContain("Data-Path-Canceling");
-  expect(reasons).toContain("Data-Path-Canceled");
-  expect(reasons.at(-1)).toBe("Data-Path-Stopped");
-  expect(await uploads()).toEqual([]);
-});
-
-it("row 37: the object is deleted while it works: as canceled", async () => {
-  await world.makeRepository();
-  world.upload("du-1");
-  const ended = world.run(world.settings("DataUpload", "du-1", makeVolume(60_000_000)));
-  await until(() => world.eventReasons("du-1").includes("Data-Path-Progress"));
-  world.api.delete("datauploads.velero.io", operator, "du-1");
-  expect(world.outcome("DataUpload", await ended).outcome).toBe("canceled");
-});
-
-it("stopped, it leaves a checkpoint, from which the next attempt goes on", async () => {
-  await world.makeRepository();
-  const path = makeVolume(60_000_000);
-  world.upload("du-1");
-  const stop = new AbortController();
-  const settings = world.settings("DataUpload", "du-1", path);
-  const ended = world.run(settings, { stopSignal: stop.signal });
-  await until(() => world.eventReasons("du-1").includes("Data-Path-Progress"));
-  stop.abort(new Error("SIGTERM"));
-  expect(world.outcome("DataUpload", await ended).outcome).toBe("interrupted");
-  expect((await uploads()).length).toBe(1);
-  const whole = world.outcome("DataUpload", await world.run(settings));
-  expect(whole.outcome).toBe("backedUp");
-  expect((await uploads()).length).toBe(1);
-});
-
 it("row 67: a repository that is not ready fails it at once, with the reason", async () => {
   world.setRepository("NotReady", "invalid password");
   world.upload("du-1");
@@ -209,7 +164,3 @@ it("an API server that is not there is told, without a secret", async () => {
   const end = await world.run(settings, { environment: { KUBECONFIG: "/none" } });
   expect(end.message).toMatch(/^Failed to create data path service for DataUpload du-1: \/none/);
 });
-
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
-}
