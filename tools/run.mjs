@@ -276,10 +276,12 @@ function testNodes(extra) {
   return conclude(status, total);
 }
 
-/** The main job, on an embedded cluster. */
+/** The main job, on an embedded cluster; the command line looks at what it made. */
 function start(extra) {
-  const status = turbo("build", ["--filter=@dm/reference"]);
+  const status = turbo("build", ["--filter=@dm/reference", "--filter=@dm/cli"]);
   if (status !== 0) return status;
+  // Ctrl-C reaches the child too, which cleans up: the prompt comes back when it has.
+  process.on("SIGINT", () => {});
   return run(node.binary, [join(root, "examples/controller/dist/start.js"), ...extra]);
 }
 

@@ -16,11 +16,14 @@ const settings = parseSettings(process.argv.slice(2), write);
 if ("exitCode" in settings) process.exit(settings.exitCode);
 
 const stop = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const)
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
   process.on(name, () => {
-    if (stop.signal.aborted) process.exit(1);
+    // A terminal that closes may say so several times; who presses Ctrl-C again does not want to wait.
+    if (stop.signal.aborted && name !== "SIGHUP") process.exit(1);
     stop.abort(new Error(`interrupted by ${name}`));
   });
+// What was the terminal is gone then, and cleaning up does not need it.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 async function confirm(question: string): Promise<boolean> {
   if (!process.stdin.isTTY) return false;

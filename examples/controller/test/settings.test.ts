@@ -1,10 +1,13 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parseSettings } from "../src/demo/settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dm-settings-"));
+const [image, empty] = [join(folder, "image"), join(folder, "empty")];
+writeFileSync(image, "block");
+writeFileSync(empty, "");
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function parse(...args: string[]): { text: string; result: ReturnType<typeof parseSettings> } {
@@ -29,14 +32,14 @@ describe("settings", () => {
   it("take every flag", () => {
     const { result } = parse(
       ...["--source", folder, "--source", folder, "--store", "s3://bucket/prefix", "--keep"],
-      ...["--block", folder, "--kubeconfig", "config", "--yes", "--block-hash", "BLAKE3-256"],
+      ...["--block", image, "--kubeconfig", "config", "--yes", "--block-hash", "BLAKE3-256"],
       ...["--encryption", "AES256-GCM-HMAC-SHA256", "--object-splitter", "FIXED-4M"],
     );
     expect(result).toMatchObject({
       sources: [folder, folder],
       store: "s3://bucket/prefix",
       keep: true,
-      block: folder,
+      block: image,
       kubeconfig: "config",
       yes: true,
       algorithms: {
@@ -50,6 +53,8 @@ describe("settings", () => {
   it.each([
     [["--source", join(folder, "none")], "is no directory"],
     [["--block", join(folder, "none")], "there is no"],
+    [["--block", folder], "is no file"],
+    [["--block", empty], "is empty"],
     [["--store", "gs://bucket"], "neither s3://bucket/prefix nor a directory"],
     [["--unknown"], "unknown option"],
   ])("refuse %j with exit code 2", (args, text) => {

@@ -84,7 +84,7 @@ async function blockImage(
   }
 }
 
-function showCommands(screen: Screen, { kubectl, stage, store }: Scene): void {
+function showCommands(screen: Screen, { folder, kubectl, stage, store }: Scene): void {
   const flags = store.connectFlags(stage.namespace);
   screen.step("Look for yourself (with --keep, while it stays)");
   screen.say(`${kubectl} get datauploads,datadownloads -A`);
@@ -92,6 +92,9 @@ function showCommands(screen: Screen, { kubectl, stage, store }: Scene): void {
     `export KOPIA_PASSWORD=$(${kubectl} -n ${stage.operatorNamespace} get secret velero-repo-credentials -o jsonpath='{.data.repository-password}' | base64 -d)`,
   );
   for (const variable of store.environment) screen.say(`export ${variable}`);
+  // The connection that the user has elsewhere is not touched.
+  screen.say(`export KOPIA_CONFIG_PATH=${join(folder, "kopia.config")}`);
   screen.say(`kopia repository connect ${flags} && kopia snapshot list --all`);
-  screen.say(`dm repository connect ${flags} && dm snapshot list --all`);
+  const dm = "node examples/cli/dist/dm.js";
+  screen.say(`${dm} repository connect ${flags} && ${dm} snapshot list --all`);
 }

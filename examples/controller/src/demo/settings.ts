@@ -3,7 +3,7 @@
  * Proof: test/settings.test.ts.
  * @module
  */
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 
@@ -59,7 +59,7 @@ export function parseSettings(
       "Moves volumes of an embedded cluster into a Kopia repository and back, and proves it.",
     )
     .option("--source <dir>", "directory to copy into a volume (repeatable)", collect, [])
-    .option("--block <file>", "image to copy into a block volume")
+    .option("--block <file>", "image to copy into a block volume; made up by default")
     .option(
       "--store <place>",
       "s3://bucket/prefix or a directory; an S3 server of its own by default",
@@ -109,7 +109,10 @@ export function parseSettings(
 function faultOf({ block, source, store }: Flags): string | undefined {
   const missing = source.find((path) => !statSync(path, { throwIfNoEntry: false })?.isDirectory());
   if (missing) return `--source: ${missing} is no directory`;
-  if (block && !existsSync(block)) return `--block: there is no ${block}`;
+  const image = block ? statSync(block, { throwIfNoEntry: false }) : undefined;
+  if (block && !image) return `--block: there is no ${block}`;
+  if (image && !image.isFile()) return `--block: ${block} is no file`;
+  if (image?.size === 0) return `--block: ${block} is empty`;
   if (store?.includes("://") && !store.startsWith("s3://"))
     return `--store: ${store} is neither s3://bucket/prefix nor a directory`;
   return undefined;

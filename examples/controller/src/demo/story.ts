@@ -143,8 +143,11 @@ function showIncrements(
 ): void {
   for (const [index, { upload: before, volume }] of first.entries()) {
     const [a, b] = [before, second[index]?.upload].map((one) => one?.status?.incrementalBytes ?? 0);
-    screen.say(`${volume.claim}: ${a} new bytes in the first backup, ${b} in the second`);
+    screen.say(`${volume.claim}: ${a} bytes read in the first backup, ${b} in the second`);
   }
+  screen.say(
+    "A changed file and a block volume are read whole; stored is only what is new in them.",
+  );
 }
 
 async function bringBack(stage: Stage, screen: Screen, moved: readonly Moved[]): Promise<void> {
