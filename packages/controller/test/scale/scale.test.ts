@@ -17,18 +17,18 @@ const concurrency = 3;
 const dropMs = 2_000;
 
 /**
- * Calls for one DataUpload, of all agents together. With one node and no faults it takes 67 when a mover reports 3 times
- * (test/node-agent, test/expose/cost.test.ts). Here come up to 12 more of the three agents that want to accept it too, about 20 for
- * writes that meet a conflict and are decided again, and 6 for each look, every 2 s, at what storage has not done yet: the part
- * that grows when the machine is slow. An API server takes thousands of such calls in a second, and hundreds of volumes pass in
- * minutes: at this budget 200 in 5 minutes are 100 in a second.
+ * Calls for one DataUpload, of all agents together. On one node without faults it takes 67 when a mover reports 3 times
+ * (test/node-agent/lifecycle.test.ts: 69 with 5). Here come about 10 of the three agents that want to accept it too, about 10 for
+ * writes that meet a conflict and are decided again, and 5 to 7 for each look, at first every 2 s, at what storage has not done
+ * yet: the part that grows with a slow machine. Measured: 86 with 24 volumes, 117 with 200 at once on two busy processors. At the
+ * budget, 200 volumes in 5 minutes are 100 calls in a second, where an API server takes thousands.
  */
 const callsPerUpload = 150;
 
 /**
- * Of one agent, at its peak: 185 MiB are there before any work (Node, and `@kubernetes/client-node`, 126 MB), the rest is garbage
- * that V8 has not collected and the objects of its caches, about 10 kB for a DataUpload with its pod and Events. So that a limit of
- * 512 MiB on the DaemonSet leaves room for thousands.
+ * Of one agent, at its peak; the DaemonSet's limit is 512. 180 MiB are there before any work: Node, and `@kubernetes/client-node`
+ * with 126 MB. Measured: 216 MiB with 200 volumes. What comes on top is mostly garbage that V8 has not collected yet, for which it
+ * may take more time on a larger machine; a DataUpload takes 1.2 kB in a cache (bench/runtime.bench.ts).
  */
 const peakRssMiB = 320;
 
