@@ -95,6 +95,8 @@ function showCommands(screen: Screen, { folder, kubectl, stage, store }: Scene):
   // The connection that the user has elsewhere is not touched.
   screen.say(`export KOPIA_CONFIG_PATH=${join(folder, "kopia.config")}`);
   screen.say(`kopia repository connect ${flags} && kopia snapshot list --all`);
-  const dm = "node examples/cli/dist/dm.js";
+  // The user's own Node may be too old for it.
+  const node = process.execPath.includes("node_modules") ? "node_modules/.bin/node" : "node";
+  const dm = `${node} examples/cli/dist/dm.js`;
   screen.say(`${dm} repository connect ${flags} && ${dm} snapshot list --all`);
 }
