@@ -47,6 +47,7 @@ const volumes: Readonly<Record<KillCase["volumeMode"], DemoVolume>> = {
   Filesystem: { claim: "files", volumeMode: "Filesystem", size: "64Mi" },
   Block: { claim: "image", volumeMode: "Block", size: "8Mi" },
 };
+const installedConfigMaps = new Set(["dm-node-agent", "dm-repositories", "kube-root-ca.crt"]);
 const appOf = { server: "dm-server", "node-agent": "dm-node-agent" } as const;
 
 /** A case ends within this time, whatever dies: far less than any timeout of the data mover. */
@@ -284,7 +285,7 @@ export class KillWorld {
         volumes: names(api.list("persistentvolumes")).slice(volumeCount),
         pods: names(api.list("pods", operatorNamespace).filter((pod) => !isOfDaemon(pod))),
         configMaps: names(api.list("configmaps", operatorNamespace)).filter(
-          (name) => name !== "kube-root-ca.crt",
+          (name) => !installedConfigMaps.has(name),
         ),
         storage: (csi?.volumes() ?? []).map(({ handle }) => handle).slice(volumeCount),
         storageSnapshots: (csi?.snapshots() ?? []).map(({ handle }) => handle),

@@ -1,8 +1,12 @@
 /**
- * The server: one for the cluster, the controllers of repositories, Backups and Restores.
+ * The server: one for the cluster, the controllers of locations, repositories, Backups and Restores.
  * @module
  */
-import { addBackupControllers, reconcileBackupRepository } from "@dm/controller";
+import {
+  addBackupControllers,
+  reconcileBackupRepository,
+  reconcileStorageLocation,
+} from "@dm/controller";
 import {
   createEventRecorder,
   createManager,
@@ -11,7 +15,13 @@ import {
   stopSignal,
 } from "@dm/controller/runtime";
 import { systemClock } from "@dm/core";
-import { backupRepositories, backupStorageLocations } from "@dm/crds";
+import {
+  backupRepositories,
+  backupStorageLocations,
+  jobs,
+  labels,
+  repositoryLabelValue,
+} from "@dm/crds";
 import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
 
 export interface ServerFlags extends RoleFlags {
@@ -32,6 +42,7 @@ export async function runServer(flags: ServerFlags): Promise<void> {
   });
   const repositories = manager.cache(backupRepositories, { namespace });
   const locations = manager.cache(backupStorageLocations, { namespace });
+  const maintenance = manager.cache(jobs, { namespace, labelSelector: labels.repoName });
   const deps = {
     client,
     clock: systemClock,
@@ -52,8 +63,21 @@ export async function runServer(flags: ServerFlags): Promise<void> {
           .filter(({ spec }) => spec.backupStorageLocation === metadata.name)
           .map((repository) => ({ namespace, name: repository.metadata.name ?? "" })),
       ),
+      // A maintenance that has ended becomes a record.
+      source(maintenance, ({ metadata }) =>
+        repositories
+          .list()
+          .map((repository) => repository.metadata.name ?? "")
+          .filter((name) => repositoryLabelValue(name) === metadata.labels?.[labels.repoName])
+          .map((name) => ({ namespace, name })),
+      ),
     ],
     reconcile: (key, signal) => reconcileBackupRepository(deps, key, { signal }),
+  });
+  manager.add({
+    name: "BackupStorageLocation",
+    sources: [source(locations)],
+    reconcile: (key, signal) => reconcileStorageLocation(deps, key, { signal }),
   });
   addBackupControllers(manager, { client, namespace, logger });
   try {
