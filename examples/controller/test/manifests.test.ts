@@ -53,6 +53,31 @@ it("nobody may do everything", () => {
   );
 });
 
+const rightsOf = (name: string): Record<string, string[]> =>
+  Object.fromEntries(
+    readManifests("base")
+      .filter(({ kind, metadata }) => kind === "Role" && metadata.name === name)
+      .flatMap(
+        (role) => (role as unknown as { rules: { verbs: string[]; resources: string[] }[] }).rules,
+      )
+      .flatMap(({ resources, verbs }) => resources.map((resource) => [resource, verbs])),
+  );
+
+it("a mover changes nothing but Events, and makes nothing but a repository's object", () => {
+  expect(rightsOf("dm-mover")).toEqual({
+    datauploads: ["get", "watch"],
+    datadownloads: ["get", "watch"],
+    backuprepositories: ["list", "create"],
+    backupstoragelocations: ["get"],
+    secrets: ["get"],
+    events: ["create", "patch"],
+  });
+});
+
+it("a node agent can look for one of Velero's, as --take-over-velero does", () => {
+  expect(rightsOf("dm-node-agent")["daemonsets"]).toEqual(["get", "list"]);
+});
+
 it("the custom resources are what the schemas say", () => {
   const folder = join(manifestFolder, "crds");
   const files = crdFiles();
