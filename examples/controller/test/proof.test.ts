@@ -4,6 +4,7 @@ import {
   lutimesSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -91,4 +92,11 @@ describe("a volume", () => {
 it("a block volume is one digest", async () => {
   const [entry] = await listed(join(folder, "a/b/file"));
   expect(entry).toMatchObject({ path: "", type: "device", size: 4 });
+});
+
+it("the witness is made of Node alone", () => {
+  const source = new URL("../src/demo-pod/volume-list.ts", import.meta.url);
+  const imported = [...readFileSync(source, "utf8").matchAll(/\b(?:from|import\()\s*"([^"]+)"/g)];
+  expect(imported.length).toBeGreaterThan(1);
+  expect(imported.filter(([, name]) => !name?.startsWith("node:"))).toEqual([]);
 });
