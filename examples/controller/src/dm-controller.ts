@@ -32,8 +32,14 @@ function role(name: string, description: string): Command {
 const common = ({ logLevel, metricsPort, namespace }: Flags) => ({
   namespace,
   logLevel,
-  metricsPort: Number(metricsPort),
+  metricsPort: portOf(metricsPort),
 });
+
+function portOf(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(port <= 65_535)) program.error(`${text} is no port`, { exitCode: 2 });
+  return port;
+}
 
 role("server", "controllers of which the cluster needs one: repositories, Backups, Restores")
   .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
