@@ -6,11 +6,15 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { KubeObject } from "@dm/crds";
+import { backupRepositories, dataDownloads, type KubeObject } from "@dm/crds";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Programs } from "../src/demo/embedded.ts";
+import { createTarget } from "../src/demo/movement.ts";
 import { runDemo } from "../src/demo/run-demo.ts";
 import { createScreen } from "../src/demo/screen.ts";
+import type { Scene } from "../src/demo/set-up.ts";
+import { until } from "../src/demo/stage.ts";
+import type { DemoVolume } from "../src/demo/volumes.ts";
 import { readManifests } from "../src/manifests.ts";
 import { layOutImage } from "./programs.ts";
 
@@ -30,7 +34,11 @@ const rules = readManifests("base")
     })),
   );
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
-const chosen = process.env["DM_FULL"] ? rules : [rules[seed % rules.length] ?? rules[0]];
+const chosen = process.env["DM_RULES"]
+  ? rules.filter(({ title }) => title.includes(process.env["DM_RULES"] ?? ""))
+  : process.env["DM_FULL"]
+    ? rules
+    : [rules[seed % rules.length] ?? rules[0]];
 
 let folder = "";
 let programs: Programs;
@@ -43,6 +51,34 @@ beforeAll(() => {
   writeFileSync(join(folder, "image"), Buffer.alloc(1 << 20, "block "));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What no story of success needs: a maintenance, and the log of a mover that failed. */
+async function lessUsual({ stage }: Scene): Promise<void> {
+  const { client, location, namespace, operatorNamespace } = stage;
+  const repository = { namespace: operatorNamespace, name: `${namespace}-default-kopia` };
+  await client.patch(backupRepositories, repository, { spec: { maintenanceFrequency: "1s" } });
+  const target: DemoVolume = { claim: "target", volumeMode: "Filesystem", size: "1Mi" };
+  await createTarget(stage, target);
+  const key = { namespace: operatorNamespace, name: "unknown" };
+  await client.create(dataDownloads, {
+    apiVersion: "velero.io/v2alpha1",
+    kind: "DataDownload",
+    metadata: key,
+    spec: {
+      backupStorageLocation: location,
+      datamover: "dm",
+      operationTimeout: "10m0s",
+      snapshotID: "0".repeat(32),
+      sourceNamespace: namespace,
+      targetVolume: { namespace, pv: "", pvc: target.claim },
+    },
+  });
+  await until("the mover to fail, and maintenance to end", stage, async () => {
+    const phase = (await client.get(dataDownloads, key))?.status?.phase;
+    const records = (await client.get(backupRepositories, repository))?.status?.recentMaintenance;
+    return (phase === "Failed" && (records?.length ?? 0) > 0) || undefined;
+  });
+}
 
 it.each(chosen)(
   "without it somebody is refused: $title",
@@ -72,6 +108,7 @@ it.each(chosen)(
         }, 100);
         looking.unref();
       },
+      inspect: lessUsual,
       changeManifests: (objects) =>
         objects.map((object) =>
           hasRules(object) && `${object.kind}/${object.metadata.name}` === rule?.role
