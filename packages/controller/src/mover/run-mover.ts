@@ -116,7 +116,7 @@ class Mover {
     await writeFile(this.#settings.terminationLog, end.message).catch((error: unknown) => {
       this.#logger.error("Could not write the termination log", { error: String(error) });
     });
-    this.#logger.info("Ended", { exitCode: end.exitCode, message: end.message });
+    this.#logger.info("Ended", { exitCode: end.exitCode, result: end.message });
     this.#tellEnd(end);
     await this.#events?.end(eventsTimeoutMs);
     return end;
@@ -127,6 +127,7 @@ class Mover {
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#stopSignal]);
     const key = { namespace, name: this.#settings.name };
+    this.#logger.info("Waiting for its turn", { kind: this.#settings.kind, ...key });
     let moving: Promise<MoverEnd> | undefined;
     try {
       const changes = followObject(this.#client, this.#resource, key, {
@@ -181,6 +182,7 @@ class Mover {
       const { backUp, openDataPath, restore } = await import("./data-path.ts");
       await using repository = await openDataPath(context, object);
       step = "run";
+      logger.info("Started", { kind, namespace, name: object.metadata.name });
       events.tell(dataPathReasons.started, `Data path for ${object.metadata.name} started`);
       if (kind === "DataUpload") {
         const result = await backUp(context, object as DataUpload, repository);

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { splitmix64 } from "@dm/fixtures";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { BackupResult } from "../../src/mover/data-path-message.ts";
-import { MoverWorld, operator, shop } from "./mover-world.ts";
+import { jsonLogger } from "../../src/runtime/index.ts";
+import { MoverWorld, operator, password, shop } from "./mover-world.ts";
 import { expectSameTree } from "./run-child.ts";
 
 let world: MoverWorld;
@@ -88,6 +89,22 @@ it("row 23: the second backup takes the first as its parent", async () => {
   await backedUp("du-1", path);
   writeFileSync(join(path, "new"), "seven b");
   expect((await backedUp("du-2", path)).incrementalBytes).toBe(7);
+});
+
+it("its log says what it waits for, when it began and how it ended, without a secret", async () => {
+  await world.makeRepository();
+  world.upload("du-1");
+  const lines: string[] = [];
+  const logger = jsonLogger({ write: (line) => lines.push(line) });
+  const settings = world.settings("DataUpload", "du-1", makeVolume());
+  expect((await world.run(settings, { logger })).exitCode).toBe(0);
+  expect(lines.map((line) => JSON.parse(line).message)).toEqual([
+    "Waiting for its turn",
+    "Started",
+    "Backed up volume",
+    "Ended",
+  ]);
+  expect(lines.join("")).not.toContain(password);
 });
 
 it("row 24: an empty volume is an empty snapshot", async () => {
