@@ -321,7 +321,7 @@ async function finalize(work: Work, verdict: Verdict): Promise<void> {
   deps.logger.info("a transfer is over", {
     ...nameOf(transfer),
     phase: verdict.phase,
-    message: verdict.message,
+    reason: verdict.message,
   });
 }
 

@@ -34,7 +34,9 @@ export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
       const time = new Date(Number(clock.nowNs() / nsPerMs)).toISOString();
       const safe = plain({ ...common, ...fields }, 0) as Record<string, unknown>;
       try {
-        write(`${JSON.stringify({ time, level: name, message, ...safe })}\n`);
+        // No field takes the place of these three.
+        const first = { time, level: name, message };
+        write(`${JSON.stringify({ ...first, ...safe, ...first })}\n`);
       } catch {
         // A log that cannot be written must not end what it tells of.
       }

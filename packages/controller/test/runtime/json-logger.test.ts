@@ -44,6 +44,16 @@ describe("log lines", () => {
     ]);
   });
 
+  it("keep time, level and message, whatever the fields are called", () => {
+    const lines: string[] = [];
+    const log = jsonLogger({ write: (line) => lines.push(line) });
+    log.info("said", { message: "another", level: "x", time: 0 });
+    log.info("said", { message: undefined });
+    for (const line of lines)
+      expect(JSON.parse(line)).toMatchObject({ level: "info", message: "said" });
+    expect(lines).toHaveLength(2);
+  });
+
   it("are written from the level on", () => {
     const all = (log: ReturnType<typeof jsonLogger>): void => {
       for (const level of ["debug", "info", "warn", "error"] as const) log[level]("x");
