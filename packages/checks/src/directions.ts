@@ -39,6 +39,9 @@ export function mayDeclare(shortName: string): readonly string[] {
   return [...(allowedImports[shortName] ?? []), ...(onlyInTests[shortName] ?? [])];
 }
 
+/** Public packages that run in Node alone: controllers are processes of a cluster, with signals, files of their pod and Node's HTTP. */
+export const onlyForNode: ReadonlySet<string> = new Set(["controller"]);
+
 /** Packages that see everything: tests of the whole workspace. */
 const seesAll = new Set(["checks"]);
 

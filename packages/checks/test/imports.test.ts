@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { allowedImports, importFault, mayDeclare } from "../src/directions.ts";
+import { allowedImports, importFault, mayDeclare, onlyForNode } from "../src/directions.ts";
 import { entrySource, importsOf, importsOfFile, reachedFrom } from "../src/imports.ts";
 import {
   filesUnder,
@@ -77,9 +77,6 @@ describe("directions", () => {
     expect(faults).toEqual([]);
   });
 });
-
-/** Controllers are processes on a cluster: a client over Node's HTTP, signals, files of the pod. */
-const onlyForNode = new Set(["controller"]);
 
 describe("main entries are platform-neutral", () => {
   const neutral = publicPackages().filter(({ shortName }) => !onlyForNode.has(shortName));

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { onlyForNode } from "../src/directions.ts";
 import { fencedBlocks } from "../src/markdown.ts";
 import {
   type Packed,
@@ -115,16 +116,19 @@ describe("a consumer in strict TypeScript", () => {
       "consumer",
       packages.map(({ manifest }) => manifest.name),
     );
-    const entries = packages.flatMap(({ manifest }) =>
+    const entries = packages.flatMap(({ manifest, shortName }) =>
       Object.keys(manifest.exports ?? {})
         .filter((entry) => entry !== "./package.json")
-        .map((entry) => ({ entry, specifier: `${manifest.name}${entry.slice(1)}` })),
+        .map((entry) => ({
+          isNeutral: entry === "." && !onlyForNode.has(shortName),
+          specifier: `${manifest.name}${entry.slice(1)}`,
+        })),
     );
     const source = (specifiers: readonly string[]): string =>
       specifiers
         .map((name, index) => `import * as entry${index} from "${name}";\nvoid entry${index};\n`)
         .join("");
-    const main = entries.filter(({ entry }) => entry === ".").map(({ specifier }) => specifier);
+    const main = entries.filter(({ isNeutral }) => isNeutral).map(({ specifier }) => specifier);
     writeFileSync(join(cwd, "main-entries.ts"), source(main));
     writeFileSync(join(cwd, "all-entries.ts"), source(entries.map(({ specifier }) => specifier)));
     const examples = packages

@@ -105,7 +105,8 @@ export function hostingPod(input: HostingPodInput): Pod {
     },
     spec: {
       restartPolicy: "Never",
-      terminationGracePeriodSeconds: 0,
+      // Velero gives none. A drained node leaves a backup the time for a checkpoint, from which the next attempt goes on.
+      terminationGracePeriodSeconds: 20,
       ...(template.serviceAccountName && { serviceAccountName: template.serviceAccountName }),
       ...(template.imagePullSecrets.length > 0 && { imagePullSecrets: template.imagePullSecrets }),
       ...(template.dnsPolicy && { dnsPolicy: template.dnsPolicy }),

@@ -55,7 +55,7 @@ describe("the hosting pod", () => {
       },
     ]);
     expect(spec.restartPolicy).toBe("Never");
-    expect(spec.terminationGracePeriodSeconds).toBe(0);
+    expect(spec.terminationGracePeriodSeconds).toBe(20);
   });
 
   it("has label values that the API takes when the name is longer than those may be", () => {
