@@ -70,7 +70,13 @@ it(
   async () => {
     const counts = new Map<string, number>();
     const failures: string[] = [];
-    for (const kill of drawCases()) {
+    const told = (played: number): string =>
+      `DM_SEED=${seed}, ${played} cases: ${[...counts]
+        .map(([text, number]) => `${number} × ${text}`)
+        .sort()
+        .join("; ")}`;
+    for (const [index, kill] of drawCases().entries()) {
+      if (index > 0 && index % 20 === 0) console.log(told(index));
       const { killed, message, phase } = await world.play(kill).catch((error: unknown) => {
         throw new Error(`${JSON.stringify(kill)}: ${error}`, { cause: error });
       });
@@ -79,8 +85,7 @@ it(
       // One kill is never the end of the work: whoever was killed goes on.
       if (phase !== "Completed") failures.push(`${JSON.stringify(kill)}: ${phase} ${message}`);
     }
-    const lines = [...counts].map(([text, number]) => `${number} × ${text}`);
-    console.log(`DM_SEED=${seed}, ${count} cases: ${lines.sort().join("; ")}`);
+    console.log(told(count));
     expect(failures).toEqual([]);
   },
   count * 200_000,
