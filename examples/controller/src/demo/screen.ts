@@ -36,11 +36,11 @@ export function createScreen(write: (text: string) => void, isTerminal: boolean)
       const width = Math.max(...names.map((name) => name.length));
       if (!isTerminal) return work(new Map(names.map((name) => [name, lineBar(name, width, say)])));
       const multi = new MultiBar(
-        { format: "   {name} [{bar}] {done} of {total}  {note}", hideCursor: true },
+        { format: "   {name} [{bar}] {moved} of {whole}  {note}", hideCursor: true },
         Presets.legacy,
       );
       const shown = (name: string): SingleBar =>
-        multi.create(1, 0, { name: name.padEnd(width), done: mib(0), total: "?", note: "" });
+        multi.create(1, 0, { name: name.padEnd(width), moved: mib(0), whole: "?", note: "" });
       const bars = new Map(names.map((name) => [name, terminalBar(shown(name))]));
       try {
         return await work(bars);
@@ -55,7 +55,7 @@ function terminalBar(bar: SingleBar): Bar {
   return {
     update(bytesDone, totalBytes, note) {
       bar.setTotal(Math.max(totalBytes, 1));
-      bar.update(bytesDone, { done: mib(bytesDone), total: mib(totalBytes), note });
+      bar.update(bytesDone, { moved: mib(bytesDone), whole: mib(totalBytes), note });
     },
   };
 }
