@@ -10,8 +10,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
-import { fillDevice, fillDirectory } from "./demo-pod/fill-volume.ts";
-import { receiveFiles } from "./demo-pod/receive-files.ts";
+import { receiveFiles, sendFiles, sendImage } from "./demo-pod/receive-files.ts";
 import { listVolume } from "./demo-pod/volume-list.ts";
 
 const { positionals, values } = parseArgs({
@@ -25,15 +24,14 @@ async function print(line: string): Promise<void> {
   if (!process.stdout.write(`${line}\n`)) await once(process.stdout, "drain");
 }
 
+async function fillFrom(stream: AsyncIterable<Buffer>): Promise<void> {
+  const { bytes, files } = await receiveFiles(stream, values.to);
+  await print(`filled: ${files} files, ${bytes} bytes`);
+}
+
 const tasks: Record<string, () => Promise<void>> = {
-  async fill() {
-    const { bytes, files } = await fillDirectory(paths, values.to, Number(values.limit));
-    await print(`filled: ${files} files, ${bytes} bytes`);
-  },
-  async "fill-device"() {
-    const { bytes } = await fillDevice(path, values.to);
-    await print(`filled: ${bytes} bytes`);
-  },
+  fill: () => fillFrom(sendFiles(paths, Number(values.limit))),
+  "fill-device": () => fillFrom(sendImage(path)),
   /** Until somebody runs `receive` beside it, and the pod is deleted. */
   async wait() {
     await print("waiting");
@@ -42,8 +40,7 @@ const tasks: Record<string, () => Promise<void>> = {
     clearInterval(keepAlive);
   },
   async receive() {
-    const { bytes, files } = await receiveFiles(process.stdin, values.to);
-    await print(`filled: ${files} files, ${bytes} bytes`);
+    await fillFrom(process.stdin);
     process.stdin.destroy();
   },
   async write() {

@@ -6,26 +6,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { seededRandom } from "@dm/fixtures";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type KillCase, KillWorld, moments, victims } from "./kill-world.ts";
 
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
 const count = process.env["DM_FULL"] ? 200 : Number(process.env["DM_KILLS"] ?? 6);
 
-/** mulberry32 */
-function generator(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** All combinations come before any comes again, in an order by the seed. More than are needed: not every victim is there. */
 function drawCases(): KillCase[] {
-  const random = generator(seed);
+  const random = seededRandom(seed);
   const all = victims.flatMap((victim) =>
     moments.flatMap((moment) =>
       (["DataUpload", "DataDownload"] as const).flatMap((kind) =>
@@ -41,11 +31,11 @@ function drawCases(): KillCase[] {
   const drawn: KillCase[] = [];
   while (drawn.length < 2 * count) {
     const order = all
-      .map((kill) => ({ kill, at: random() }))
+      .map((kill) => ({ kill, at: random.integer(2 ** 32) }))
       .sort((a, b) => a.at - b.at)
       .map(({ kill }) => ({
         ...kill,
-        delayMs: Math.floor(random() * (kill.moment === "random" ? 6_000 : 300)),
+        delayMs: random.integer(kill.moment === "random" ? 6_000 : 300),
       }));
     drawn.push(...order);
   }

@@ -1,6 +1,6 @@
 /**
  * No right too many: each rule of the manifests is taken away in turn, and somebody is refused. One rule, chosen by DM_SEED, in the
- * plain run; all of them with DM_FULL=1. That none is missing is held by demo.test.ts. What the server may do in all namespaces,
+ * plain run; all of them with DM_FULL=1, those with some words in their title with DM_RULES. That none is missing is held by demo.test.ts. What the server may do in all namespaces,
  * for Backups and Restores, is the matter of backup.test.ts.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Files through one stream, for clusters that cannot see the disks of whoever starts the demo: for each entry the length of its
- * header in four bytes, the header in JSON, and the bytes; a length of 0 is the end.
+ * Files through one stream, on one machine as from one to another, as clusters cannot see the disks of whoever starts the demo: for
+ * each entry the length of its header in four bytes, the header in JSON, and the bytes; a length of 0 is the end. What is no file,
+ * directory or link is left out; owners are those of the receiver.
  * Proof: test/demo-pod.test.ts.
  * @module
  */

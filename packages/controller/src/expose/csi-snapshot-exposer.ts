@@ -28,9 +28,9 @@ import {
   type Exposure,
   exposureOf,
   isDeleting,
-  isEnd,
   isOwned,
   marks,
+  orRollBack,
   stepOf,
   textOf,
   waiting,
@@ -53,7 +53,14 @@ import { topologyOf } from "./topology.ts";
 export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload): Exposer {
   const exposure = exposureOf(context, dataUploads, upload);
   return {
-    expose: (options = {}) => stepOf(() => exposeOrRollBack(exposure, upload, options)),
+    expose: (options = {}) =>
+      stepOf(() =>
+        orRollBack(
+          exposure,
+          () => expose(exposure, upload, options),
+          () => cleanUpBackup(exposure, upload, options),
+        ),
+      ),
     unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
@@ -61,25 +68,6 @@ export function csiSnapshotExposer(context: ExposerContext, upload: DataUpload):
       diagnoseExposure(exposure, { source: snapshotKey(upload) }, options),
     cleanUp: (options = {}) => stepOf(() => cleanUpBackup(exposure, upload, options)),
   };
-}
-
-async function exposeOrRollBack(
-  exposure: Exposure,
-  upload: DataUpload,
-  options: KubeCallOptions,
-): Promise<Step> {
-  try {
-    return await expose(exposure, upload, options);
-  } catch (error) {
-    if (!isEnd(error)) throw error;
-    await cleanUpBackup(exposure, upload, options).catch((failure: unknown) =>
-      exposure.logger.warn("Left a failed exposure to clean-up", {
-        dataUpload: exposure.key.name,
-        error: failure,
-      }),
-    );
-    throw error;
-  }
 }
 
 async function expose(

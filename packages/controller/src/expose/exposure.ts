@@ -172,6 +172,23 @@ export function isEnd(error: unknown): error is DmError {
   return isDmError(error) && /^DM_(EXPOSE|REBIND)_/.test(error.code);
 }
 
+/** An end takes away what was made before it; what then is still there is left to the caller's clean-up. */
+export async function orRollBack(
+  { key, logger }: Exposure,
+  expose: () => Promise<Step>,
+  cleanUp: () => Promise<Step>,
+): Promise<Step> {
+  try {
+    return await expose();
+  } catch (error) {
+    if (!isEnd(error)) throw error;
+    await cleanUp().catch((failure: unknown) =>
+      logger.warn("Left a failed exposure to clean-up", { name: key.name, error: failure }),
+    );
+    throw error;
+  }
+}
+
 /** Gone, or since when it is being deleted and what keeps it. */
 export type Vanishing =
   | { readonly gone: true }

@@ -31,8 +31,8 @@ import {
   type Exposure,
   exposureOf,
   isDeleting,
-  isEnd,
   isOwned,
+  orRollBack,
   stepOf,
   textOf,
   waiting,
@@ -56,7 +56,14 @@ export function genericRestoreExposer(
 ): RestoreExposer {
   const exposure = exposureOf(context, dataDownloads, download);
   return {
-    expose: (options = {}) => stepOf(() => exposeOrRollBack(exposure, download, options)),
+    expose: (options = {}) =>
+      stepOf(() =>
+        orRollBack(
+          exposure,
+          () => expose(exposure, download, options),
+          () => cleanUpRestore(exposure, download, options),
+        ),
+      ),
     unrecoverable: (options = {}) => unrecoverableHosting(exposure, options),
     exposed: (options = {}) => exposedVolume(exposure, options),
     removePod: (options = {}) => stepOf(() => removeHostingPod(exposure, options)),
@@ -65,25 +72,6 @@ export function genericRestoreExposer(
     rebind: (options = {}) => stepOf(() => rebindVolume(exposure, download, options)),
     cleanUp: (options = {}) => stepOf(() => cleanUpRestore(exposure, download, options)),
   };
-}
-
-async function exposeOrRollBack(
-  exposure: Exposure,
-  download: DataDownload,
-  options: KubeCallOptions,
-): Promise<Step> {
-  try {
-    return await expose(exposure, download, options);
-  } catch (error) {
-    if (!isEnd(error)) throw error;
-    await cleanUpRestore(exposure, download, options).catch((failure: unknown) =>
-      exposure.logger.warn("Left a failed exposure to clean-up", {
-        dataDownload: exposure.key.name,
-        error: failure,
-      }),
-    );
-    throw error;
-  }
 }
 
 async function expose(
