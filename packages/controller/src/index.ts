@@ -7,6 +7,7 @@ export {
   type BackupSettings,
   backupDefaults,
 } from "./backup/backup-deps.ts";
+export { reconcileBackup } from "./backup/reconcile-backup.ts";
 export {
   type BackupFolder,
   type BackupFoldersOptions,
@@ -14,9 +15,7 @@ export {
   bucketFolders,
   type FolderBlobs,
   type OpenBackupFolder,
-} from "./backup/backup-store.ts";
-export { reconcileBackup } from "./backup/reconcile-backup.ts";
-export { reconcileRestore } from "./backup/reconcile-restore.ts";
+} from "./bucket/backup-store.ts";
 export { csiSnapshotExposer } from "./expose/csi-snapshot-exposer.ts";
 export type { ExposedVolume, Exposer, RestoreExposer, Step } from "./expose/exposer.ts";
 export type { ExposerContext } from "./expose/exposer-context.ts";
@@ -69,3 +68,5 @@ export {
   type RunMaintenanceOptions,
   runMaintenance,
 } from "./repository/run-maintenance.ts";
+export { reconcileRestore } from "./restore/reconcile-restore.ts";
+export { addRestoreControllers } from "./restore/restore-controllers.ts";

@@ -4,6 +4,7 @@
  */
 import {
   addBackupControllers,
+  addRestoreControllers,
   reconcileBackupRepository,
   reconcileStorageLocation,
 } from "@dm/controller";
@@ -80,6 +81,7 @@ export async function runServer(flags: ServerFlags): Promise<void> {
     reconcile: (key, signal) => reconcileStorageLocation(deps, key, { signal }),
   });
   addBackupControllers(manager, { client, namespace, logger });
+  addRestoreControllers(manager, { client, namespace, logger });
   try {
     await manager.run(stopSignal());
   } finally {

@@ -1,29 +1,15 @@
 /**
- * The controllers of Backups and Restores on a manager, with their caches.
+ * The controllers of Backups on a manager, with their caches.
  * Proof: test/backup/backup-controllers.test.ts.
  * @module
  */
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
-import {
-  backups,
-  dataDownloads,
-  dataUploads,
-  isFinalPhase,
-  type KubeObject,
-  type Resource,
-  restores,
-} from "@dm/crds";
-import {
-  type KubeClient,
-  type Manager,
-  type ObjectKey,
-  ownerKeys,
-  source,
-} from "../runtime/index.ts";
+import { backups, dataUploads } from "@dm/crds";
+import { bucketFolders, type OpenBackupFolder } from "../bucket/backup-store.ts";
+import { type KubeClient, type Manager, source } from "../runtime/index.ts";
 import type { BackupDeps, BackupSettings } from "./backup-deps.ts";
-import { bucketFolders, type OpenBackupFolder } from "./backup-store.ts";
+import { ownersOfEnded } from "./owners-of-ended.ts";
 import { reconcileBackup } from "./reconcile-backup.ts";
-import { reconcileRestore } from "./reconcile-restore.ts";
 
 export interface BackupControllersOptions {
   readonly client: KubeClient;
@@ -36,7 +22,7 @@ export interface BackupControllersOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** Backups, and Restores, that are looked at at the same time. */
+/** Backups that are looked at at the same time. */
 const concurrency = 4;
 
 /**
@@ -56,19 +42,4 @@ export function addBackupControllers(manager: Manager, options: BackupController
     ],
     reconcile: (key, signal) => reconcileBackup(deps, key, { signal }),
   });
-  manager.add({
-    name: "Restore",
-    concurrency,
-    sources: [
-      source(manager.cache(restores, { namespace })),
-      source(manager.cache(dataDownloads, { namespace }), ownersOfEnded(restores)),
-    ],
-    reconcile: (key, signal) => reconcileRestore(deps, key, { signal }),
-  });
-}
-
-/** Progress is looked at now and then; an end at once. */
-function ownersOfEnded(owners: Resource) {
-  return (object: KubeObject & { readonly status?: { readonly phase?: string } }): ObjectKey[] =>
-    isFinalPhase(object.status?.phase) ? ownerKeys(object, owners) : [];
 }

@@ -4,8 +4,8 @@
  * @module
  */
 import { type Clock, type Logger, nsPerMs } from "@dm/core";
+import type { OpenBackupFolder } from "../bucket/backup-store.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
-import type { OpenBackupFolder } from "./backup-store.ts";
 
 export interface BackupSettings {
   /** What a Backup gets that does not say. Go durations. */

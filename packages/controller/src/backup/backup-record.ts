@@ -20,8 +20,8 @@ import type {
   ResultMessages,
   Results,
   VolumeInfo,
-} from "./backup-files.ts";
-import { withItem } from "./backup-files.ts";
+} from "../bucket/backup-files.ts";
+import { withItem } from "../bucket/backup-files.ts";
 import type { Followed } from "./follow.ts";
 import type { ClaimOutcome } from "./move-claim.ts";
 import { sourceAnnotation, sourceOf, withoutManagedFields } from "./source-note.ts";

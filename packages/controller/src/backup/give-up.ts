@@ -1,6 +1,6 @@
 /**
  * When a Backup or Restore stops trying, and how it takes its DataUploads or DataDownloads with it.
- * Proof: test/backup/reconcile-backup.test.ts, test/backup/reconcile-restore.test.ts.
+ * Proof: test/backup/reconcile-backup.test.ts, test/restore/reconcile-restore.test.ts.
  * @module
  */
 import { isDmError, parseGoDuration } from "@dm/core";

@@ -25,10 +25,10 @@ import {
 } from "@dm/crds";
 import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
 import { isDeleting } from "../runtime/objects.ts";
+import { admits, coversClaims, isSelected, plainNames } from "../scope/scope.ts";
 import type { SeenClaim } from "./decide-claim.ts";
 import { listAll } from "./list-all.ts";
 import { madeName } from "./made-name.ts";
-import { admits, coversClaims, isSelected, plainNames } from "./scope.ts";
 import { sourceOf } from "./source-note.ts";
 
 /** Calls about single claims under way at once. */

@@ -18,14 +18,15 @@ import {
   isFinalPhase,
   phaseOf,
 } from "@dm/crds";
+import { backupFile } from "../bucket/backup-files.ts";
+import type { BackupFolder } from "../bucket/backup-store.ts";
+import { readRecord, writeBackup, writeRecord } from "../bucket/write-backup.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { isDeleting, kubeTime } from "../runtime/objects.ts";
 import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
-import { backupFile } from "./backup-files.ts";
 import { completeRecord, countMessages, recordBackup, type SettledClaim } from "./backup-record.ts";
-import type { BackupFolder } from "./backup-store.ts";
 import { decideClaim } from "./decide-claim.ts";
 import { follow, timedOutText } from "./follow.ts";
 import { cancelMovement, isLasting } from "./give-up.ts";
@@ -33,7 +34,6 @@ import { listAll } from "./list-all.ts";
 import { dropSnapshot, moveClaim } from "./move-claim.ts";
 import { claimConcurrency, observeBackup, snapshotsOf, uploadsOf } from "./observe-backup.ts";
 import { startBackup } from "./start-backup.ts";
-import { readRecord, writeBackup, writeRecord } from "./write-backup.ts";
 
 /** The next state, or how long there is nothing to do. */
 type Progress = Backup | { readonly waitMs: number } | undefined;

@@ -13,10 +13,10 @@ import {
   labelValue,
   normalizeGoDuration,
 } from "@dm/crds";
+import { maxBackupNameLength } from "../bucket/backup-files.ts";
 import { kubeTime } from "../runtime/objects.ts";
+import { listProblems } from "../scope/scope.ts";
 import type { BackupSettings } from "./backup-deps.ts";
-import { maxBackupNameLength } from "./backup-files.ts";
-import { listProblems } from "./scope.ts";
 
 /** Left out of every backup: snapshots are taken, not copied. */
 const neverIncluded = [

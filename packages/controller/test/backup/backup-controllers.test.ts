@@ -1,6 +1,7 @@
 /** Controllers of Backups and Restores over HTTP, with caches and queues: a Backup and its Restore go their way by themselves. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { addBackupControllers } from "../../src/backup/backup-controllers.ts";
+import { addRestoreControllers } from "../../src/restore/restore-controllers.ts";
 import { createManager } from "../../src/runtime/manager.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
 import { World } from "./world.ts";
@@ -21,13 +22,15 @@ it("a Backup and its Restore end by themselves", { timeout: 30_000 }, async () =
   const stop = new AbortController();
   const manager = createManager({ client });
   const { openFolder } = world.deps;
-  addBackupControllers(manager, {
+  const options = {
     client,
     namespace: "velero",
     openFolder,
     clock: world.clock,
     settings: { snapshotPollMs: 20, operationPollMs: 20 },
-  });
+  };
+  addBackupControllers(manager, options);
+  addRestoreControllers(manager, options);
   const running = manager.run(stop.signal);
   const ended = (kind: "backups" | "restores", name: string) =>
     vi.waitFor(

@@ -6,7 +6,7 @@
  */
 import { labels } from "@dm/crds";
 import { afterAll, describe, expect, it } from "vitest";
-import { decodeGzipJson, decodeItems } from "../../src/backup/backup-files.ts";
+import { decodeGzipJson, decodeItems } from "../../src/bucket/backup-files.ts";
 import { Crash, kinds, operator, World } from "./world.ts";
 
 interface CrashAt {

@@ -5,16 +5,16 @@
 import { AccessError, StorageError } from "@dm/core";
 import { annotations, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { sourceAnnotation } from "../../src/backup/source-note.ts";
 import {
   decodeBackup,
   decodeGzipJson,
   type ItemOperation,
   type Results,
   type VolumeInfo,
-} from "../../src/backup/backup-files.ts";
-import { blobFolder } from "../../src/backup/backup-store.ts";
-import { readBackup } from "../../src/backup/read-backup.ts";
-import { sourceAnnotation } from "../../src/backup/source-note.ts";
+} from "../../src/bucket/backup-files.ts";
+import { blobFolder } from "../../src/bucket/backup-store.ts";
+import { readBackup } from "../../src/bucket/read-backup.ts";
 import { kinds, operator, World } from "./world.ts";
 
 let world: World;
@@ -35,7 +35,14 @@ const json = <T>(name: string): T => decodeGzipJson(file(name), name) as T;
 const results = (): Results => json<Results>("nightly-results.gz");
 const contents = () => {
   const get = async (id: string): Promise<Uint8Array> => file(id);
-  return readBackup(blobFolder({ get, put: async () => {}, close: async () => {} }), "nightly");
+  return readBackup(blobFolder({ ...unused, get }), "nightly");
+};
+/** What reading a backup has no use for. */
+const unused = {
+  put: async () => {},
+  delete: async () => {},
+  async *list() {},
+  close: async () => {},
 };
 const nothingLeft = (): void => {
   expect(world.list("snapshots")).toEqual([]);

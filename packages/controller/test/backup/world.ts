@@ -6,9 +6,9 @@ import { type ManualClock, manualClock, NotFoundError, nsPerMs, silentLogger } f
 import { crdManifests, type KubeObject, labels, type Resource } from "@dm/crds";
 import { type ApiServer, type ClusterApi, createApiServer, type StoredObject } from "@dm/testbed";
 import type { BackupDeps, BackupSettings } from "../../src/backup/backup-deps.ts";
-import { blobFolder, type OpenBackupFolder } from "../../src/backup/backup-store.ts";
 import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
-import { reconcileRestore } from "../../src/backup/reconcile-restore.ts";
+import { blobFolder, type OpenBackupFolder } from "../../src/bucket/backup-store.ts";
+import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
 import type { KubeClient } from "../../src/runtime/kube-client.ts";
 import { clusterClient, resourceName } from "../expose/cluster-client.ts";
 
@@ -114,6 +114,7 @@ export class World {
   }
 
   #openFolder: OpenBackupFolder = async (location, folder) => {
+    const world = this;
     const key = (id: string): string => `${location.name}/${folder.join("/")}/${id}`;
     const around = async <T>(what: string, work: () => T): Promise<T> => {
       this.hooks.before?.(what);
@@ -132,6 +133,14 @@ export class World {
       put: (id, bytes) =>
         around(`write ${id}`, () => {
           this.blobs.set(key(id), Uint8Array.from(bytes));
+        }),
+      async *list() {
+        const all = await around("list", () => [...world.blobs.keys()]);
+        for (const one of all) if (one.startsWith(key(""))) yield { id: one.slice(key("").length) };
+      },
+      delete: (id) =>
+        around(`delete ${id}`, () => {
+          this.blobs.delete(key(id));
         }),
       close: async () => {},
     });

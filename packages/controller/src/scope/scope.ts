@@ -1,6 +1,6 @@
 /**
  * What a Backup or Restore covers: namespaces, kinds and labels, included and excluded. Pure.
- * Proof: test/backup/scope.test.ts.
+ * Proof: test/scope/scope.test.ts.
  * @module
  */
 import type { BackupSpec, KubeObject, LabelSelector } from "@dm/crds";

@@ -6,7 +6,7 @@ import {
   isSelected,
   listProblems,
   plainNames,
-} from "../../src/backup/scope.ts";
+} from "../../src/scope/scope.ts";
 
 it.each([
   [null, null, "a", true],

@@ -10,9 +10,9 @@ import {
   decodeItems,
   encodeItems,
   type Results,
-} from "../../src/backup/backup-files.ts";
-import { restoredBy } from "../../src/backup/restore-plan.ts";
-import { kinds, operator, World } from "./world.ts";
+} from "../../src/bucket/backup-files.ts";
+import { restoredBy } from "../../src/restore/restore-plan.ts";
+import { kinds, operator, World } from "../backup/world.ts";
 
 let world: World;
 beforeEach(async () => {

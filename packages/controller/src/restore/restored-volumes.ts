@@ -1,6 +1,6 @@
 /**
  * The end of a restored volume: it gets the reclaim policy and the labels that the one in the backup had.
- * Proof: test/backup/reconcile-restore.test.ts.
+ * Proof: test/restore/reconcile-restore.test.ts.
  * @module
  */
 import { isDmError } from "@dm/core";
@@ -10,9 +10,9 @@ import {
   persistentVolumeClaims,
   persistentVolumes,
 } from "@dm/crds";
+import type { VolumeInfo } from "../bucket/backup-files.ts";
 import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
 import { sameJson } from "../runtime/merge-patch.ts";
-import type { VolumeInfo } from "./backup-files.ts";
 
 export type VolumeEnd = "done" | "not bound" | { readonly error: string };
 

@@ -11,10 +11,10 @@ import {
   encodeGzipJson,
   encodeItems,
   withItem,
-} from "../../src/backup/backup-files.ts";
-import { blobFolder } from "../../src/backup/backup-store.ts";
-import { readBackup } from "../../src/backup/read-backup.ts";
-import { decodeTar } from "../../src/backup/tar-codec.ts";
+} from "../../src/bucket/backup-files.ts";
+import { blobFolder } from "../../src/bucket/backup-store.ts";
+import { readBackup } from "../../src/bucket/read-backup.ts";
+import { decodeTar } from "../../src/bucket/tar-codec.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const items: BackupItem[] = [
@@ -88,6 +88,8 @@ describe("readBackup", () => {
         throw Object.assign(new Error(id), { code: "DM_BLOB_NOT_FOUND", details: {} });
       },
       put: async () => {},
+      delete: async () => {},
+      async *list() {},
       close: async () => {},
     });
   const whole = {

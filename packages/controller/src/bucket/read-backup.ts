@@ -1,6 +1,6 @@
 /**
  * A backup as a restore sees it, whoever made it: everything that a restore takes from the bucket comes through here.
- * Proof: test/backup/backup-files.test.ts.
+ * Proof: test/bucket/backup-files.test.ts.
  * @module
  */
 import { FormatError, NotFoundError } from "@dm/core";

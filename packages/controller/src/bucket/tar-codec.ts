@@ -1,7 +1,7 @@
 /**
  * Tar archives of small files in memory: what a backup's items are kept in. Written as POSIX ustar, with a pax record where a name
  * is too long for it; read from whatever Go's archive/tar writes (ustar, pax, GNU long names).
- * Proof: test/backup/tar-codec.test.ts.
+ * Proof: test/bucket/tar-codec.test.ts.
  * @module
  */
 import { FormatError } from "@dm/core";

@@ -1,6 +1,6 @@
 /**
  * The first step of a Restore: what it left open is filled in, and what cannot work is refused, all reasons at once. Pure.
- * Proof: test/backup/reconcile-restore.test.ts.
+ * Proof: test/restore/reconcile-restore.test.ts.
  * @module
  */
 import { parseGoDuration } from "@dm/core";
@@ -14,10 +14,10 @@ import {
   type Restore,
   type RestoreSpec,
 } from "@dm/crds";
+import type { BackupSettings } from "../backup/backup-deps.ts";
+import { maxBackupNameLength } from "../bucket/backup-files.ts";
 import { kubeTime } from "../runtime/objects.ts";
-import type { BackupSettings } from "./backup-deps.ts";
-import { maxBackupNameLength } from "./backup-files.ts";
-import { listProblems } from "./scope.ts";
+import { listProblems } from "../scope/scope.ts";
 
 /** Never restored: they describe the cluster they came from, or are the backups themselves. */
 export const neverRestored: readonly string[] = [

@@ -6,6 +6,7 @@
  */
 import { NotFoundError } from "@dm/core";
 import type { Backup } from "@dm/crds";
+import type { BackupRecord } from "../backup/backup-record.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import {
   backupFile,
@@ -22,7 +23,6 @@ import {
   type VolumeInfo,
   volumeInfoFile,
 } from "./backup-files.ts";
-import type { BackupRecord } from "./backup-record.ts";
 import type { BackupFolder } from "./backup-store.ts";
 
 export async function writeRecord(

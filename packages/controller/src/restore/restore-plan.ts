@@ -1,6 +1,6 @@
 /**
  * What a Restore makes of the claims in a backup: where each goes, what it looks like there, and which data it gets. Pure.
- * Proof: test/backup/reconcile-restore.test.ts.
+ * Proof: test/restore/reconcile-restore.test.ts.
  * @module
  */
 import {
@@ -15,9 +15,9 @@ import {
   type PersistentVolumeClaim,
   type Restore,
 } from "@dm/crds";
-import { madeName, shortDigest } from "./made-name.ts";
-import type { BackupContents } from "./read-backup.ts";
-import { admits, coversClaims, isSelected } from "./scope.ts";
+import { madeName, shortDigest } from "../backup/made-name.ts";
+import type { BackupContents } from "../bucket/read-backup.ts";
+import { admits, coversClaims, isSelected } from "../scope/scope.ts";
 
 /** On a restored claim: which Restore made it. */
 export const restoredBy = "dm.velero.io/restored-by";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BackupStorageLocation } from "@dm/crds";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { bucketFolders } from "../../src/backup/backup-store.ts";
+import { bucketFolders } from "../../src/bucket/backup-store.ts";
 
 let root = "";
 beforeEach(() => {
@@ -38,6 +38,10 @@ it("keeps the files of each backup and restore apart", async () => {
   await nightly.write("nightly-itemoperations.json.gz", bytes);
   expect(await nightly.read("velero-backup.json")).toEqual(bytes);
   expect(await nightly.read("nightly-itemoperations.json.gz")).toEqual(bytes);
+  expect((await nightly.list()).sort()).toEqual([
+    "nightly-itemoperations.json.gz",
+    "velero-backup.json",
+  ]);
   await nightly.close();
   for (const folder of [
     ["backups", "weekly"],

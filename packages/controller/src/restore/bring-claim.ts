@@ -1,6 +1,6 @@
 /**
  * Brings one claim of a backup back: its namespace, the claim, its DataDownload. What is there already is found, not made again.
- * Proof: test/backup/reconcile-restore.test.ts.
+ * Proof: test/restore/reconcile-restore.test.ts.
  * @module
  */
 import { isDmError } from "@dm/core";
@@ -12,11 +12,11 @@ import {
   persistentVolumeClaims,
   type Restore,
 } from "@dm/crds";
+import { type BackupDeps, settingsOf } from "../backup/backup-deps.ts";
+import type { BackupContents } from "../bucket/read-backup.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { isAlreadyExists } from "../runtime/kube-errors.ts";
 import { isDeleting } from "../runtime/objects.ts";
-import { type BackupDeps, settingsOf } from "./backup-deps.ts";
-import type { BackupContents } from "./read-backup.ts";
 import {
   downloadFor,
   type PlannedClaim,

@@ -2,7 +2,7 @@
  * Restores, as far as they move volumes: each claim, its DataDownload, and the volume's last touches. Every step is found again in
  * the cluster, so that a Restore which a server left InProgress goes on with the next one. (Velero gives up such a Restore.)
  * Nothing has to be written to the bucket, which may be read-only; results are left there where that is possible.
- * Proof: test/backup/reconcile-restore.test.ts, test/backup/crash.test.ts.
+ * Proof: test/restore/reconcile-restore.test.ts, test/backup/crash.test.ts.
  * @module
  */
 import { isDmError, mapConcurrent, NotFoundError, parseGoDuration } from "@dm/core";
@@ -22,26 +22,26 @@ import {
   type VolumeSnapshotBackup,
   volSyncRefusal,
 } from "@dm/crds";
-import type { ReconcileResult } from "../runtime/controller.ts";
-import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
-import { isDeleting, kubeTime } from "../runtime/objects.ts";
-import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
-import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
+import { type BackupDeps, nowOf, settingsOf } from "../backup/backup-deps.ts";
+import { countMessages, Messages } from "../backup/backup-record.ts";
+import { follow, timedOutText } from "../backup/follow.ts";
+import { cancelMovement, isLasting } from "../backup/give-up.ts";
+import { listAll } from "../backup/list-all.ts";
+import { claimConcurrency } from "../backup/observe-backup.ts";
 import {
   decodeGzipJson,
   encodeGzipJson,
   type Results,
   restoreResultsFile,
   type VolumeInfo,
-} from "./backup-files.ts";
-import { countMessages, Messages } from "./backup-record.ts";
-import type { BackupFolder } from "./backup-store.ts";
+} from "../bucket/backup-files.ts";
+import type { BackupFolder } from "../bucket/backup-store.ts";
+import { type BackupContents, readBackup } from "../bucket/read-backup.ts";
+import type { ReconcileResult } from "../runtime/controller.ts";
+import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
+import { isDeleting, kubeTime } from "../runtime/objects.ts";
+import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
 import { bringClaim } from "./bring-claim.ts";
-import { follow, timedOutText } from "./follow.ts";
-import { cancelMovement, isLasting } from "./give-up.ts";
-import { listAll } from "./list-all.ts";
-import { claimConcurrency } from "./observe-backup.ts";
-import { type BackupContents, readBackup } from "./read-backup.ts";
 import { downloadName, planClaims } from "./restore-plan.ts";
 import { adjustVolume } from "./restored-volumes.ts";
 import { backupProblems, findBackup, startRestore } from "./start-restore.ts";

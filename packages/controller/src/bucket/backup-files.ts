@@ -1,7 +1,7 @@
 /**
  * The files of a backup, as Velero lays them out: the Backup itself, a tarball of objects, what ran asynchronously, what became of
  * volumes, and results. Pure.
- * Proof: test/backup/backup-files.test.ts.
+ * Proof: test/bucket/backup-files.test.ts.
  * @module
  */
 import { gunzipSync, gzipSync } from "node:zlib";

@@ -1,6 +1,6 @@
 /**
  * Where the files of backups and restores lie: a folder each in the bucket of a backup storage location.
- * Proof: test/backup/backup-store.test.ts.
+ * Proof: test/bucket/backup-store.test.ts.
  * @module
  */
 import { type Clock, isDmError, type Logger } from "@dm/core";
@@ -13,6 +13,10 @@ export interface BackupFolder {
   /** Undefined when there is none. */
   read(file: string, options?: KubeCallOptions): Promise<Uint8Array | undefined>;
   write(file: string, bytes: Uint8Array, options?: KubeCallOptions): Promise<void>;
+  /** Names of the files. */
+  list(options?: KubeCallOptions): Promise<string[]>;
+  /** What is gone already is fine. */
+  delete(file: string, options?: KubeCallOptions): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -27,6 +31,8 @@ export type OpenBackupFolder = (
 export interface FolderBlobs {
   get(id: string, options?: KubeCallOptions): Promise<Uint8Array>;
   put(id: string, bytes: Uint8Array, options?: KubeCallOptions): Promise<void>;
+  list(prefix: string, options?: KubeCallOptions): AsyncIterable<{ readonly id: string }>;
+  delete(id: string, options?: KubeCallOptions): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -43,6 +49,12 @@ export function blobFolder(blobs: FolderBlobs): BackupFolder {
       }
     },
     write: (file, bytes, options) => blobs.put(file, bytes, options),
+    async list(options) {
+      const files: string[] = [];
+      for await (const { id } of blobs.list("", options)) files.push(id);
+      return files;
+    },
+    delete: (file, options) => blobs.delete(file, options),
     close: () => blobs.close(),
   };
 }

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { decodeTar, encodeTar, type TarFile } from "../../src/backup/tar-codec.ts";
+import { decodeTar, encodeTar, type TarFile } from "../../src/bucket/tar-codec.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const files: TarFile[] = [
