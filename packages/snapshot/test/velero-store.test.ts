@@ -1,11 +1,16 @@
 // Locations of every provider are opened as stores, with the credentials that Velero's secrets hold; what is wrong in them is
 // told without a secret.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { toBase64, utf8Encode } from "@dm/core";
 import { selfSignedCertificate, startS3Server } from "@dm/storage/testing/s3";
 import { describe, expect, it } from "vitest";
 import {
   checkVeleroLocation,
   connectOrCreateVeleroRepository,
+  listVeleroFolders,
+  openVeleroFolder,
   openVeleroStore,
   type VeleroLocation,
 } from "../src/velero/index.ts";
@@ -157,4 +162,54 @@ it("a repository is made on a server that does not know conditional puts, too", 
     deriveKey,
   });
   expect(await isVeleroRepository(repository)).toBe(true);
+});
+
+describe("listVeleroFolders", () => {
+  async function fill(location: VeleroLocation, options: object): Promise<void> {
+    for (const folder of [
+      ["backups", "monday"],
+      ["backups", "tuesday"],
+      ["kopia", "shop"],
+    ]) {
+      const store = await openVeleroFolder(location, folder, { ...options, create: true });
+      await store.put("velero-backup.json", utf8Encode("{}"));
+      await store.close();
+    }
+  }
+  async function check(location: VeleroLocation, options: object): Promise<void> {
+    expect(await listVeleroFolders(location, ["backups"], options)).toEqual([]);
+    await fill(location, options);
+    expect(await listVeleroFolders(location, ["backups"], options)).toEqual(["monday", "tuesday"]);
+    expect(await listVeleroFolders(location, [], options)).toEqual(["backups", "kopia"]);
+    expect(await listVeleroFolders(location, ["restores"], options)).toEqual([]);
+  }
+
+  it.each(["velero", undefined])("of a bucket, with prefix %s", async (prefix) => {
+    await using server = await startS3Server({ buckets: ["backups"] });
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    const credentials = async (): Promise<string> =>
+      `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+    const location = (name: string): VeleroLocation => ({
+      provider: "aws",
+      objectStorage: { bucket: name, prefix },
+      config: { s3Url: server.url, region: "us-east-1" },
+    });
+    await check(location("backups"), { credentials });
+    await expect(
+      listVeleroFolders(location("none"), ["backups"], { credentials, attempts: 1 }),
+    ).rejects.toMatchObject({ code: "DM_STORE_NOT_FOUND" });
+  });
+
+  it("of a directory", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "velero-folders-"));
+    const fs = (fspath: string): VeleroLocation => ({ provider: "fs", config: { fspath } });
+    try {
+      await check(fs(directory), {});
+      await expect(
+        listVeleroFolders(fs(join(directory, "none")), ["backups"]),
+      ).rejects.toMatchObject({ code: "DM_STORE_NOT_FOUND" });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
 });

@@ -22,4 +22,4 @@ export { type AccessToken, refreshingToken, type TokenProvider } from "./http/be
 export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
 export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
 export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
-export type { ObjectStoreOptions } from "./http/object-store.ts";
+export type { ObjectBlobStore, ObjectStoreOptions } from "./http/object-store.ts";

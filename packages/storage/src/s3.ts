@@ -6,6 +6,7 @@
 export { type FetchTransportOptions, fetchTransport } from "./http/fetch-transport.ts";
 export type { HttpRequest, HttpResponse, HttpTransport } from "./http/http-transport.ts";
 export { type NodeTransportOptions, nodeTransport } from "./http/node-transport.ts";
+export type { ObjectBlobStore } from "./http/object-store.ts";
 export type { RefreshingOptions } from "./http/refreshing.ts";
 export type { ReadText } from "./http/surroundings.ts";
 export {

@@ -9,6 +9,7 @@ import type { BlobStore } from "../src/index.ts";
 import {
   type Answer,
   type Fake,
+  foldersOf,
   ranged,
   type Seen,
   startFake,
@@ -150,6 +151,9 @@ interface Entry {
 
 function list(query: URLSearchParams, fake: Fake): Answer {
   const prefix = query.get("prefix") ?? "";
+  const folders = foldersOf(fake, prefix)
+    .map((name) => `<BlobPrefix><Name>${name}</Name></BlobPrefix>`)
+    .join("");
   const withVersions = query.get("include")?.includes("versions") ?? false;
   const entries: Entry[] = fake.versions
     .filter(({ key }) => key.startsWith(prefix) && !key.slice(prefix.length).includes("/"))
@@ -182,6 +186,6 @@ function list(query: URLSearchParams, fake: Fake): Answer {
     headers: { "content-type": "application/xml" },
     body:
       `\uFEFF<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://fake/" ContainerName="blobs">` +
-      `<Blobs>${shown.join("")}</Blobs><NextMarker>${next}</NextMarker></EnumerationResults>`,
+      `<Blobs>${shown.join("")}${from === 0 ? folders : ""}</Blobs><NextMarker>${next}</NextMarker></EnumerationResults>`,
   };
 }

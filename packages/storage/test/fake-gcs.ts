@@ -9,6 +9,7 @@ import type { BlobStore } from "../src/index.ts";
 import {
   type Answer,
   type Fake,
+  foldersOf,
   ranged,
   type Seen,
   startFake,
@@ -147,6 +148,7 @@ function described(version: Version): object {
 
 function list(query: URLSearchParams, fake: Fake): Answer {
   const prefix = query.get("prefix") ?? "";
+  const prefixes = foldersOf(fake, prefix);
   const entries = fake.versions
     .filter(({ key }) => key.startsWith(prefix) && !key.slice(prefix.length).includes("/"))
     .filter(({ deletedAtMs }) => query.get("versions") === "true" || deletedAtMs === undefined);
@@ -156,6 +158,7 @@ function list(query: URLSearchParams, fake: Fake): Answer {
   const more = from + size < entries.length;
   return json({
     ...(items.length > 0 ? { items } : {}),
+    ...(prefixes.length > 0 && from === 0 ? { prefixes } : {}),
     ...(more ? { nextPageToken: String(from + size) } : {}),
   });
 }

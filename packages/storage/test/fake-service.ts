@@ -191,3 +191,11 @@ export function ranged(
     body: bytes.subarray(from, to + 1),
   };
 }
+
+/** Keys below a prefix up to their next slash, where they have one. */
+export function foldersOf({ versions }: Fake, prefix: string): string[] {
+  const folders = versions
+    .filter(({ key }) => key.startsWith(prefix) && key.slice(prefix.length).includes("/"))
+    .map(({ key }) => key.slice(0, key.indexOf("/", prefix.length) + 1));
+  return [...new Set(folders)];
+}

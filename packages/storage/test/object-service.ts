@@ -4,7 +4,7 @@
  * @module
  */
 import { afterEach, beforeEach, expect } from "vitest";
-import type { ObjectStoreOptions } from "../src/http/object-store.ts";
+import type { ObjectBlobStore, ObjectStoreOptions } from "../src/http/object-store.ts";
 import { type BlobStore, validateProvider } from "../src/index.ts";
 import type { Fake } from "./fake-service.ts";
 
@@ -97,4 +97,10 @@ export async function idsOf(store: BlobStore): Promise<string[]> {
   const found: string[] = [];
   for await (const { id } of store.list("")) found.push(id);
   return found;
+}
+
+export async function foldersOf(store: ObjectBlobStore): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of store.folders()) names.push(name);
+  return names;
 }

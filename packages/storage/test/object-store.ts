@@ -5,9 +5,10 @@
  * @module
  */
 import { describe, expect, it } from "vitest";
+import type { ObjectBlobStore } from "../src/http/object-store.ts";
 import type { BlobStore } from "../src/index.ts";
 import { testBlobStore } from "../src/testing.ts";
-import { failure, idsOf, type OnFake, utf8 } from "./object-service.ts";
+import { failure, foldersOf, idsOf, type OnFake, utf8 } from "./object-service.ts";
 
 export interface StoreSubject {
   readonly on: OnFake;
@@ -62,6 +63,13 @@ export function testObjectStore({ displayName, on, openFetching, type }: StoreSu
     on.fake.pageEntries = 2;
     expect(await idsOf(on.open())).toEqual(["a", "b", "c"]);
     expect(on.fake.seen.length).toBe(2);
+  });
+
+  it("names folders, not what lies in them or beside them", async () => {
+    for (const key of ["k/a", "k/shop/x", "k/shop/y", "k/web/deep/z", "other/q"])
+      on.fake.store(key, utf8("x"), {});
+    const store = on.open() as ObjectBlobStore;
+    expect((await foldersOf(store)).sort()).toEqual(["shop", "web"]);
   });
 
   it("locks as Kopia does, and prolongs", async () => {

@@ -2,7 +2,13 @@
 // certificate authority, in a bucket with object lock; requests are counted, and roles that may do little can work.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { BlobStore } from "../src/index.ts";
-import { fetchTransport, type S3StoreOptions, s3Store, staticCredentials } from "../src/s3.ts";
+import {
+  fetchTransport,
+  type ObjectBlobStore,
+  type S3StoreOptions,
+  s3Store,
+  staticCredentials,
+} from "../src/s3.ts";
 import {
   readerPermissions,
   type S3Server,
@@ -12,6 +18,7 @@ import {
   writerPermissions,
 } from "../src/testing/s3.ts";
 import { testBlobStore } from "../src/testing.ts";
+import { foldersOf } from "./object-service.ts";
 
 const writer = { accessKeyId: "WRITER", secretAccessKey: "w", permissions: writerPermissions };
 const reader = { accessKeyId: "READER", secretAccessKey: "r", permissions: readerPermissions };
@@ -37,7 +44,7 @@ afterEach(async () => {
   for (const store of stores.splice(0)) await store.close();
 });
 
-function open(server: S3Server, options: Partial<S3StoreOptions> = {}): BlobStore {
+function open(server: S3Server, options: Partial<S3StoreOptions> = {}): ObjectBlobStore {
   const prefix = options.prefix ?? `run${opened++}/kopia/`;
   const store = s3Store({
     endpoint: server.url,
@@ -248,4 +255,16 @@ describe("a presigned world", () => {
     expect(text(await store.get("x", { offset: 3, length: 6 }))).toBe("signed");
     expect(await ids(store)).toEqual(["x"]);
   });
+});
+
+it("names folders page by page, not what lies in them or beside them", async () => {
+  for (const folder of ["", "shop/", "web/", "web/deep/"]) {
+    const store = open(plain, { prefix: `folders/${folder}` });
+    for (let at = 0; at < 3; at++) await store.put(`p${at}`, bytes("x"));
+  }
+  const store = open(plain, { prefix: "folders/" });
+  expect(await foldersOf(store)).toEqual(["shop", "web"]);
+  expect(await foldersOf(open(plain, { prefix: "none/" }))).toEqual([]);
+  const past = open(plain, { prefix: "folders/", pointInTime: new Date() });
+  expect(await codeOf(foldersOf(past))).toBe("DM_STORE_OPTION_UNSUPPORTED");
 });

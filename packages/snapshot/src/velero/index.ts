@@ -30,6 +30,7 @@ export {
 } from "./restore-volume.ts";
 export {
   checkVeleroLocation,
+  listVeleroFolders,
   type OpenVeleroStoreOptions,
   openVeleroFolder,
   openVeleroStore,

@@ -4,8 +4,16 @@
  * Format: docs/format/velero.md. Proof: test/velero-store.test.ts.
  * @module
  */
-import { type Clock, fromBase64, type Logger, utf8Decode } from "@dm/core";
+import {
+  type Clock,
+  fromBase64,
+  type Logger,
+  NotFoundError,
+  StorageError,
+  utf8Decode,
+} from "@dm/core";
 import type { BlobStore, CallOptions } from "@dm/storage";
+import type { ObjectBlobStore } from "@dm/storage/s3";
 import {
   invalidLocation,
   isTrue,
@@ -91,11 +99,67 @@ export async function checkVeleroLocation(
   }
 }
 
-type Open = (
+/** A bucket, or a Velero of one's own, may have many backups; with more than this something else is wrong. */
+const maxFolders = 100_000;
+
+/**
+ * Names of what lies in a folder of the bucket and is a folder itself: `["backups"]` gives the names of backups, `[]` what there is
+ * beside them. Costs a request for each thousand. A folder that is not there has none; a bucket that is not there is an error.
+ * @throws {FormatError} `DM_VELERO_LOCATION_INVALID`, also when there are more than 100,000
+ * @example const names = await listVeleroFolders(location, ["backups"]);
+ */
+export async function listVeleroFolders(
+  location: VeleroLocation,
+  folder: readonly string[],
+  options: OpenVeleroStoreOptions & CallOptions = {},
+): Promise<string[]> {
+  const { signal } = options;
+  const prefix = veleroFolder(location, folder);
+  const backend = veleroBackend(location);
+  const names: string[] = [];
+  const note = (name: string): void => {
+    if (names.length >= maxFolders) throw invalidLocation(`${prefix} holds too many folders`);
+    names.push(name);
+  };
+  if (backend === "filesystem") {
+    for (const name of await directoriesIn(rootOf(location), prefix)) note(name);
+    return names;
+  }
+  const open = { s3, azure, gcs }[backend];
+  // A prefix that is nothing but a slash would name keys that begin with one.
+  const store = await open(location, prefix === "/" ? "" : prefix, { ...options, readOnly: true });
+  try {
+    for await (const name of store.folders({ signal })) note(name);
+  } finally {
+    await store.close();
+  }
+  return names.sort();
+}
+
+async function directoriesIn(root: string, prefix: string): Promise<string[]> {
+  const { readdir, stat } = await import("node:fs/promises");
+  const { join } = await import("node:path");
+  try {
+    const entries = await readdir(join(root, prefix), { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
+  } catch (cause) {
+    const { code } = cause as { readonly code?: string };
+    if (code === "ENOENT" && (await stat(root).catch(() => undefined))?.isDirectory()) return [];
+    const text = `cannot access storage path ${root} (${code})`;
+    if (code === "ENOENT")
+      throw new NotFoundError("DM_STORE_NOT_FOUND", text, { path: root }, { cause });
+    throw new StorageError("DM_STORE_FAILED", text, { path: root, code }, { cause });
+  }
+}
+
+type Open<Store extends BlobStore = ObjectBlobStore> = (
   location: VeleroLocation,
   prefix: string,
   options: OpenVeleroStoreOptions,
-) => Promise<BlobStore>;
+) => Promise<Store>;
 
 function common({ attempts, clock, logger, readOnly, timeoutMs }: OpenVeleroStoreOptions) {
   return { readOnly, timeoutMs, clock, retries: { attempts, clock, logger } };
@@ -202,11 +266,15 @@ function parseVariables(text: string): Record<string, string> {
   return variables;
 }
 
-const filesystem: Open = async (location, prefix, options) => {
-  const { config = {} } = location;
+function rootOf({ config = {} }: VeleroLocation): string {
   const root = config["fspath"] ?? "";
-  const { isAbsolute, join } = await import("node:path");
-  if (!isAbsolute(root)) throw invalidLocation("fspath must be an absolute path");
+  if (!root.startsWith("/")) throw invalidLocation("fspath must be an absolute path");
+  return root;
+}
+
+const filesystem: Open<BlobStore> = async (location, prefix, options) => {
+  const root = rootOf(location);
+  const { join } = await import("node:path");
   const { filesystemStore } = await import("@dm/storage/filesystem");
   const { create, logger } = options;
   return filesystemStore({

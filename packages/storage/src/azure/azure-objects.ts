@@ -14,6 +14,7 @@ import {
   type ByteRange,
   eachPage,
   exactTimeNs,
+  folderNames,
   type ObjectCall,
   type ObjectErrors,
   type ReadableObjects,
@@ -204,6 +205,7 @@ export function azureObjects(
   ): Promise<{
     readonly root: XmlElement;
     readonly blobs: XmlElement[];
+    readonly folders: string[];
     next: string | undefined;
   }> {
     const query = {
@@ -234,7 +236,10 @@ export function azureObjects(
         throw invalidAnswer("a list of another prefix", body);
       }
     }
-    return { root, blobs, next };
+    const rolledUp = list.children
+      .filter(({ name }) => name === "BlobPrefix")
+      .map((element) => childText(element, "Name") ?? "");
+    return { root, blobs, folders: folderNames(rolledUp, prefix), next };
   }
 
   return {
@@ -249,6 +254,12 @@ export function azureObjects(
       return eachPage(repeat, call.signal, async (marker) => {
         const { blobs, next } = await page("list", prefix, "metadata", marker, call);
         return { entries: blobs.map(listedObject), next };
+      });
+    },
+    folders(prefix, repeat, call) {
+      return eachPage(repeat, call.signal, async (marker) => {
+        const { folders, next } = await page("list", prefix, "metadata", marker, call);
+        return { entries: folders, next };
       });
     },
     getVersion: (version, range, errors, call) =>

@@ -3,11 +3,14 @@
  * Format: docs/format/blobs.md. Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/azure.azurite.test.ts.
  * @module
  */
-import type { BlobStore } from "../blob-store.ts";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import { nodeTransport } from "../http/node-transport.ts";
-import { type ObjectStoreOptions, objectBlobStore } from "../http/object-store.ts";
+import {
+  type ObjectBlobStore,
+  type ObjectStoreOptions,
+  objectBlobStore,
+} from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
 import { azureDialect } from "./azure-errors.ts";
 import { azureObjects } from "./azure-objects.ts";
@@ -32,7 +35,7 @@ export interface AzureStoreOptions extends ObjectStoreOptions {
  * const credentials = azureAccountKey("backups", key);
  * const store = azureStore({ account: "backups", container: "kopia", prefix: "velero/kopia/shop/", credentials });
  */
-export function azureStore(options: AzureStoreOptions): BlobStore {
+export function azureStore(options: AzureStoreOptions): ObjectBlobStore {
   const { container, credentials, pointInTime, timeoutMs = 60_000 } = options;
   const accountUrl = accountUrlOf(options);
   if (!/^(?:\$root|\$web|[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9])$/.test(container)) {

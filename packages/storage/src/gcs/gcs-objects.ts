@@ -15,6 +15,7 @@ import {
   type ByteRange,
   eachPage,
   exactTimeNs,
+  folderNames,
   type ObjectCall,
   type ObjectErrors,
   type ObjectPut,
@@ -156,7 +157,11 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
     pageToken: string | undefined,
     { signal }: ObjectCall,
     readEntry: (item: Json, body: Uint8Array) => Entry & StoredObject,
-  ): Promise<{ readonly entries: Entry[]; readonly next: string | undefined }> {
+  ): Promise<{
+    readonly entries: Entry[];
+    readonly folders: string[];
+    readonly next: string | undefined;
+  }> {
     const { body } = await client.request({
       operation: query["versions"] ? "list of versions" : "list",
       key: "",
@@ -170,9 +175,10 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
       maxBodyBytes: maxPageBytes,
       signal,
     });
-    const { items = [], nextPageToken = "" } = jsonOf(body);
+    const { items = [], nextPageToken = "", prefixes = [] } = jsonOf(body);
     const next = String(nextPageToken) || undefined;
-    if (!Array.isArray(items)) throw invalidAnswer("no list of objects", body);
+    if (!Array.isArray(items) || !Array.isArray(prefixes))
+      throw invalidAnswer("no list of objects", body);
     if (next !== undefined && next === pageToken)
       throw invalidAnswer("a list without an end", body);
     const entries = items.map((item: Json) => {
@@ -181,7 +187,7 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
         throw invalidAnswer("a list of another prefix", body);
       return entry;
     });
-    return { entries, next };
+    return { entries, folders: folderNames(prefixes.map(String), query.prefix), next };
   }
 
   return {
@@ -193,6 +199,13 @@ export function gcsObjects(client: ApiClient, endpoint: string, bucket: string):
     list(prefix, repeat, call) {
       const query = { prefix, fields: `items(${described}),nextPageToken` };
       return eachPage(repeat, call.signal, (token) => page(query, token, call, readObject));
+    },
+    folders(prefix, repeat, call) {
+      const query = { prefix, fields: `items(${described}),prefixes,nextPageToken` };
+      return eachPage(repeat, call.signal, async (token) => {
+        const { folders, next } = await page(query, token, call, readObject);
+        return { entries: folders, next };
+      });
     },
     getVersion: (version, range, errors, call) =>
       read(version.key, range, errors, call, { generation: version.version }),

@@ -3,12 +3,15 @@
  * Format: docs/format/blobs.md. Proof: test/gcs-store.test.ts, test/gcs-faults.test.ts, test/gcs.fake-gcs-server.test.ts.
  * @module
  */
-import type { BlobStore } from "../blob-store.ts";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
 import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import { nodeTransport } from "../http/node-transport.ts";
-import { type ObjectStoreOptions, objectBlobStore } from "../http/object-store.ts";
+import {
+  type ObjectBlobStore,
+  type ObjectStoreOptions,
+  objectBlobStore,
+} from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
 import { gcsDialect } from "./gcs-errors.ts";
 import { gcsObjects } from "./gcs-objects.ts";
@@ -34,7 +37,7 @@ const anonymous: Authorizer = {
  * const credentials = gcsFileCredentials("/var/run/secrets/cloud/key.json");
  * const store = gcsStore({ bucket: "backups", prefix: "velero/kopia/shop/", credentials });
  */
-export function gcsStore(options: GcsStoreOptions): BlobStore {
+export function gcsStore(options: GcsStoreOptions): ObjectBlobStore {
   const { bucket, credentials, pointInTime, timeoutMs = 60_000 } = options;
   const endpoint = options.endpoint ?? googleEndpoint;
   if (!/^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(bucket)) {

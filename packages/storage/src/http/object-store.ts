@@ -5,7 +5,13 @@
  */
 import type { Clock, Logger } from "@dm/core";
 import { checkBlobId, isBlobId } from "../blob-id.ts";
-import type { BlobMetadata, BlobStore, BlobStoreFeatures, Retention } from "../blob-store.ts";
+import type {
+  BlobMetadata,
+  BlobStore,
+  BlobStoreFeatures,
+  CallOptions,
+  Retention,
+} from "../blob-store.ts";
 import { type Repeat, type RetryOptions, repeating, retrying } from "../retrying.ts";
 import {
   blobExists,
@@ -58,6 +64,28 @@ export interface ReadableObjects {
   ): Promise<Uint8Array>;
   /** Single pages are asked for through `repeat`, so that nothing given out need be remembered. */
   list(prefix: string, repeat: Repeat, call: ObjectCall): AsyncIterable<StoredObject>;
+  /** What stands between `prefix` and the next slash, in the keys that have one. */
+  folders?(prefix: string, repeat: Repeat, call: ObjectCall): AsyncIterable<string>;
+}
+
+/** Gives URLs that prove who asks by themselves. */
+export type SignUrl = (
+  key: string,
+  options: { readonly lifetimeMs: number } & ObjectCall,
+) => Promise<string>;
+
+/** A blob store, and what object services can do beside. Wrappers of stores leave that away. */
+export interface ObjectBlobStore extends BlobStore {
+  /**
+   * Names of the folders below the store's prefix, which must end in a slash: what other stores with a longer prefix have put.
+   * @throws {UnsupportedError} `DM_STORE_OPTION_UNSUPPORTED` for a past state
+   */
+  folders(options?: CallOptions): AsyncIterable<string>;
+  /**
+   * A URL under which anybody can read one blob for `lifetimeMs`; the blob need not exist. Whole seconds count, at most 7 days.
+   * @throws {UnsupportedError} `DM_STORE_OPTION_UNSUPPORTED` when these credentials cannot sign
+   */
+  signedUrl(id: string, options: { readonly lifetimeMs: number } & CallOptions): Promise<string>;
 }
 
 export interface WritableObjects {
@@ -110,10 +138,14 @@ export interface ObjectStoreParts {
   readonly read: ReadableObjects;
   /** Without it the store is read-only. */
   readonly write: WritableObjects | undefined;
+  readonly signUrl?: SignUrl | undefined;
   readonly close: () => Promise<void>;
 }
 
-export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreParts): BlobStore {
+export function objectBlobStore(
+  options: ObjectStoreOptions,
+  parts: ObjectStoreParts,
+): ObjectBlobStore {
   const { clock, logger, maxBlobBytes = 1 << 30, prefix = "" } = options;
   const { read, type, write } = parts;
   checkPrefix(prefix);
@@ -198,7 +230,32 @@ export function objectBlobStore(options: ObjectStoreOptions, parts: ObjectStoreP
     },
     close: parts.close,
   };
-  return { ...retrying(store, retries), list: store.list };
+  return {
+    ...retrying(store, retries),
+    list: store.list,
+    async *folders({ signal } = {}) {
+      signal?.throwIfAborted();
+      if (!read.folders) throw optionUnsupported(type, "folders");
+      yield* read.folders(prefix, repeat, { signal });
+    },
+    async signedUrl(id, { lifetimeMs, signal }) {
+      const key = keyOf(id, signal);
+      if (!parts.signUrl) throw optionUnsupported(type, "signed URLs with these credentials");
+      if (!(lifetimeMs >= 1_000 && lifetimeMs <= maxLifetimeMs))
+        throw new RangeError(`a signed URL cannot be valid for ${lifetimeMs} ms`);
+      return parts.signUrl(key, { lifetimeMs, signal });
+    },
+  };
+}
+
+const maxLifetimeMs = 7 * 24 * 3_600_000;
+
+/** The names of folders in a page's common prefixes. */
+export function folderNames(prefixes: readonly string[], prefix: string): string[] {
+  return prefixes
+    .filter((one) => one.startsWith(prefix) && one.endsWith("/"))
+    .map((one) => one.slice(prefix.length, -1))
+    .filter((name) => name !== "");
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;

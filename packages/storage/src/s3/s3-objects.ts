@@ -12,6 +12,7 @@ import { invalidAnswer } from "../http/invalid-answer.ts";
 import {
   type ByteRange,
   eachPage,
+  folderNames,
   type ObjectCall,
   type ObjectErrors,
   type ObjectPut,
@@ -227,7 +228,11 @@ export function s3Objects(
     prefix: string,
     token: string | undefined,
     { signal }: ObjectCall,
-  ): Promise<{ readonly entries: StoredObject[]; readonly next: string | undefined }> {
+  ): Promise<{
+    readonly entries: StoredObject[];
+    readonly folders: string[];
+    readonly next: string | undefined;
+  }> {
     const response = await client.request({
       operation: "list",
       method: "GET",
@@ -247,10 +252,14 @@ export function s3Objects(
     const entries = root.children
       .filter(({ name }) => name === "Contents")
       .map((element) => readObject(element, decode, prefix, response));
+    const rolledUp = root.children
+      .filter(({ name }) => name === "CommonPrefixes")
+      .map((element) => decode(childText(element, "Prefix") ?? ""));
+    const folders = folderNames(rolledUp, prefix);
     const next = childText(root, "NextContinuationToken");
-    if (childText(root, "IsTruncated") !== "true") return { entries, next: undefined };
+    if (childText(root, "IsTruncated") !== "true") return { entries, folders, next: undefined };
     if (!next || next === token) throw invalidAnswer("a list without an end", response.body);
-    return { entries, next };
+    return { entries, folders, next };
   }
 
   /** One page of versions and delete markers, those of a key together. */
@@ -323,6 +332,11 @@ export function s3Objects(
     extendRetention,
     list: (prefix, repeat, call) =>
       eachPage(repeat, call.signal, (token) => listPage(prefix, token, call)),
+    folders: (prefix, repeat, call) =>
+      eachPage(repeat, call.signal, async (token) => {
+        const { folders, next } = await listPage(prefix, token, call);
+        return { entries: folders, next };
+      }),
     getVersion: (version, range, errors, call) =>
       read(version.key, range, errors, call, version.version),
     requireVersions,

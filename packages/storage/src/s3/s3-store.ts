@@ -4,10 +4,13 @@
  * @module
  */
 import { FormatError, isDmError } from "@dm/core";
-import type { BlobStore } from "../blob-store.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import { nodeTransport } from "../http/node-transport.ts";
-import { type ObjectStoreOptions, objectBlobStore } from "../http/object-store.ts";
+import {
+  type ObjectBlobStore,
+  type ObjectStoreOptions,
+  objectBlobStore,
+} from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
 import { blobNotFound } from "../store-errors.ts";
 import type { CredentialsProvider } from "./credentials.ts";
@@ -58,7 +61,7 @@ const maxConfigBytes = 1 << 20;
  * const credentials = staticCredentials({ accessKeyId: "AKIA…", secretAccessKey: "…" });
  * const store = s3Store({ endpoint: "s3.amazonaws.com", bucket: "backup", prefix: "velero/kopia/shop/", credentials });
  */
-export function s3Store(options: S3StoreOptions): BlobStore {
+export function s3Store(options: S3StoreOptions): ObjectBlobStore {
   const { bucket, pointInTime, prefix = "", timeoutMs = 60_000 } = options;
   const address = bucketAddress(options);
   const transport = options.transport ?? nodeTransport(options) ?? fetchTransport();
