@@ -9,6 +9,7 @@ import {
   reconcileStorageLocation,
 } from "@dm/controller";
 import {
+  apiDiscovery,
   createEventRecorder,
   createManager,
   nodeKubeClient,
@@ -80,8 +81,10 @@ export async function runServer(flags: ServerFlags): Promise<void> {
     sources: [source(locations)],
     reconcile: (key, signal) => reconcileStorageLocation(deps, key, { signal }),
   });
-  addBackupControllers(manager, { client, namespace, logger });
-  addRestoreControllers(manager, { client, namespace, logger });
+  const discovery = apiDiscovery(client);
+  const backupsAndRestores = { client, namespace, discovery, exec: client.exec, logger };
+  addBackupControllers(manager, backupsAndRestores);
+  addRestoreControllers(manager, backupsAndRestores);
   try {
     await manager.run(stopSignal());
   } finally {

@@ -6,7 +6,13 @@
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
 import { backups, dataUploads } from "@dm/crds";
 import { bucketFolders, type OpenBackupFolder } from "../bucket/backup-store.ts";
-import { type KubeClient, type Manager, source } from "../runtime/index.ts";
+import {
+  type ApiDiscovery,
+  type KubeClient,
+  type Manager,
+  type PodExec,
+  source,
+} from "../runtime/index.ts";
 import type { BackupDeps, BackupSettings } from "./backup-deps.ts";
 import { ownersOfEnded } from "./owners-of-ended.ts";
 import { reconcileBackup } from "./reconcile-backup.ts";
@@ -15,6 +21,10 @@ export interface BackupControllersOptions {
   readonly client: KubeClient;
   /** The operator's. */
   readonly namespace: string;
+  /** Which kinds there are. */
+  readonly discovery: ApiDiscovery;
+  /** Runs hooks. */
+  readonly exec: PodExec;
   readonly settings?: Partial<BackupSettings> | undefined;
   /** By default the buckets that the cluster's BackupStorageLocations name. */
   readonly openFolder?: OpenBackupFolder | undefined;
@@ -27,12 +37,14 @@ const concurrency = 4;
 
 /**
  * Call before the manager runs.
- * @example addBackupControllers(manager, { client, namespace: "velero", logger });
+ * @example
+ * addBackupControllers(manager, { client, namespace: "velero", discovery: apiDiscovery(client), exec: client.exec, logger });
  */
 export function addBackupControllers(manager: Manager, options: BackupControllersOptions): void {
-  const { client, namespace, clock = systemClock, logger = silentLogger, settings } = options;
+  const { client, clock = systemClock, discovery, exec, logger = silentLogger } = options;
+  const { namespace, settings } = options;
   const openFolder = options.openFolder ?? bucketFolders(client, { clock, logger });
-  const deps: BackupDeps = { client, clock, logger, openFolder, settings };
+  const deps: BackupDeps = { client, clock, discovery, exec, logger, openFolder, settings };
   manager.add({
     name: "Backup",
     concurrency,

@@ -5,7 +5,9 @@
  */
 import { type Clock, type Logger, nsPerMs } from "@dm/core";
 import type { OpenBackupFolder } from "../bucket/backup-store.ts";
+import type { ApiDiscovery } from "../runtime/api-discovery.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
+import type { PodExec } from "../runtime/pod-exec.ts";
 
 export interface BackupSettings {
   /** What a Backup gets that does not say. Go durations. */
@@ -42,6 +44,10 @@ export interface BackupDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly openFolder: OpenBackupFolder;
+  /** Which kinds there are. */
+  readonly discovery: ApiDiscovery;
+  /** Runs hooks. */
+  readonly exec: PodExec;
   readonly settings?: Partial<BackupSettings> | undefined;
 }
 

@@ -17,9 +17,10 @@ const concurrency = 4;
 
 /** Call before the manager runs. */
 export function addRestoreControllers(manager: Manager, options: BackupControllersOptions): void {
-  const { client, namespace, clock = systemClock, logger = silentLogger, settings } = options;
+  const { client, clock = systemClock, discovery, exec, logger = silentLogger } = options;
+  const { namespace, settings } = options;
   const openFolder = options.openFolder ?? bucketFolders(client, { clock, logger });
-  const deps: BackupDeps = { client, clock, logger, openFolder, settings };
+  const deps: BackupDeps = { client, clock, discovery, exec, logger, openFolder, settings };
   manager.add({
     name: "Restore",
     concurrency,

@@ -1,4 +1,10 @@
 export {
+  type ApiDiscovery,
+  type ApiResource,
+  apiDiscovery,
+  type ServerVersion,
+} from "./api-discovery.ts";
+export {
   type Cache,
   type CacheChange,
   type CacheHandler,
@@ -93,5 +99,6 @@ export {
   removeFinalizer,
   withCondition,
 } from "./objects.ts";
+export { type PodExec, type PodExecEnd, type PodExecOptions, podExec } from "./pod-exec.ts";
 export { type RetryOnConflictOptions, retryOnConflict } from "./retry-on-conflict.ts";
 export { WorkQueue, type WorkQueueOptions, workQueueDefaults } from "./work-queue.ts";

@@ -43,6 +43,7 @@ import {
   keyOfObject,
   named,
 } from "./kube-request.ts";
+import { type PodExec, podExec } from "./pod-exec.ts";
 import { createLineSplitter } from "./watch-lines.ts";
 
 export interface NodeKubeClientOptions extends KubeConnectionOptions {
@@ -82,6 +83,7 @@ export interface NodeKubeClient extends KubeClient {
   describe(): Promise<KubeConnectionDescription>;
   /** What the pod has printed; undefined when there is no such pod, or it has not started. */
   podLog(key: ObjectKey, options?: PodLogOptions): Promise<string | undefined>;
+  readonly exec: PodExec;
   /** Any other GET, such as `/version`: the parsed body. `accept` asks for another form of it, such as a Table. */
   getPath(
     path: string,
@@ -367,6 +369,8 @@ export function nodeKubeClient(options: NodeKubeClientOptions = {}): NodeKubeCli
         throw error;
       }
     },
+
+    exec: podExec(connection, { clock, userAgent }),
 
     async getPath(path, { accept, ...callOptions } = {}) {
       const what = `get ${path}`;

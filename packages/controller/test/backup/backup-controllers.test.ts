@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { addBackupControllers } from "../../src/backup/backup-controllers.ts";
 import { addRestoreControllers } from "../../src/restore/restore-controllers.ts";
+import { apiDiscovery } from "../../src/runtime/api-discovery.ts";
 import { createManager } from "../../src/runtime/manager.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
 import { World } from "./world.ts";
@@ -25,6 +26,8 @@ it("a Backup and its Restore end by themselves", { timeout: 30_000 }, async () =
   const options = {
     client,
     namespace: "velero",
+    discovery: apiDiscovery(client),
+    exec: client.exec,
     openFolder,
     clock: world.clock,
     settings: { snapshotPollMs: 20, operationPollMs: 20 },

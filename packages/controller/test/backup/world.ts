@@ -9,7 +9,10 @@ import type { BackupDeps, BackupSettings } from "../../src/backup/backup-deps.ts
 import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
 import { blobFolder, type OpenBackupFolder } from "../../src/bucket/backup-store.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
+import { apiDiscovery } from "../../src/runtime/api-discovery.ts";
 import type { KubeClient } from "../../src/runtime/kube-client.ts";
+import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
+import type { PodExec, PodExecEnd } from "../../src/runtime/pod-exec.ts";
 import { clusterClient, resourceName } from "../expose/cluster-client.ts";
 
 export const operator = "velero";
@@ -52,7 +55,12 @@ export class World {
   readonly settings: { -readonly [K in keyof BackupSettings]?: BackupSettings[K] } = {};
   hooks: WorldHooks = {};
   storeFailure: Error | undefined;
+  /** Commands run in pods: `shop/db main: sync -f`. */
+  readonly executed: string[] = [];
+  /** What a command does, when it does not just succeed. */
+  onExec: (command: string) => Partial<PodExecEnd> | Promise<Partial<PodExecEnd>> = () => ({});
   server!: ApiServer;
+  #http: NodeKubeClient | undefined;
   #serial = 0;
 
   static async open(): Promise<World> {
@@ -88,8 +96,35 @@ export class World {
       logger: silentLogger,
       settings: this.settings,
       openFolder: this.#openFolder,
+      discovery: this.#discovery(),
+      exec: this.#exec,
     };
   }
+
+  /** The kinds as the server tells them. */
+  #discovery(): BackupDeps["discovery"] {
+    const { adminToken: token, url } = this.server;
+    this.#http ??= nodeKubeClient({ server: { url, token } });
+    const discovery = apiDiscovery(this.#http);
+    return {
+      resources: async () => {
+        this.hooks.before?.("discovery");
+        const found = await discovery.resources();
+        this.hooks.after?.("discovery");
+        return found;
+      },
+      serverVersion: () => discovery.serverVersion(),
+    };
+  }
+
+  #exec: PodExec = async ({ name, namespace }, { command, container }) => {
+    const what = `${namespace}/${name} ${container}: ${command.join(" ")}`;
+    this.hooks.before?.(`exec ${what}`);
+    this.executed.push(what);
+    const end = await this.onExec(what);
+    this.hooks.after?.(`exec ${what}`);
+    return { exitCode: 0, stdout: "", stderr: "", ...end };
+  };
 
   /** Tells of each call: `get pods/name`. */
   #client(): KubeClient {
@@ -305,6 +340,7 @@ export class World {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#http?.close();
     await this.server.close();
   }
 
