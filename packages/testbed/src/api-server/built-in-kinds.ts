@@ -88,6 +88,9 @@ const groups: Readonly<Record<string, readonly BuiltIn[]>> = {
       status: true,
       selectable: podFields,
     },
+    { kind: "LimitRange", plural: "limitranges", shortNames: ["limits"] },
+    { kind: "PodTemplate", plural: "podtemplates" },
+    { kind: "ResourceQuota", plural: "resourcequotas", shortNames: ["quota"], status: true },
     { kind: "Secret", plural: "secrets", selectable: ["type"] },
     { kind: "ServiceAccount", plural: "serviceaccounts", shortNames: ["sa"] },
     {
@@ -146,6 +149,39 @@ const groups: Readonly<Record<string, readonly BuiltIn[]>> = {
       status: true,
       generation: true,
       selectable: ["status.successful"],
+    },
+    {
+      kind: "CronJob",
+      plural: "cronjobs",
+      shortNames: ["cj"],
+      categories: all,
+      status: true,
+      generation: true,
+    },
+  ],
+  // Objects only: nothing scales, limits or routes by them.
+  "autoscaling/v2": [
+    {
+      kind: "HorizontalPodAutoscaler",
+      plural: "horizontalpodautoscalers",
+      shortNames: ["hpa"],
+      categories: all,
+      status: true,
+    },
+  ],
+  "discovery.k8s.io/v1": [{ kind: "EndpointSlice", plural: "endpointslices", generation: true }],
+  "networking.k8s.io/v1": [
+    { kind: "Ingress", plural: "ingresses", shortNames: ["ing"], status: true, generation: true },
+    { kind: "IngressClass", plural: "ingressclasses", cluster: true, generation: true },
+    { kind: "NetworkPolicy", plural: "networkpolicies", shortNames: ["netpol"], generation: true },
+  ],
+  "policy/v1": [
+    {
+      kind: "PodDisruptionBudget",
+      plural: "poddisruptionbudgets",
+      shortNames: ["pdb"],
+      status: true,
+      generation: true,
     },
   ],
   "storage.k8s.io/v1": [

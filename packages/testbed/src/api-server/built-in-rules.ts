@@ -8,6 +8,7 @@ import type { Json, StoredObject } from "../kube-object.ts";
 import { type FieldError, invalid } from "./api-error.ts";
 import { type ApiKind, resourceOf } from "./api-kind.ts";
 import { copyJson, equalJson, isObject, valueAt } from "./json.ts";
+import { checkAddresses } from "./service-addresses.ts";
 
 /** Paths that must have a value. */
 const requiredFields: Readonly<Record<string, readonly string[]>> = {
@@ -31,7 +32,11 @@ const requiredFields: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** @throws {ApiError} 422 */
-export function checkBuiltIn(kind: ApiKind, object: StoredObject): void {
+export function checkBuiltIn(
+  kind: ApiKind,
+  object: StoredObject,
+  list: (resource: string) => Iterable<StoredObject>,
+): void {
   const resource = resourceOf(kind);
   const errors: FieldError[] = [];
   for (const path of requiredFields[resource] ?? []) {
@@ -40,11 +45,15 @@ export function checkBuiltIn(kind: ApiKind, object: StoredObject): void {
     if (!empty && !(Array.isArray(value) && value.length === 0)) continue;
     errors.push({ reason: "FieldValueRequired", field: path, message: "Required value" });
   }
-  checks[resource]?.(object, errors);
+  checks[resource]?.(object, errors, list);
   if (errors.length > 0) throw invalid(kind, object.metadata.name, errors);
 }
 
-type Check = (object: StoredObject, errors: FieldError[]) => void;
+type Check = (
+  object: StoredObject,
+  errors: FieldError[],
+  list: (resource: string) => Iterable<StoredObject>,
+) => void;
 
 function checkSelector(object: StoredObject, errors: FieldError[]): void {
   const wanted: Json = object.spec?.selector?.matchLabels ?? {};
@@ -93,6 +102,7 @@ function checkContainers(spec: Json, path: string, errors: FieldError[]): void {
 
 const checks: Readonly<Record<string, Check>> = {
   pods: (object, errors) => checkContainers(object.spec, "spec", errors),
+  services: (object, errors, list) => checkAddresses(object, list("services"), errors),
   "deployments.apps": checkWorkload,
   "daemonsets.apps": checkWorkload,
   "replicasets.apps": checkWorkload,
@@ -224,6 +234,10 @@ const updateChecks: Readonly<Record<string, UpdateCheck>> = {
     sealed(before, after, errors);
   },
   configmaps: sealed,
+  services(before, after, errors) {
+    if (before.spec?.type !== "ExternalName" && after.spec?.type !== "ExternalName")
+      immutable("spec.clusterIP", "may not change once set")(before, after, errors);
+  },
   "deployments.apps": immutable("spec.selector"),
   "daemonsets.apps": immutable("spec.selector"),
   "replicasets.apps": immutable("spec.selector"),

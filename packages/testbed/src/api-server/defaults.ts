@@ -6,6 +6,7 @@
  */
 import type { Json, StoredObject } from "../kube-object.ts";
 import { isObject } from "./json.ts";
+import { assignAddresses } from "./service-addresses.ts";
 
 export interface DefaultingWorld {
   /** Objects of a resource. */
@@ -166,10 +167,10 @@ const byResource: Readonly<Record<string, Defaulter>> = {
     fill(object, { type: "Opaque" });
     mergeStringData(object);
   },
-  services(object) {
+  services(object, world) {
     const spec = specOf(object);
     fill(spec, { type: "ClusterIP", sessionAffinity: "None", internalTrafficPolicy: "Cluster" });
-    if (spec.type !== "ExternalName") fill(spec, { clusterIP: "None" });
+    assignAddresses(object, world.list("services"));
     for (const port of spec.ports ?? []) fill(port, { protocol: "TCP", targetPort: port.port });
     object.status ??= { loadBalancer: {} };
   },
@@ -215,6 +216,18 @@ const byResource: Readonly<Record<string, Defaulter>> = {
     fill(spec, { replicas: 1 });
     template(spec);
     object.status ??= { replicas: 0 };
+  },
+  "poddisruptionbudgets.policy"(object) {
+    object.status ??= {};
+  },
+  "cronjobs.batch"(object) {
+    fill(specOf(object), {
+      concurrencyPolicy: "Allow",
+      suspend: false,
+      successfulJobsHistoryLimit: 3,
+      failedJobsHistoryLimit: 1,
+    });
+    object.status ??= {};
   },
   "jobs.batch"(object) {
     const spec = specOf(object);

@@ -371,7 +371,7 @@ export class Registry {
         list: (resource) => this.store.list(resource),
         get: (resource, key) => this.store.get(resource, key),
       });
-      checkBuiltIn(kind, object);
+      checkBuiltIn(kind, object, (resource) => this.store.list(resource));
       return;
     }
     const { schema } = version;

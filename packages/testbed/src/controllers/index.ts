@@ -7,6 +7,7 @@ import type { Logger } from "@dm/core";
 import type { ClusterApi } from "../cluster-api.ts";
 import { startDaemonSetController } from "./daemon-set.ts";
 import { startDeploymentController } from "./deployment.ts";
+import { startEndpointsController } from "./endpoints.ts";
 import { startGarbageCollector } from "./garbage-collector.ts";
 import { startJobController } from "./job.ts";
 import { startNamespaceController } from "./namespace-controller.ts";
@@ -43,6 +44,7 @@ export function startControllers(options: ControllersOptions): RunningController
     startDaemonSetController(basis),
     startStatefulSetController(basis),
     startJobController(basis),
+    startEndpointsController(basis),
   ];
   return {
     async close() {
