@@ -3,6 +3,9 @@
  * mover.
  *
  * `fill --to PATH [--limit BYTES] SOURCE…`, `fill-device --to DEVICE FILE`, `wait`, `receive --to PATH` (from standard input), `write FILE`, `write-once FILE BYTES`, `list PATH`, `check FILE`
+ *
+ * An application of two programs, with settings in the environment: `serve-database FILE`, `tell-database freeze|thaw|contents|add ROW…`
+ * (beside it, in its container), `serve-web GREETING DEVICE`, `get URL`
  * @module
  */
 import { randomBytes } from "node:crypto";
@@ -10,8 +13,10 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
+import { askDatabase, startDatabaseServer } from "./demo-pod/database-server.ts";
 import { receiveFiles, sendFiles, sendImage } from "./demo-pod/receive-files.ts";
 import { listVolume } from "./demo-pod/volume-list.ts";
+import { startWebServer } from "./demo-pod/web-server.ts";
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -27,6 +32,19 @@ async function print(line: string): Promise<void> {
 async function fillFrom(stream: AsyncIterable<Buffer>): Promise<void> {
   const { bytes, files } = await receiveFiles(stream, values.to);
   await print(`filled: ${files} files, ${bytes} bytes`);
+}
+
+const fromEnvironment = (name: string): string => {
+  const value = process.env[name];
+  if (!value) throw new Error(`the environment has no ${name}`);
+  return value;
+};
+const address = () => ({ host: fromEnvironment("POD_IP"), port: 8080 });
+
+async function untilStopped(server: { readonly url: string; close(): Promise<void> }) {
+  await print(`serving ${server.url}`);
+  await once(process, "SIGTERM");
+  await server.close();
 }
 
 const tasks: Record<string, () => Promise<void>> = {
@@ -55,6 +73,36 @@ const tasks: Record<string, () => Promise<void>> = {
   },
   async list() {
     for await (const entry of listVolume(path)) await print(JSON.stringify(entry));
+  },
+  async "serve-database"() {
+    const password = fromEnvironment("DATABASE_PASSWORD");
+    await untilStopped(await startDatabaseServer({ ...address(), path, password }));
+  },
+  async "tell-database"() {
+    const { host, port } = address();
+    const [what = "", ...rows] = paths;
+    const [method, to] = what === "contents" ? (["GET", what] as const) : (["POST", what] as const);
+    const answer = await askDatabase(
+      `http://${host}:${port}`,
+      fromEnvironment("DATABASE_PASSWORD"),
+      method,
+      to === "add" ? "rows" : to,
+      to === "add" ? rows.join("\n") : undefined,
+    );
+    await print(JSON.stringify(answer));
+  },
+  async "serve-web"() {
+    const [greeting = "", device = ""] = paths;
+    const password = fromEnvironment("DATABASE_PASSWORD");
+    const service = fromEnvironment("DATABASE_SERVICE");
+    const kubeconfig = fromEnvironment("KUBECONFIG");
+    const options = { ...address(), greeting, device, password, service, kubeconfig };
+    await untilStopped(await startWebServer(options));
+  },
+  async get() {
+    const response = await fetch(path);
+    await print(await response.text());
+    if (!response.ok) process.exitCode = 1;
   },
   async check() {
     await print(`whole: ${await checkDatabase(path)} rows`);

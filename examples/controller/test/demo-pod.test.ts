@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkDatabase } from "../src/demo-pod/database.ts";
+import { askDatabase, startDatabaseServer } from "../src/demo-pod/database-server.ts";
 import { receiveFiles, sendFiles, sendImage } from "../src/demo-pod/receive-files.ts";
 import { prove } from "../src/proof.ts";
 import { listed } from "./listed.ts";
@@ -108,3 +109,52 @@ it("a database that was frozen while it was written to is whole, and a torn one 
 async function rowsOf(path: string): Promise<number> {
   return checkDatabase(path).catch(() => 0);
 }
+
+describe("a database that is asked", () => {
+  const password = "open sesame";
+  const start = () =>
+    startDatabaseServer({ path: join(folder, "db"), host: "127.0.0.1", port: 0, password });
+
+  it("has its rows in the file when it was frozen, and not before", async () => {
+    const server = await start();
+    const ask = (method: "GET" | "POST", path: string, body?: string) =>
+      askDatabase(server.url, password, method, path, body);
+    try {
+      await ask("POST", "rows", "one\ntwo");
+      const asked = await ask("GET", "contents");
+      expect(asked).toMatchObject({ rows: 2, unsaved: 2, frozen: false, freezes: 0 });
+      cpSync(join(folder, "db"), join(folder, "early"));
+      expect(await ask("POST", "freeze")).toMatchObject({ rows: 2, unsaved: 0, frozen: true });
+      cpSync(join(folder, "db"), join(folder, "late"));
+      await expect(ask("POST", "rows", "three")).rejects.toThrow("503 the database is frozen");
+      await ask("POST", "thaw");
+      await ask("POST", "rows", "three");
+      expect(await ask("GET", "contents")).toMatchObject({ rows: 3, frozen: false, freezes: 1 });
+      const rowsIn = async (name: string): Promise<number> => {
+        const path = join(folder, name);
+        const other = await startDatabaseServer({ path, host: "127.0.0.1", port: 0, password });
+        const contents = await askDatabase(other.url, password, "GET", "contents");
+        await other.close();
+        if (contents.rows === asked.rows) expect(contents.sha256).toBe(asked.sha256);
+        return contents.rows;
+      };
+      expect(await rowsIn("early")).toBe(0);
+      expect(await rowsIn("late")).toBe(2);
+    } finally {
+      await server.close();
+    }
+    const again = await start();
+    const { rows } = await askDatabase(again.url, password, "GET", "contents");
+    await again.close();
+    expect(rows).toBe(3);
+  });
+
+  it("answers nobody without the password", async () => {
+    const server = await start();
+    try {
+      await expect(askDatabase(server.url, "guess", "GET", "contents")).rejects.toThrow("401");
+    } finally {
+      await server.close();
+    }
+  });
+});
