@@ -271,23 +271,31 @@ describe("an attempt that was killed when it had made the snapshot, and before i
     expect(again).toMatchObject({ wasThere: false, parentId: first.snapshot.id });
   });
 
-  it("row 34: leaves no checkpoints when it is given up", async () => {
-    const path = makeVolume();
-    const controller = new AbortController();
-    controller.abort(new Error("drained"));
-    const stopped = backupVeleroVolume(repository, path, {
-      ...options,
-      stopSignal: controller.signal,
-    });
-    await expect(stopped).rejects.toMatchObject({ code: "DM_VELERO_BACKUP_STOPPED" });
-    const { operation = { id: "", startedAtNs: 0n }, volume } = options;
-    expect(
-      await forgetVeleroCheckpoints(repository, volume, { ...operation, id: "other" }),
-    ).toEqual([]);
-    expect((await snapshots()).length).toBe(1);
-    expect((await forgetVeleroCheckpoints(repository, volume, operation)).length).toBe(1);
-    expect(await snapshots()).toEqual([]);
-  });
+  it.each([
+    [undefined, ["shop", "data-pvc"]],
+    ["snapshot-pod-volume", ["shop", "db-0", "data-pvc"]],
+  ] as const)(
+    "row 34: leaves no checkpoints when it is given up, asked for by %s",
+    async (requester, volume) => {
+      const path = makeVolume();
+      const controller = new AbortController();
+      controller.abort(new Error("drained"));
+      const stopped = backupVeleroVolume(repository, path, {
+        ...options,
+        requester,
+        volume,
+        stopSignal: controller.signal,
+      });
+      await expect(stopped).rejects.toMatchObject({ code: "DM_VELERO_BACKUP_STOPPED" });
+      const { operation = { id: "", startedAtNs: 0n } } = options;
+      const forget = (id: string) =>
+        forgetVeleroCheckpoints(repository, volume, { ...operation, id }, { requester });
+      expect(await forget("other")).toEqual([]);
+      expect((await snapshots()).length).toBe(1);
+      expect((await forget(operation.id)).length).toBe(1);
+      expect(await snapshots()).toEqual([]);
+    },
+  );
 });
 
 describe("a block volume", () => {

@@ -52,8 +52,8 @@ export interface VeleroOperation {
 
 export interface BackupVeleroVolumeOptions extends CallOptions {
   readonly volumeMode: VeleroVolumeMode;
-  /** Namespace and claim. */
-  readonly volume: readonly [namespace: string, claim: string];
+  /** Namespace and claim; namespace, pod and claim (or volume) where a pod's files are backed up. */
+  readonly volume: readonly string[];
   /** Tags beside Velero's. */
   readonly tags?: Readonly<Record<string, string>> | undefined;
   /**
@@ -135,12 +135,12 @@ export async function backupVeleroVolume(
  */
 export async function forgetVeleroCheckpoints(
   repository: Repository,
-  volume: readonly [namespace: string, claim: string],
+  volume: readonly string[],
   operation: VeleroOperation,
-  options: CallOptions = {},
+  options: Pick<BackupVeleroVolumeOptions, "requester" | "signal"> = {},
 ): Promise<string[]> {
-  const { signal } = options;
-  const source = veleroSource(dataMover, volume);
+  const { requester = dataMover, signal } = options;
+  const source = veleroSource(requester, volume);
   await repository.refresh({ signal });
   const all = await listSnapshots(repository, { source, signal });
   const checkpoints = all.filter(
