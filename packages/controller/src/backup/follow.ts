@@ -1,9 +1,15 @@
 /**
- * How far the DataUploads of a Backup, or the DataDownloads of a Restore, are. Pure.
+ * How far the DataUploads and PodVolumeBackups of a Backup, or the DataDownloads and PodVolumeRestores of a Restore, are. Pure.
  * Proof: test/backup/follow.test.ts.
  * @module
  */
-import { type DataDownload, type DataUpload, isFinalPhase } from "@dm/crds";
+import {
+  type DataDownload,
+  type DataUpload,
+  isFinalPhase,
+  type PodVolumeBackup,
+  type PodVolumeRestore,
+} from "@dm/crds";
 
 export const timedOutText = "Asynchronous action timed out";
 
@@ -17,14 +23,17 @@ export interface Followed<T> {
 }
 
 export interface FollowOptions {
-  readonly kind: "DataUpload" | "DataDownload";
+  readonly kind: "DataUpload" | "DataDownload" | "PodVolumeBackup" | "PodVolumeRestore";
   /** How many were made. */
   readonly made: number;
   readonly timeoutMs: number;
   readonly now: Date;
 }
 
-export function follow<T extends DataUpload | DataDownload>(
+/** All have the same phases. */
+export type Movement = DataUpload | DataDownload | PodVolumeBackup | PodVolumeRestore;
+
+export function follow<T extends Movement>(
   objects: readonly T[],
   { kind, made, now, timeoutMs }: FollowOptions,
 ): Followed<T> {

@@ -4,11 +4,12 @@
  * @module
  */
 import { isDmError, parseGoDuration } from "@dm/core";
-import { type DataDownload, type DataUpload, isFinalPhase, type Resource } from "@dm/crds";
+import { isFinalPhase, type Resource } from "@dm/crds";
 import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
 import { isConflict } from "../runtime/kube-errors.ts";
 import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
+import type { Movement } from "./follow.ts";
 
 /**
  * Whether trying again helps nobody. Before the start that is so for whatever does not pass by itself; after it, when the error
@@ -36,7 +37,7 @@ export function isLasting(
 }
 
 /** Asks for it, unless it has ended or somebody else has. */
-export async function cancelMovement<T extends DataUpload | DataDownload>(
+export async function cancelMovement<T extends Movement>(
   client: KubeClient,
   resource: Resource<T>,
   { metadata: { name = "", namespace } }: T,
