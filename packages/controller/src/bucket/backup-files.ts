@@ -7,6 +7,7 @@
 import { gunzipSync, gzipSync } from "node:zlib";
 import { FormatError } from "@dm/core";
 import type { Backup, KubeObject } from "@dm/crds";
+import { goJson } from "./go-json.ts";
 import { decodeTar, encodeTar, type TarFile } from "./tar-codec.ts";
 
 /** One object in the tarball. */
@@ -84,6 +85,12 @@ export const tarballFile = (name: string): string => `${name}.tar.gz`;
 export const operationsFile = (name: string): string => `${name}-itemoperations.json.gz`;
 export const volumeInfoFile = (name: string): string => `${name}-volumeinfo.json.gz`;
 export const resultsFile = (name: string): string => `${name}-results.gz`;
+/** What there is in the backup: names by `<apiVersion>/<Kind>`. */
+export const resourceListFile = (name: string): string => `${name}-resource-list.json.gz`;
+export const logFile = (name: string): string => `${name}-logs.gz`;
+export const podVolumeBackupsFile = (name: string): string => `${name}-podvolumebackups.json.gz`;
+/** Snapshots of Velero's own plugins: there are none. */
+export const volumeSnapshotsFile = (name: string): string => `${name}-volumesnapshots.json.gz`;
 export const restoreResultsFile = (name: string): string => `restore-${name}-results.gz`;
 
 /** Longer names make file names that stores refuse. */
@@ -91,14 +98,16 @@ export const maxBackupNameLength = 200;
 /** No honest file of a backup is larger; what claims to be is not unpacked. */
 const maxUnpackedBytes = 1 << 30;
 const formatVersion = "1.1.0";
-const versionFile: TarFile = {
+/** The first in the tarball. */
+export const versionFile: TarFile = {
   path: "metadata/version",
   bytes: new TextEncoder().encode(`${formatVersion}\n`),
 };
 
-export function encodeBackup(backup: Backup): Uint8Array {
-  const { apiVersion: _version, kind: _kind, ...rest } = backup;
-  return jsonBytes({ apiVersion: "velero.io/v1", kind: "Backup", ...rest });
+/** In the order in which Velero has the fields. */
+export function encodeBackup({ metadata, spec, status }: Backup): Uint8Array {
+  const backup = { kind: "Backup", apiVersion: "velero.io/v1", metadata, spec, status };
+  return new TextEncoder().encode(JSON.stringify(backup, null, 2));
 }
 
 /** @throws {FormatError} `DM_BACKUP_FILE_INVALID` */
@@ -111,16 +120,18 @@ export function decodeBackup(bytes: Uint8Array): Backup {
 
 /** The tarball: each object twice, under its resource and under its version too. */
 export function encodeItems(items: readonly BackupItem[], modifiedAt: Date): Uint8Array {
-  const files = items.flatMap(({ object, resource, version }) => {
-    const bytes = jsonBytes(object);
-    const { name, namespace } = object.metadata;
-    const rest = `${namespace ? `namespaces/${namespace}` : "cluster"}/${name}.json`;
-    return [
-      { path: `resources/${resource}/${rest}`, bytes },
-      { path: `resources/${resource}/${version}-preferredversion/${rest}`, bytes },
-    ];
-  });
-  return gzipSync(encodeTar([versionFile, ...files], modifiedAt));
+  return gzipSync(encodeTar([versionFile, ...items.flatMap(itemFiles)], modifiedAt));
+}
+
+/** Both places of an object in the tarball. */
+export function itemFiles({ object, resource, version }: BackupItem): TarFile[] {
+  const bytes = new TextEncoder().encode(goJson(object));
+  const { name, namespace } = object.metadata;
+  const rest = `${namespace ? `namespaces/${namespace}` : "cluster"}/${name}.json`;
+  return [
+    { path: `resources/${resource}/${rest}`, bytes },
+    { path: `resources/${resource}/${version}-preferredversion/${rest}`, bytes },
+  ];
 }
 
 const itemPath = /^resources\/([^/]+)\/(?:namespaces\/[^/]+|cluster)\/[^/]+\.json$/;
@@ -159,8 +170,9 @@ export function withItem(items: readonly BackupItem[], item: BackupItem): Backup
   return [...others, item];
 }
 
+/** With a line's end, as Go's encoder has it. */
 export function encodeGzipJson(value: unknown): Uint8Array {
-  return gzipSync(jsonBytes(value));
+  return gzipSync(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
 }
 
 /** @throws {FormatError} `DM_BACKUP_FILE_INVALID` */
@@ -182,10 +194,6 @@ function parsed(bytes: Uint8Array, file: string): unknown {
   } catch (cause) {
     throw invalid(file, "it is no JSON", cause);
   }
-}
-
-function jsonBytes(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value));
 }
 
 function invalid(file: string, reason: string, cause?: unknown): FormatError {

@@ -1,6 +1,7 @@
 /**
- * Tar archives of small files in memory: what a backup's items are kept in. Written as POSIX ustar, with a pax record where a name
- * is too long for it; read from whatever Go's archive/tar writes (ustar, pax, GNU long names).
+ * Tar archives of small files: what a backup's items are kept in. Written as Go's archive/tar does: POSIX ustar, a long name split at
+ * a slash, and a pax record where that does not do; read from whatever Go writes (ustar, pax, GNU long names). File by file, so that
+ * no archive need be in memory whole.
  * Proof: test/bucket/tar-codec.test.ts.
  * @module
  */
@@ -15,19 +16,40 @@ export interface TarFile {
 const block = 512;
 const text = new TextDecoder();
 
+/** Two empty blocks end an archive. */
+export const tarEnd: Uint8Array = new Uint8Array(2 * block);
+/** No honest file is larger: etcd takes objects of 1.5 MiB. */
+const maxFileBytes = 64 << 20;
+
 /** The archive: files with mode 0755 and the given time, in the given order. */
 export function encodeTar(files: Iterable<TarFile>, modifiedAt: Date): Uint8Array {
   const parts: Uint8Array[] = [];
-  for (const { bytes, path } of files) {
-    const name = Buffer.from(path);
-    if (name.length > 100) {
-      const record = paxRecord("path", path);
-      parts.push(header("pax", record.length, "x", modifiedAt), padded(record));
-    }
-    parts.push(header(name.subarray(0, 100), bytes.length, "0", modifiedAt), padded(bytes));
-  }
-  parts.push(new Uint8Array(2 * block));
-  return Buffer.concat(parts);
+  for (const file of files) parts.push(...tarParts(file, modifiedAt));
+  return Buffer.concat([...parts, tarEnd]);
+}
+
+/** One file of an archive. */
+export function tarParts({ bytes, path }: TarFile, modifiedAt: Date): Uint8Array[] {
+  const split = splitPath(path);
+  if (split) return [header(split, bytes.length, "0", modifiedAt), padded(bytes)];
+  const record = paxRecord("path", path);
+  const slash = path.lastIndexOf("/");
+  const paxName = { name: `${path.slice(0, slash)}/PaxHeaders.0${path.slice(slash)}`, prefix: "" };
+  return [
+    header(paxName, record.length, "x", new Date(0)),
+    padded(record),
+    header({ name: path, prefix: "" }, bytes.length, "0", modifiedAt),
+    padded(bytes),
+  ];
+}
+
+/** As ustar holds it, in up to 100 and 155 bytes; undefined when it cannot. */
+function splitPath(path: string): { name: string; prefix: string } | undefined {
+  if (/[^ -~]/.test(path)) return undefined;
+  if (path.length <= 100) return { name: path, prefix: "" };
+  const at = path.lastIndexOf("/", Math.min(155, path.length - 2));
+  const name = path.slice(at + 1);
+  return at <= 0 || name.length > 100 ? undefined : { name, prefix: path.slice(0, at) };
 }
 
 /**
@@ -35,25 +57,61 @@ export function encodeTar(files: Iterable<TarFile>, modifiedAt: Date): Uint8Arra
  * @throws {FormatError} `DM_TAR_INVALID`
  */
 export function* decodeTar(archive: Uint8Array): Generator<TarFile> {
-  let at = 0;
+  const reader = tarReader();
+  yield* reader.push(archive);
+  reader.end();
+}
+
+/** As {@link decodeTar}, of an archive that comes in pieces. */
+export async function* decodeTarStream(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<TarFile> {
+  const reader = tarReader();
+  for await (const piece of pieces) yield* reader.push(piece);
+  reader.end();
+}
+
+interface TarReader {
+  push(piece: Uint8Array): Generator<TarFile>;
+  /** @throws {FormatError} when more was to come */
+  end(): void;
+}
+
+function tarReader(): TarReader {
+  let rest: Uint8Array = new Uint8Array();
+  let offset = 0;
   let longName: string | undefined;
-  while (at + block <= archive.length) {
-    const head = archive.subarray(at, at + block);
-    if (head.every((byte) => byte === 0)) return;
-    checkSum(head, at);
-    const length = octal(head.subarray(124, 136), at);
-    const body = archive.subarray(at + block, at + block + length);
-    if (body.length < length) throw invalid(`an entry of ${length} bytes goes beyond the end`, at);
-    at += block + Math.ceil(length / block) * block;
-    const type = String.fromCharCode(head[156] || 0x30);
-    if (type === "x") longName = paxPath(body, at) ?? longName;
-    else if (type === "L") longName = cString(body);
-    else {
-      if (type === "0" || type === "7") yield { path: longName ?? nameOf(head), bytes: body };
-      longName = undefined;
-    }
-  }
-  throw invalid("the archive has no end", at);
+  let isOver = false;
+  return {
+    *push(piece) {
+      rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+      let at = 0;
+      while (!isOver && at + block <= rest.length) {
+        const head = rest.subarray(at, at + block);
+        if (head.every((byte) => byte === 0)) {
+          isOver = true;
+          break;
+        }
+        checkSum(head, offset + at);
+        const length = octal(head.subarray(124, 136), offset + at);
+        if (length > maxFileBytes) throw invalid(`a file of ${length} bytes`, offset + at);
+        const end = at + block + Math.ceil(length / block) * block;
+        if (end > rest.length) break;
+        const body = rest.subarray(at + block, at + block + length);
+        const type = String.fromCharCode(head[156] || 0x30);
+        if (type === "x") longName = paxPath(body, offset + at) ?? longName;
+        else if (type === "L") longName = cString(body);
+        else {
+          if (type === "0" || type === "7") yield { path: longName ?? nameOf(head), bytes: body };
+          longName = undefined;
+        }
+        at = end;
+      }
+      offset += at;
+      rest = isOver ? new Uint8Array() : rest.subarray(at);
+    },
+    end() {
+      if (!isOver) throw invalid("the archive has no end", offset);
+    },
+  };
 }
 
 function nameOf(head: Uint8Array): string {
@@ -64,22 +122,28 @@ function nameOf(head: Uint8Array): string {
   return prefix === "" ? name : `${prefix}/${name}`;
 }
 
-function header(name: string | Uint8Array, length: number, type: "0" | "x", time: Date): Buffer {
+function header(
+  { name, prefix }: { readonly name: string; readonly prefix: string },
+  length: number,
+  type: "0" | "x",
+  time: Date,
+): Buffer {
   const head = Buffer.alloc(block);
-  head.set(typeof name === "string" ? Buffer.from(name) : name, 0);
-  head.write("0000755\0", 100);
-  head.write("0000000\0", 108);
-  head.write("0000000\0", 116);
-  head.write(`${length.toString(8).padStart(11, "0")}\0`, 124);
-  head.write(
-    `${Math.floor(time.getTime() / 1000)
-      .toString(8)
-      .padStart(11, "0")}\0`,
-    136,
-  );
+  const octalText = (value: number, digits: number): string =>
+    `${value.toString(8).padStart(digits, "0")}\0`;
+  // Go takes non-ASCII out of what only old readers look at.
+  head.set(Buffer.from(name.replace(/[^ -~]/g, "")).subarray(0, 100), 0);
+  head.write(octalText(type === "x" ? 0 : 0o755, 7), 100);
+  head.write(octalText(0, 7), 108);
+  head.write(octalText(0, 7), 116);
+  head.write(octalText(length, 11), 124);
+  head.write(octalText(Math.floor(time.getTime() / 1000), 11), 136);
   head.write("        ", 148);
   head.write(type, 156);
   head.write("ustar\x0000", 257);
+  head.write(octalText(0, 7), 329);
+  head.write(octalText(0, 7), 337);
+  head.write(prefix, 345);
   head.write(`${sum(head).toString(8).padStart(6, "0")}\0 `, 148);
   return head;
 }

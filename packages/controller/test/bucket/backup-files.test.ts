@@ -66,7 +66,7 @@ describe("the other files", () => {
   it("the Backup is plain JSON with its kind", () => {
     const backup: Backup = { metadata: { name: "nightly" }, spec: {} };
     const bytes = encodeBackup(backup);
-    expect(text(bytes)).toMatch(/^\{"apiVersion":"velero.io\/v1","kind":"Backup",/);
+    expect(text(bytes)).toMatch(/^\{\n {2}"kind": "Backup",\n {2}"apiVersion": "velero.io\/v1",/);
     expect(decodeBackup(bytes)).toMatchObject(backup);
     for (const wrong of ["", "null", "{}", "[1]"])
       expect(() => decodeBackup(new TextEncoder().encode(wrong))).toThrow(invalid);
