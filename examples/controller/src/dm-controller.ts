@@ -5,8 +5,8 @@
  * @module
  */
 import type { LogLevel } from "@dm/controller/runtime";
-import { parseGoDuration } from "@dm/core";
 import { Command, Option } from "commander";
+import { addServerFlags, durationMs, type ServerOptions } from "./roles/server-flags.ts";
 
 interface Flags {
   namespace?: string;
@@ -41,34 +41,23 @@ function portOf(text: string): number {
   return port;
 }
 
-role("server", "controllers of which the cluster needs one: repositories, Backups, Restores")
-  .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
-  .option(
-    "--backup-repository-configmap <name>",
-    "settings of new repositories, under the key kopia",
-  )
-  .option("--random-password", "for a missing password Secret, instead of Velero's", false)
-  .action(
-    async (
-      flags: Flags & {
-        deployment: string;
-        backupRepositoryConfigmap?: string;
-        randomPassword: boolean;
-      },
-    ) => {
-      const { runServer } = await import("./roles/server.ts");
-      const { backupRepositoryConfigmap, deployment, randomPassword } = flags;
-      const more = { backupRepositoryConfigmap, deployment, randomPassword };
-      await runServer({ ...common(flags), ...more });
-    },
-  );
+addServerFlags(
+  role("server", "controllers of which the cluster needs one: repositories, Backups, Restores"),
+).action(async (flags: Flags & ServerOptions) => {
+  const { runServer } = await import("./roles/server.ts");
+  await runServer(common(flags), flags);
+});
 
 role("node-agent", "controllers of which every node needs one: DataUploads and DataDownloads")
   .option("--node-name <name>", "the node; NODE_NAME by default")
   .option("--daemonset <name>", "what this runs in; movers are made after it", "dm-node-agent")
   .option("--node-agent-configmap <name>", "concurrency, affinity, resources, classes of claims")
   .option("--mover-service-account <name>", "as whom movers speak", "dm-mover")
-  .option("--data-mover-prepare-timeout <duration>", "until a volume is exposed; 30m by default")
+  .option(
+    "--data-mover-prepare-timeout <duration>",
+    "until a volume is exposed; 30m by default",
+    durationMs,
+  )
   .option("--take-over-velero", "move also what is meant for Velero's own data mover", false)
   .action(
     async (
@@ -77,30 +66,23 @@ role("node-agent", "controllers of which every node needs one: DataUploads and D
         daemonset: string;
         nodeAgentConfigmap?: string;
         moverServiceAccount: string;
-        dataMoverPrepareTimeout?: string;
+        dataMoverPrepareTimeout?: number;
         takeOverVelero: boolean;
       },
     ) => {
       const { runNodeAgent } = await import("./roles/node-agent.ts");
       const { daemonset, moverServiceAccount, nodeName, takeOverVelero } = flags;
-      const timeout = flags.dataMoverPrepareTimeout;
       await runNodeAgent({
         ...common(flags),
         node: nodeName,
         daemonSet: daemonset,
         configMap: flags.nodeAgentConfigmap,
         moverServiceAccount,
-        prepareTimeoutMs: timeout === undefined ? undefined : durationOf(timeout),
+        prepareTimeoutMs: flags.dataMoverPrepareTimeout,
         takeOverVelero,
       });
     },
   );
-
-function durationOf(text: string): number {
-  const ms = parseGoDuration(text);
-  if (!ms || ms < 0) program.error(`${text} is no duration such as 30m`, { exitCode: 2 });
-  return ms ?? 0;
-}
 
 /** Roles whose command lines are made by controllers, and read by those who know them. */
 for (const [name, description] of [

@@ -1,0 +1,87 @@
+/** The server's flags: those that users of Velero know, in Go's writing, and refusals of what is none. */
+import { backupDefaults } from "@dm/controller";
+import { Command } from "commander";
+import { expect, it } from "vitest";
+import { backupSettings } from "../src/roles/server-controllers.ts";
+import { addServerFlags, durationText, type ServerOptions } from "../src/roles/server-flags.ts";
+
+function read(...args: string[]): ServerOptions {
+  const command = addServerFlags(new Command("server"))
+    .exitOverride()
+    .configureOutput({
+      writeErr() {},
+    });
+  command.parse(args, { from: "user" });
+  return command.opts<ServerOptions>();
+}
+
+it("leaves to the controllers what was not said", () => {
+  expect(backupSettings(read())).toEqual({});
+  expect(read()).toEqual({
+    deployment: "dm-server",
+    features: [],
+    randomPassword: false,
+    uploaderType: "kopia",
+  });
+});
+
+it("reads what an operator writes into a Deployment of Velero's", () => {
+  const options = read(
+    "--features=EnableCSI,EnableAPIGroupVersions",
+    "--uploader-type=restic",
+    "--fs-backup-timeout=4h",
+    "--default-snapshot-move-data=true",
+    "--default-volumes-to-fs-backup=false",
+    "--default-backup-ttl=1h30m",
+    "--default-item-operation-timeout=90s",
+    "--item-operation-sync-frequency=1s",
+    "--resource-timeout=10m0s",
+    "--backup-sync-period=2m",
+    "--garbage-collection-frequency=1h",
+    "--store-validation-frequency=30s",
+    "--terminating-resource-timeout=5m",
+    "--concurrent-backups=3",
+    "--restore-resource-priorities=securitycontextconstraints,namespaces,-,clusters",
+  );
+  expect(options).toMatchObject({
+    features: ["EnableCSI", "EnableAPIGroupVersions"],
+    uploaderType: "restic",
+    fsBackupTimeout: 14_400_000,
+    backupSyncPeriod: 120_000,
+    concurrentBackups: 3,
+    defaultVolumesToFsBackup: false,
+  });
+  const settings = backupSettings(options);
+  expect(settings).toMatchObject({
+    ttl: "1h30m0s",
+    itemOperationTimeout: "1m30s",
+    snapshotMoveData: true,
+    operationPollMs: 1000,
+    resourceTimeoutMs: 600_000,
+  });
+  for (const key of Object.keys(settings)) expect(backupDefaults).toHaveProperty(key);
+});
+
+it("takes a switch without a value for true", () => {
+  expect(read("--default-snapshot-move-data").defaultSnapshotMoveData).toBe(true);
+});
+
+it.each([
+  ["--default-backup-ttl=soon", "It is no duration"],
+  ["--default-backup-ttl=-1h", "It is no duration"],
+  ["--concurrent-backups=0", "It is no number above 0"],
+  ["--default-snapshot-move-data=maybe", "neither true nor false"],
+  ["--uploader-type=tar", "kopia or restic"],
+  ["--no-such-flag", "unknown option"],
+])("refuses %s", (flag, text) => {
+  expect(() => read(flag)).toThrow(text);
+});
+
+it.each([
+  ["720h", "720h0m0s"],
+  ["90s", "1m30s"],
+  ["0", "0s"],
+  ["1500ms", "1500ms"],
+])("writes %s as %s", (given, written) => {
+  expect(durationText(given)).toBe(written);
+});
