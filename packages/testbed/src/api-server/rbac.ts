@@ -23,7 +23,7 @@ export interface AccessAttributes {
   readonly path?: string | undefined;
 }
 
-const roleGroup = "rbac.authorization.k8s.io";
+export const roleGroup = "rbac.authorization.k8s.io";
 
 /** Whether one of the rules that hold for the user allows it. */
 export function isAllowed(store: ObjectStore, user: User, wanted: AccessAttributes): boolean {

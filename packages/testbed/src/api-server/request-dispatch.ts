@@ -106,7 +106,10 @@ export function createDispatch(options: DispatchOptions): RequestDispatch {
       if (serveDiscovery(registry, request) || serveOpenApi(request)) return;
       if (resource === undefined) throw unknownPath();
       const podStreams = options.podStreams();
-      const context = { registry, podStreams, authenticator, watchGate: faults.watchGate };
+      const refused = (wanted: AccessAttributes): void => {
+        denied.push({ user: user.name, ...wanted });
+      };
+      const context = { registry, podStreams, authenticator, watchGate: faults.watchGate, refused };
       await handleResource(context, request, resource);
     },
     async serveUpgrade(incoming, socket, head) {

@@ -30,12 +30,14 @@ import {
   sendText,
 } from "./api-request.ts";
 import type { Authenticator } from "./authentication.ts";
+import { forbidEscalation } from "./escalation.ts";
 import { isObject } from "./json.ts";
 import { storeKey } from "./object-store.ts";
 import { applyPatchType, patcherFor } from "./patches.ts";
 import type { PodStreams } from "./pod-streams.ts";
 import { handlePodSubresource } from "./pod-subresources.ts";
 import { decodeProtobuf, protobufType } from "./protobuf.ts";
+import type { AccessAttributes } from "./rbac.ts";
 import type { Registry } from "./registry.ts";
 import { deleteOptions, writeOptions } from "./request-options.ts";
 import type { ResourcePath } from "./request-path.ts";
@@ -50,6 +52,8 @@ export interface HandlerContext {
   readonly watchGate: WatchGate;
   readonly podStreams: PodStreams | undefined;
   readonly authenticator: Authenticator;
+  /** Told of what the rights of a user do not allow, beside what the request is about. */
+  readonly refused: (wanted: AccessAttributes) => void;
 }
 
 /** Real servers choose between half an hour and an hour. */
@@ -336,8 +340,17 @@ async function createObject(call: Call): Promise<void> {
       );
     }
   }
+  checkGrant(call, object as StoredObject);
   const created = context.registry.create(kind, object as StoredObject, { ...options, version });
   sendObject(call, 201, created);
+}
+
+/** @throws {ApiError} 403 for a role with more rights than the user's */
+function checkGrant({ context, kind, path, request }: Call, object: StoredObject): StoredObject {
+  const { refused, registry } = context;
+  const { namespace } = path;
+  forbidEscalation({ store: registry.store, user: request.user, kind, namespace, refused }, object);
+  return object;
 }
 
 async function replaceObject(
@@ -348,7 +361,8 @@ async function replaceObject(
   const { context, request, path, kind, version } = call;
   const options = writeOptions(request);
   const object = await readObject(call);
-  const written = context.registry.update(kind, path.namespace ?? "", name, () => object, {
+  const change = (): StoredObject => checkGrant(call, object);
+  const written = context.registry.update(kind, path.namespace ?? "", name, change, {
     ...options,
     version,
     subresource,
@@ -370,6 +384,7 @@ async function patchObject(call: Call, name: string, subresource: WriteSubresour
         'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
       );
     }
+    checkGrant(call, applied as StoredObject);
     const force = request.query.get("force") === "true";
     const { object, created } = context.registry.apply(
       kind,
@@ -387,7 +402,7 @@ async function patchObject(call: Call, name: string, subresource: WriteSubresour
     kind,
     path.namespace ?? "",
     name,
-    (current) => patcher(kind, current, patch),
+    (current) => checkGrant(call, patcher(kind, current, patch)),
     { ...options, version, subresource },
   );
   sendObject(call, 200, written);

@@ -211,3 +211,46 @@ describe("kubeconfig", () => {
     }
   });
 });
+
+describe("rights that one does not have", () => {
+  const roles = `/apis/${rbac}/v1/namespaces/x/roles`;
+  const bindings = `/apis/${rbac}/v1/namespaces/x/rolebindings`;
+  const role = (name: string, verbs: string[]) => ({
+    apiVersion: `${rbac}/v1`,
+    kind: "Role",
+    metadata: { name },
+    rules: [{ apiGroups: [""], resources: ["pods"], verbs }],
+  });
+  const binding = (name: string) => ({
+    apiVersion: `${rbac}/v1`,
+    kind: "RoleBinding",
+    metadata: { name },
+    roleRef: { apiGroup: rbac, kind: "Role", name },
+    subjects: [{ kind: "ServiceAccount", namespace: "x", name: "other" }],
+  });
+  const all = { apiGroups: ["*"], resources: ["*"], verbs: ["get", "create", "update", "patch"] };
+
+  it("cannot be given to others, neither at once nor later", async () => {
+    grant([all]);
+    expect(await status("POST", roles, role("weak", ["get"]))).toBe(201);
+    const { status: refused, body } = await robot()("POST", roles, role("strong", ["delete"]));
+    expect(refused).toBe(403);
+    expect(JSON.stringify(body)).toContain(
+      "attempting to grant RBAC permissions not currently held",
+    );
+    expect(await status("PUT", `${roles}/weak`, role("weak", ["get", "delete"]))).toBe(403);
+    server.cluster.create(`roles.${rbac}`, {
+      ...role("strong", ["delete"]),
+      metadata: { name: "strong", namespace: "x" },
+    });
+    expect(await status("POST", bindings, binding("weak"))).toBe(201);
+    expect(await status("POST", bindings, binding("strong"))).toBe(403);
+    expect(server.denied.map(({ verb }) => verb)).toEqual(["escalate", "escalate", "bind"]);
+  });
+
+  it("can, by whom may escalate and bind", async () => {
+    grant([all, { apiGroups: [rbac], resources: ["roles"], verbs: ["escalate", "bind"] }]);
+    expect(await status("POST", roles, role("strong", ["delete"]))).toBe(201);
+    expect(await status("POST", bindings, binding("strong"))).toBe(201);
+  });
+});
