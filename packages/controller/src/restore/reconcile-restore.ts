@@ -1,67 +1,72 @@
 /**
- * Restores, as far as they move volumes: each claim, its DataDownload, and the volume's last touches. Every step is found again in
- * the cluster, so that a Restore which a server left InProgress goes on with the next one. (Velero gives up such a Restore.)
- * Nothing has to be written to the bucket, which may be read-only; results are left there where that is possible.
+ * Restores: the objects of a backup, the data of their volumes, and the hooks of their pods. Every step is found again in the cluster,
+ * so that a Restore which a server left InProgress goes on with the next one. (Velero gives up such a Restore.) Pods do not wait for
+ * the data of claims: their being scheduled may be what that waits for.
+ * Nothing has to be written to the bucket, which may be read-only; files are left there where that is possible.
  * Proof: test/restore/reconcile-restore.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { isDmError, mapConcurrent, NotFoundError, parseGoDuration } from "@dm/core";
+import { isDmError } from "@dm/core";
 import {
-  type Backup,
-  backupStorageLocations,
   backups,
-  type DataDownload,
-  dataDownloads,
+  finalizers,
   isFinalBackupPhase,
-  labels,
   phaseOf,
   type Restore,
   type RestorePhase,
   type RestoreStatus,
   restores,
-  type VolumeSnapshotBackup,
-  volSyncRefusal,
 } from "@dm/crds";
-import { type BackupDeps, nowOf, settingsOf } from "../backup/backup-deps.ts";
-import { countMessages, Messages } from "../backup/backup-record.ts";
-import { follow, timedOutText } from "../backup/follow.ts";
-import { cancelMovement, isLasting } from "../backup/give-up.ts";
+import { nowOf, settingsOf } from "../backup/backup-deps.ts";
+import { countMessages } from "../backup/backup-record.ts";
+import { isLasting } from "../backup/give-up.ts";
 import { listAll } from "../backup/list-all.ts";
-import { claimConcurrency } from "../backup/observe-backup.ts";
-import {
-  decodeGzipJson,
-  encodeGzipJson,
-  type Results,
-  restoreResultsFile,
-  type VolumeInfo,
-} from "../bucket/backup-files.ts";
-import type { BackupFolder } from "../bucket/backup-store.ts";
-import { type BackupContents, readBackup } from "../bucket/read-backup.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
-import { isDeleting, kubeTime } from "../runtime/objects.ts";
+import { hasFinalizer, isDeleting, kubeTime, removeFinalizer } from "../runtime/objects.ts";
 import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
-import { bringClaim } from "./bring-claim.ts";
-import { downloadName, planClaims } from "./restore-plan.ts";
-import { adjustVolume } from "./restored-volumes.ts";
-import { backupProblems, findBackup, startRestore } from "./start-restore.ts";
+import { bringItems } from "./bring-items.ts";
+import {
+  cancelAll,
+  cancelOverdue,
+  type FollowedRestore,
+  followRestore,
+  isMoving,
+  movementErrors,
+  movementsOf,
+  podVolumesMade,
+} from "./follow-restore.ts";
+import type { RestoreDeps } from "./restore-deps.ts";
+import { deleteRestoreFiles, type RestoreFiles, writeRestoreFiles } from "./restore-files.ts";
+import { RestoreLog } from "./restore-log.ts";
+import { messagesOf, recordRestore, restoreOperations, withMessages } from "./restore-record.ts";
+import { backupOf, modifiersOf, readSource, sourceProblems } from "./restore-source.ts";
+import { adjustVolumes } from "./restored-volumes.ts";
+import { countHooks, runHooks } from "./run-hooks.ts";
+import { findBackup, startRestore } from "./start-restore.ts";
 
 /** The next state, or how long there is nothing to do. */
 type Progress = Restore | { readonly waitMs: number } | undefined;
 
 const maxSteps = 8;
+/** Between two notes of how many objects are there. */
+const progressEveryMs = 2_000;
 
 /**
  * @example reconcile: (key, signal) => reconcileRestore(deps, key, { signal })
  */
 export async function reconcileRestore(
-  deps: BackupDeps,
+  deps: RestoreDeps,
   key: ObjectKey,
   options: KubeCallOptions = {},
 ): Promise<ReconcileResult> {
   for (let step = 0; step < maxSteps; step++) {
     const restore = await deps.client.get(restores, key, options);
-    if (!restore || isDeleting(restore)) return {};
+    if (!restore) return {};
+    if (isDeleting(restore)) {
+      await cleanUp(deps, restore, options);
+      return {};
+    }
     const progress = await oneStep(deps, restore, options);
     if (progress === undefined) return {};
     if ("waitMs" in progress) return { requeueAfterMs: progress.waitMs };
@@ -70,15 +75,15 @@ export async function reconcileRestore(
 }
 
 async function oneStep(
-  deps: BackupDeps,
+  deps: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
 ): Promise<Progress> {
   const phase = phaseOf<RestorePhase>(restore);
   if (isFinalBackupPhase(phase)) return undefined;
   try {
-    if (phase === "InProgress") return await bringClaims(deps, restore, options);
-    if (phase.startsWith("Waiting")) return await followDownloads(deps, restore, options);
+    if (phase === "InProgress") return await bring(deps, restore, options);
+    if (phase.startsWith("Waiting")) return await wait(deps, restore, options);
     if (phase.startsWith("Finalizing")) return await finish(deps, restore, options);
     return await start(deps, restore, options);
   } catch (error) {
@@ -90,7 +95,7 @@ async function oneStep(
 }
 
 async function start(
-  deps: BackupDeps,
+  deps: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
 ): Promise<Progress> {
@@ -100,7 +105,9 @@ async function start(
     restore,
     await listAll(client, backups, { ...options, namespace }),
   );
-  const found = backup ? await sourceProblems(deps, backup, options) : problems;
+  const found = backup ? await sourceProblems(deps, restore, backup, options) : [...problems];
+  const modifiers = await modifiersOf(deps, restore, options);
+  if ("problem" in modifiers) found.push(modifiers.problem);
   const written = await change(deps, restore, options, (stored) =>
     startRestore(stored, found, backup, settingsOf(deps), nowOf(deps)),
   );
@@ -112,136 +119,106 @@ async function start(
   return written;
 }
 
-async function sourceProblems(
-  deps: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-): Promise<string[]> {
-  const key = { namespace: backup.metadata.namespace, name: backup.spec?.storageLocation ?? "" };
-  const location = await deps.client.get(backupStorageLocations, key, options);
-  const problems = backupProblems(backup, location);
-  if (problems.length > 0) return problems;
-  try {
-    const { items } = await contentsOf(deps, backup, options);
-    const volSync = items.find(({ resource }) => resource.startsWith("volumesnapshotbackups."));
-    if (volSync === undefined) return [];
-    return [volSyncRefusal(backup.metadata.name ?? "", volSync.object as VolumeSnapshotBackup)];
-  } catch (error) {
-    if (!isDmError(error) || (error as { retryable?: boolean }).retryable === true) throw error;
-    return [`Error retrieving backup: ${error.message}`];
-  }
-}
-
-async function bringClaims(
-  deps: BackupDeps,
+async function bring(
+  deps: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const { logger } = deps;
   const backup = await backupOf(deps, restore, options);
-  const contents = await contentsOf(deps, backup, options);
-  const plans = planClaims(contents, restore, backup.spec?.storageLocation ?? "");
-  const downloads = new Map(
-    (await downloadsOf(deps, restore, options)).map((one) => [one.metadata.name ?? "", one]),
-  );
-  const context = { deps, restore, contents, downloads, options };
-  const outcomes = await mapConcurrent(
-    plans,
-    async (plan) => ({
-      plan,
-      outcome: await bringClaim(context, plan, downloadName(restore, plan)),
-    }),
-    { concurrency: claimConcurrency, signal: options.signal },
-  );
-  const { resourceTimeoutMs, snapshotPollMs } = settingsOf(deps);
-  const startedMs = Date.parse(restore.status?.startTimestamp ?? "");
-  const mayWait = nowOf(deps).getTime() - startedMs < resourceTimeoutMs;
-  if (mayWait && outcomes.some(({ outcome }) => outcome.do === "wait"))
-    return { waitMs: snapshotPollMs };
+  const modifiers = await modifiersOf(deps, restore, options);
+  if ("problem" in modifiers) return fail(deps, restore, modifiers.problem, options);
+  const log = new RestoreLog(restore, () => nowOf(deps));
+  log.info(`Starting restore of backup ${backup.metadata.namespace}/${backup.metadata.name}`);
+  const brought = await bringItems(deps, restore, {
+    ...options,
+    ...(await readSource(deps, backup, options)),
+    location: backup.spec?.storageLocation ?? "",
+    modifiers,
+    log,
+    onProgress: progressNotes(deps, restore, options),
+  });
+  if (brought.isWaiting) return { waitMs: settingsOf(deps).snapshotPollMs };
 
-  const errors = new Messages();
-  const warnings = new Messages();
-  let made = 0;
-  let followed = 0;
-  for (const { outcome, plan } of outcomes) {
-    const title = `persistentvolumeclaims/${plan.source.metadata.name}`;
-    const tell = (messages: Messages, message: string): void => {
-      messages.about(plan.namespace, `${title}: ${message}`);
-      const claim = `${plan.namespace}/${plan.source.metadata.name}`;
-      logger.warn("Restored PersistentVolumeClaim with a problem", { claim, problem: message });
-    };
-    if (outcome.do === "fail") tell(errors, outcome.message);
-    if (outcome.do === "wait") tell(errors, `${outcome.forWhat} is still being deleted`);
-    if (outcome.do === "leave") tell(warnings, outcome.warning);
-    if (outcome.do === "made" && outcome.warning) tell(warnings, outcome.warning);
-    if (outcome.do === "follow") followed++;
-    if (outcome.do === "made" || outcome.do === "follow") made++;
-  }
-  const results: Results = { errors: errors.all, warnings: warnings.all };
-  const errorCount = countMessages(results.errors);
-  const warningCount = countMessages(results.warnings);
-  await leaveResults(deps, restore, backup, () => results, options);
-  const phase = followed > 0 ? "WaitingForPluginOperations" : "Finalizing";
+  const movements = await movementsOf(deps, restore, options);
+  const hooks = await countHooks(deps, restore, options);
+  const { results, told, ...record } = recordRestore(restore, brought, movements);
+  for (const { isError, message, namespace } of told)
+    log[isError ? "error" : "warn"](message, { namespace });
+  log.info("restore completed");
+  const files = { ...record, log: log.text, results: () => results };
+  await writeRestoreFiles(deps, restore, backup, files, options);
+  const errors = countMessages(results.errors);
+  const warnings = countMessages(results.warnings);
+  const { downloads, podVolumes } = movements;
+  const isWaiting = downloads.length + podVolumes.length > 0;
+  const restored = brought.outcomes.length + brought.madeNamespaces.length;
   return change(deps, restore, options, (stored) => ({
     ...stored,
+    metadata: {
+      ...stored.metadata,
+      ...(podVolumes.length > 0 && {
+        annotations: { ...stored.metadata.annotations, [podVolumesMade]: `${podVolumes.length}` },
+      }),
+    },
     status: {
       ...stored.status,
-      phase: errorCount > 0 ? `${phase}PartiallyFailed` : phase,
-      progress: { totalItems: plans.length, itemsRestored: made },
-      ...(followed > 0 && { restoreItemOperationsAttempted: followed }),
-      ...(errorCount > 0 && { errors: errorCount }),
-      ...(warningCount > 0 && { warnings: warningCount }),
+      phase: phaseFor(isWaiting, errors),
+      progress: { totalItems: restored, itemsRestored: restored },
+      ...(downloads.length > 0 && { restoreItemOperationsAttempted: downloads.length }),
+      ...(hooks > 0 && { hookStatus: { hooksAttempted: hooks } }),
+      ...(errors > 0 && { errors }),
+      ...(warnings > 0 && { warnings }),
     },
   }));
 }
 
-async function followDownloads(
-  deps: BackupDeps,
+async function wait(
+  deps: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const followed = followOf(deps, restore, await downloadsOf(deps, restore, options));
-  for (const download of followed.overdue)
-    await cancelMovement(deps.client, dataDownloads, download, timedOutText, options);
+  const followed = await followRestore(deps, restore, options);
+  await cancelOverdue(deps, followed, options);
+  // Hooks wait for containers, and these may wait for data, but not all for all.
+  await runHooks(deps, restore, options);
   const status = followedStatus(restore, followed);
-  const isBad = (status.errors ?? 0) > 0;
-  const isRunning = followed.running.length > 0;
-  const phase = isRunning ? "WaitingForPluginOperations" : "Finalizing";
+  const isWaiting = isMoving(followed);
+  const errors = (status.errors ?? 0) + followed.ofPodVolumes.failed.length;
   const written = await change(deps, restore, options, (stored) => ({
     ...stored,
-    status: { ...stored.status, ...status, phase: isBad ? `${phase}PartiallyFailed` : phase },
+    status: { ...stored.status, ...status, phase: phaseFor(isWaiting, errors) },
   }));
-  return isRunning ? { waitMs: settingsOf(deps).operationPollMs } : written;
+  return isWaiting ? { waitMs: settingsOf(deps).operationPollMs } : written;
 }
 
 async function finish(
-  deps: BackupDeps,
+  deps: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const downloads = await downloadsOf(deps, restore, options);
-  const followed = followOf(deps, restore, downloads);
+  const followed = await followRestore(deps, restore, options);
   const backup = await backupOf(deps, restore, options);
-  const volumes = await adjustVolumes(deps, backup, followed.completed, options);
-  if ("waitMs" in volumes) return volumes;
-  const status = followedStatus(restore, followed);
-  const errors = (status.errors ?? 0) + volumes.errors.length;
-  const addErrors = (before: Results): Results => {
-    const all = new Messages(before.errors);
-    for (const { message, object } of followed.failed) {
-      const { namespace = "", pvc = "" } = object?.spec.targetVolume ?? {};
-      all.about(namespace, pvc === "" ? message : `persistentvolumeclaims/${pvc}: ${message}`);
-    }
-    for (const { message, namespace } of volumes.errors) all.about(namespace, message);
-    return { ...before, errors: all.all };
+  const hooks = await runHooks(deps, restore, options);
+  const volumes = await adjustVolumes(deps, restore, backup, followed, options);
+  if (hooks.isWaiting || volumes.isWaiting) return { waitMs: settingsOf(deps).snapshotPollMs };
+  const late = [...hooks.failures, ...volumes.errors];
+  const messages = messagesOf([...movementErrors(followed), ...late]);
+  const { downloads, ofDownloads, ofPodVolumes } = followed;
+  const files: RestoreFiles = {
+    operations: restoreOperations(restore, downloads, ofDownloads.failed),
+    results: (before) => ({ ...before, errors: withMessages(before.errors, messages) }),
   };
-  await leaveResults(deps, restore, backup, addErrors, options);
+  await writeRestoreFiles(deps, restore, backup, files, options);
+  const status = followedStatus(restore, followed);
+  const errors = (status.errors ?? 0) + ofPodVolumes.failed.length + late.length;
+  const { hookStatus } = restore.status ?? {};
   const finished = await change(deps, restore, options, (stored) => ({
     ...stored,
     status: {
       ...stored.status,
       ...status,
       ...(errors > 0 && { errors }),
+      ...(hookStatus && { hookStatus: { ...hookStatus, hooksFailed: hooks.failed } }),
       phase: errors > 0 ? "PartiallyFailed" : "Completed",
       completionTimestamp: kubeTime(nowOf(deps)),
     },
@@ -249,91 +226,18 @@ async function finish(
   deps.logger.info("Finished Restore", {
     restore: restore.metadata.name,
     phase: finished?.status?.phase,
-    downloads: followed.completed.length,
-    errors,
   });
   return finished;
 }
 
-async function adjustVolumes(
-  deps: BackupDeps,
-  backup: Backup,
-  downloads: readonly DataDownload[],
-  options: KubeCallOptions,
-): Promise<
-  { readonly errors: { namespace: string; message: string }[] } | { readonly waitMs: number }
-> {
-  const errors: { namespace: string; message: string }[] = [];
-  if (downloads.length === 0) return { errors };
-  const { volumes } = await contentsOf(deps, backup, options);
-  const { resourceTimeoutMs, snapshotPollMs } = settingsOf(deps);
-  let isWaiting = false;
-  for (const download of downloads) {
-    const { namespace, pvc } = download.spec.targetVolume;
-    const end = await adjustVolume(deps.client, download, infoOf(volumes, download), options);
-    if (end === "done") continue;
-    const endedMs = Date.parse(download.status?.completionTimestamp ?? "");
-    const mayWait = nowOf(deps).getTime() - endedMs < resourceTimeoutMs;
-    if (end === "not bound" && mayWait) isWaiting = true;
-    else {
-      const reason = end === "not bound" ? "is not bound to its restored volume" : end.error;
-      errors.push({ namespace, message: `persistentvolumeclaims/${pvc}: ${reason}` });
-    }
-  }
-  return isWaiting ? { waitMs: snapshotPollMs } : { errors };
+function phaseFor(isWaiting: boolean, errors: number): RestorePhase {
+  const phase = isWaiting ? "WaitingForPluginOperations" : "Finalizing";
+  return errors > 0 ? `${phase}PartiallyFailed` : phase;
 }
 
-function infoOf(volumes: readonly VolumeInfo[], { spec }: DataDownload): VolumeInfo | undefined {
-  return volumes.find(
-    ({ pvcName, pvcNamespace }) =>
-      pvcName === spec.targetVolume.pvc && pvcNamespace === spec.sourceNamespace,
-  );
-}
-
-async function backupOf(
-  { client }: BackupDeps,
-  { metadata: { namespace }, spec }: Restore,
-  options: KubeCallOptions,
-): Promise<Backup> {
-  const name = spec?.backupName ?? "";
-  const backup = await client.get(backups, { namespace, name }, options);
-  if (backup) return backup;
-  throw new NotFoundError("DM_BACKUP_NOT_FOUND", `there is no Backup ${namespace}/${name}`);
-}
-
-function contentsOf(
-  deps: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-): Promise<BackupContents> {
-  const { name = "" } = backup.metadata;
-  const folder = ["backups", name] as const;
-  return inFolder(deps, backup, folder, options, (opened) => readBackup(opened, name, options));
-}
-
-function downloadsOf(
-  { client }: BackupDeps,
-  { metadata: { namespace, uid } }: Restore,
-  { signal }: KubeCallOptions,
-): Promise<DataDownload[]> {
-  const labelSelector = `${labels.restoreUid}=${uid}`;
-  return listAll(client, dataDownloads, { namespace, labelSelector, signal });
-}
-
-function followOf(deps: BackupDeps, { spec, status }: Restore, downloads: readonly DataDownload[]) {
-  return follow(downloads, {
-    kind: "DataDownload",
-    made: status?.restoreItemOperationsAttempted ?? 0,
-    timeoutMs: parseGoDuration(spec?.itemOperationTimeout ?? "") ?? 0,
-    now: nowOf(deps),
-  });
-}
-
-/** Errors of operations come on top of those of items. */
-function followedStatus(
-  { status = {} }: Restore,
-  { completed, failed }: ReturnType<typeof followOf>,
-): RestoreStatus {
+/** Errors of DataDownloads come on top of those of items. */
+function followedStatus({ status = {} }: Restore, { ofDownloads }: FollowedRestore): RestoreStatus {
+  const { completed, failed } = ofDownloads;
   const ofItems = (status.errors ?? 0) - (status.restoreItemOperationsFailed ?? 0);
   const errors = ofItems + failed.length;
   return {
@@ -343,48 +247,27 @@ function followedStatus(
   };
 }
 
-/** For people; a store that takes no writes does not stop a restore. */
-async function leaveResults(
-  deps: BackupDeps,
+/** Tells now and then how many objects are there, for those who watch. */
+function progressNotes(
+  deps: RestoreDeps,
   restore: Restore,
-  backup: Backup,
-  make: (before: Results) => Results,
   options: KubeCallOptions,
-): Promise<void> {
-  const { name = "" } = restore.metadata;
-  const file = restoreResultsFile(name);
-  try {
-    await inFolder(deps, backup, ["restores", name], options, async (folder) => {
-      const before = await folder.read(file, options);
-      const results = before ? (decodeGzipJson(before, file) as Results) : undefined;
-      const next = make(results ?? { errors: {}, warnings: {} });
-      await folder.write(file, encodeGzipJson(next), options);
-    });
-  } catch (error) {
-    if (!isDmError(error)) throw error;
-    deps.logger.warn("Could not store results of Restore", { restore: name, error: error.message });
-  }
-}
-
-async function inFolder<R>(
-  deps: BackupDeps,
-  { metadata, spec }: Backup,
-  path: readonly ["backups" | "restores", string],
-  options: KubeCallOptions,
-  work: (folder: BackupFolder) => Promise<R>,
-): Promise<R> {
-  const location = { namespace: metadata.namespace, name: spec?.storageLocation ?? "" };
-  const folder = await deps.openFolder(location, path, options);
-  try {
-    return await work(folder);
-  } finally {
-    await folder.close();
-  }
+): (itemsRestored: number, totalItems: number) => Promise<void> {
+  let lastMs = nowOf(deps).getTime();
+  return async (itemsRestored, totalItems) => {
+    const nowMs = nowOf(deps).getTime();
+    if (nowMs - lastMs < progressEveryMs) return;
+    lastMs = nowMs;
+    await change(deps, restore, options, (stored) => ({
+      ...stored,
+      status: { ...stored.status, progress: { totalItems, itemsRestored } },
+    }));
+  };
 }
 
 /** Writes if the Restore is still the one that was looked at, in its phase. */
 function change(
-  { client, clock }: BackupDeps,
+  { client, clock }: RestoreDeps,
   restore: Restore,
   options: KubeCallOptions,
   make: (stored: Restore) => Restore,
@@ -397,14 +280,12 @@ function change(
 }
 
 async function fail(
-  deps: BackupDeps,
+  deps: RestoreDeps,
   restore: Restore,
   failureReason: string,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const message = `the Restore has failed: ${failureReason}`;
-  for (const download of await downloadsOf(deps, restore, options))
-    await cancelMovement(deps.client, dataDownloads, download, message, options);
+  await cancelAll(deps, restore, `the Restore has failed: ${failureReason}`, options);
   deps.logger.warn("Failed Restore", { restore: restore.metadata.name, failureReason });
   return change(deps, restore, options, (stored) => ({
     ...stored,
@@ -415,4 +296,29 @@ async function fail(
       completionTimestamp: kubeTime(nowOf(deps)),
     },
   }));
+}
+
+/** A deleted Restore takes its files with it; those of a Backup that is gone, or of a bucket that only takes reads, stay. */
+async function cleanUp(
+  deps: RestoreDeps,
+  restore: Restore,
+  options: KubeCallOptions,
+): Promise<void> {
+  const { name = "", namespace } = restore.metadata;
+  if (!hasFinalizer(restore, finalizers.restoreExternalResources)) return;
+  const key = { namespace, name: restore.spec?.backupName ?? "" };
+  const backup = key.name ? await deps.client.get(backups, key, options) : undefined;
+  try {
+    if (backup) await deleteRestoreFiles(deps, restore, backup, options);
+  } catch (error) {
+    if (!isDmError(error) || (error as { retryable?: boolean }).retryable === true) throw error;
+    deps.logger.warn("Left files of Restore", { restore: name, error: error.message });
+  }
+  await removeFinalizer(
+    deps.client,
+    restores,
+    { namespace, name },
+    finalizers.restoreExternalResources,
+    { ...options, clock: deps.clock },
+  );
 }

@@ -4,29 +4,48 @@
  * @module
  */
 import { silentLogger, systemClock } from "@dm/core";
-import { dataDownloads, restores } from "@dm/crds";
+import { dataDownloads, podVolumeRestores, restores } from "@dm/crds";
 import type { BackupControllersOptions } from "../backup/backup-controllers.ts";
-import type { BackupDeps } from "../backup/backup-deps.ts";
 import { ownersOfEnded } from "../backup/owners-of-ended.ts";
 import { bucketFolders } from "../bucket/backup-store.ts";
+import type { RestoreWaitSettings } from "../pod-volume/index.ts";
 import { type Manager, source } from "../runtime/index.ts";
 import { reconcileRestore } from "./reconcile-restore.ts";
+import type { RestoreDeps } from "./restore-deps.ts";
+
+export interface RestoreControllersOptions extends BackupControllersOptions {
+  /** The init container of pods that wait for their files; without, such volumes are refused. */
+  readonly restoreWait?: RestoreWaitSettings | undefined;
+}
 
 /** Restores that are looked at at the same time. */
 const concurrency = 4;
+/** Commands of hooks run within one look, one after another in each pod. */
+const timeoutMs = 2 * 60 * 60_000;
 
 /** Call before the manager runs. */
-export function addRestoreControllers(manager: Manager, options: BackupControllersOptions): void {
+export function addRestoreControllers(manager: Manager, options: RestoreControllersOptions): void {
   const { client, clock = systemClock, discovery, exec, logger = silentLogger } = options;
-  const { namespace, settings } = options;
+  const { namespace, restoreWait, settings } = options;
   const openFolder = options.openFolder ?? bucketFolders(client, { clock, logger });
-  const deps: BackupDeps = { client, clock, discovery, exec, logger, openFolder, settings };
+  const deps: RestoreDeps = {
+    client,
+    clock,
+    discovery,
+    exec,
+    logger,
+    openFolder,
+    restoreWait,
+    settings,
+  };
   manager.add({
     name: "Restore",
     concurrency,
+    timeoutMs,
     sources: [
       source(manager.cache(restores, { namespace })),
       source(manager.cache(dataDownloads, { namespace }), ownersOfEnded(restores)),
+      source(manager.cache(podVolumeRestores, { namespace }), ownersOfEnded(restores)),
     ],
     reconcile: (key, signal) => reconcileRestore(deps, key, { signal }),
   });

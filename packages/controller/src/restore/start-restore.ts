@@ -7,6 +7,7 @@ import { parseGoDuration } from "@dm/core";
 import {
   type Backup,
   type BackupStorageLocation,
+  finalizers,
   labels,
   labelValue,
   normalizeGoDuration,
@@ -97,8 +98,14 @@ export function startRestore(
     ...excluded,
     ...neverRestored.filter((resource) => !excluded.includes(resource)),
   ];
+  const kept = restore.metadata.finalizers ?? [];
+  const ours = finalizers.restoreExternalResources;
   return {
     ...restore,
+    metadata: {
+      ...restore.metadata,
+      finalizers: kept.includes(ours) ? kept : [...kept, ours],
+    },
     spec,
     status: {
       ...restore.status,
@@ -127,7 +134,12 @@ function specProblems({ metadata, spec = {} }: Restore): string[] {
       "encountered labelSelector as well as orLabelSelectors in restore spec, only one can be specified",
     );
   if (policy && policy !== "none" && policy !== "update")
-    problems.push(`Invalid existingResourcePolicy: ${policy}`);
-  if (spec.resourceModifier) problems.push("resourceModifier is not supported");
+    problems.push(`Invalid ExistingResourcePolicy: ${policy}`);
+  for (const { postHooks = [] } of spec.hooks?.resources ?? [])
+    for (const container of postHooks.flatMap(({ init }) => init?.initContainers ?? []))
+      if (!container["name"] || !container["image"] || !(container["command"] as unknown[])?.length)
+        problems.push(
+          "invalid InitContainer in restore hook, it doesn't have Command, Name or Image field",
+        );
   return problems;
 }

@@ -1,0 +1,185 @@
+/**
+ * One pass over everything that a Restore brings back: custom resource definitions first, until they are served, then all other kinds
+ * in their order, several objects of a kind at a time.
+ * Proof: test/restore/reconcile-restore.test.ts, test/backup/crash.test.ts.
+ * @module
+ */
+import { mapConcurrent } from "@dm/core";
+import { labels, labelValue, type PodVolumeBackup, type Resource, type Restore } from "@dm/crds";
+import { nowOf, settingsOf } from "../backup/backup-deps.ts";
+import { listAll } from "../backup/list-all.ts";
+import type { BackupContents } from "../bucket/read-backup.ts";
+import type { ApiResource } from "../runtime/api-discovery.ts";
+import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import { keyOf, keyText } from "../runtime/object-key.ts";
+import { resourceFilter } from "../scope/resource-filter.ts";
+import { resourceName } from "../scope/resource-names.ts";
+import { type AnyObject, targetNamespace } from "./actions/action.ts";
+import { type BringContext, bringItem, type ItemOutcome } from "./bring-item.ts";
+import { isMadeBy } from "./existing.ts";
+import { restoredNamespaces } from "./namespaces.ts";
+import {
+  definitions,
+  idOf,
+  type PlannedItem,
+  type PlannedKind,
+  planRestore,
+  type RestorePlan,
+} from "./plan-restore.ts";
+import type { ModifierRule } from "./resource-modifier.ts";
+import { readRestoreConfig } from "./restore-config.ts";
+import type { RestoreDeps } from "./restore-deps.ts";
+import type { RestoreLog } from "./restore-log.ts";
+import { planVolumes } from "./volumes.ts";
+
+/** Objects of one kind that are made at once. */
+const concurrency = 8;
+
+export interface BringOptions extends KubeCallOptions {
+  readonly contents: BackupContents;
+  readonly podVolumeBackups: readonly PodVolumeBackup[];
+  readonly location: string;
+  readonly modifiers: readonly ModifierRule[];
+  readonly log: RestoreLog;
+  /** Told now and then. */
+  readonly onProgress: (restored: number, total: number) => Promise<void>;
+}
+
+export type Brought =
+  | {
+      readonly isWaiting: false;
+      readonly plan: RestorePlan;
+      readonly outcomes: readonly ItemOutcome[];
+      readonly madeNamespaces: readonly string[];
+    }
+  /** Something that may pass is in the way. */
+  | { readonly isWaiting: true };
+
+export async function bringItems(
+  deps: RestoreDeps,
+  restore: Restore,
+  { onProgress, ...options }: BringOptions,
+): Promise<Brought> {
+  const { contents, location, log, modifiers, podVolumeBackups, signal } = options;
+  const { client, discovery } = deps;
+  const served = await discovery.resources({ signal });
+  const { excludedResources, includedResources } = restore.spec ?? {};
+  const covers = resourceFilter(includedResources, excludedResources, served);
+  const hasVolumes = covers("persistentvolumeclaims") && covers("persistentvolumes");
+  const context: BringContext = {
+    deps,
+    restore,
+    known: {
+      restore,
+      volumes: planVolumes(contents, restore, podVolumeBackups, location),
+      podVolumes: { backedUp: hasVolumes ? podVolumeBackups : [], wait: deps.restoreWait },
+      settings: await readRestoreConfig(client, restore.metadata.namespace ?? "", { signal }),
+    },
+    modifiers,
+    namespaces: restoredNamespaces(client, restore, contents.items, { signal }),
+    coversStatus: statusFilter(restore, served),
+    csiSnapshotTimeout: contents.backup.spec?.csiSnapshotTimeout,
+    location,
+    log,
+    options: { signal },
+  };
+  const plan = planRestore(contents.items, restore, covers);
+  const total = plan.kinds.reduce((sum, { items }) => sum + items.length, 0);
+  const outcomes: ItemOutcome[] = [];
+  const bring = async (kind: PlannedKind, kinds: readonly ApiResource[]): Promise<void> => {
+    outcomes.push(...(await bringKind(context, kind, kinds)));
+    await onProgress(outcomes.length, total);
+  };
+  const isDefinitions = ({ resource }: PlannedKind): boolean => resource === definitions;
+  for (const kind of plan.kinds.filter(isDefinitions)) await bring(kind, served);
+  if (mayWait(deps, restore) && outcomes.some(isWaiting)) return { isWaiting: true };
+  // Kinds that came with them are served now.
+  const all = outcomes.length > 0 ? await discovery.resources({ signal }) : served;
+  for (const kind of plan.kinds.filter((one) => !isDefinitions(one))) await bring(kind, all);
+  if (mayWait(deps, restore) && outcomes.some(isWaiting)) return { isWaiting: true };
+  return {
+    isWaiting: false,
+    plan,
+    outcomes: outcomes.map((one) => (isWaiting(one) ? { ...one, action: "failed" } : one)),
+    madeNamespaces: context.namespaces.made(),
+  };
+}
+
+/** A status comes back only of kinds that the Restore names. */
+function statusFilter(
+  { spec }: Restore,
+  served: readonly ApiResource[],
+): (resource: string) => boolean {
+  const { excludedResources, includedResources } = spec?.restoreStatus ?? {};
+  return spec?.restoreStatus
+    ? resourceFilter(includedResources, excludedResources, served)
+    : () => false;
+}
+
+const isWaiting = ({ action }: ItemOutcome): boolean => action === "wait";
+
+function mayWait(deps: RestoreDeps, { status }: Restore): boolean {
+  const waitedMs = nowOf(deps).getTime() - Date.parse(status?.startTimestamp ?? "");
+  return waitedMs < settingsOf(deps).resourceTimeoutMs;
+}
+
+async function bringKind(
+  context: BringContext,
+  { items, resource }: PlannedKind,
+  served: readonly ApiResource[],
+): Promise<ItemOutcome[]> {
+  const api = served.find((one) => resourceName(one) === resource);
+  if (api === undefined) {
+    context.log.info("resource cannot be resolved via discovery", { resource });
+    return items.map(notServed);
+  }
+  const isNamespaces = resource === "namespaces";
+  const made = isNamespaces ? new Map<string, AnyObject>() : await madeBefore(context, api);
+  const outcomes = await mapConcurrent(
+    items,
+    async (item): Promise<ItemOutcome[]> => {
+      if (isNamespaces) return bringNamespace(context, item);
+      const version = item.source.apiVersion?.split("/").at(-1);
+      const kind = resourceAt(api, version);
+      return [await bringItem(context, item, kind, made.get(keyText(item)))];
+    },
+    { concurrency, signal: context.options.signal },
+  );
+  return outcomes.flat();
+}
+
+/** What an earlier pass of this Restore has made. */
+async function madeBefore(
+  { deps: { client }, options, restore }: BringContext,
+  api: ApiResource,
+): Promise<Map<string, AnyObject>> {
+  if (!api.verbs.includes("list")) return new Map();
+  const labelSelector = `${labels.restoreName}=${labelValue(restore.metadata.name ?? "")}`;
+  const found = await listAll(client, resourceAt(api), { ...options, labelSelector });
+  return new Map(
+    found.filter((one) => isMadeBy(restore, one)).map((one) => [keyText(keyOf(one)), one]),
+  );
+}
+
+/** Objects are made at the version that they were backed up at. */
+function resourceAt(api: ApiResource, version = api.version): Resource<AnyObject> {
+  const { group, kind, namespaced, plural } = api;
+  return { group, version, kind, plural, namespaced };
+}
+
+/** Namespaces are no items of their own in Velero's lists, but for those that were made. */
+async function bringNamespace(
+  { namespaces, restore }: BringContext,
+  item: PlannedItem,
+): Promise<ItemOutcome[]> {
+  const target = targetNamespace(restore, item.name);
+  if ((await namespaces.ensure(target, item.name)) !== "waiting") return [];
+  const errors = [`namespace ${target} is still being deleted`];
+  return [{ item, action: "wait", errors, warnings: [] }];
+}
+
+function notServed(item: PlannedItem): ItemOutcome {
+  const title = idOf(item.resource, item.namespace, item.name);
+  const errors = [`error restoring ${title}: the server could not find the requested resource`];
+  return { item, action: "failed", errors, warnings: [] };
+}
