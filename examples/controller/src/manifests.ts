@@ -1,5 +1,6 @@
 /**
- * Reads kustomizations as far as those of this folder go: resources, and the namespace that all of them get.
+ * Reads kustomizations as far as those of this folder go: resources, components, JSON patches, and the namespace that all of them
+ * get.
  * Proof: test/manifests.test.ts.
  * @module
  */
@@ -13,6 +14,18 @@ interface Kustomization {
   readonly kind: string;
   readonly namespace?: string;
   readonly resources?: readonly string[];
+  readonly components?: readonly string[];
+  readonly patches?: readonly {
+    readonly path: string;
+    readonly target: { readonly kind: string; readonly name: string };
+  }[];
+}
+
+/** Of RFC 6902 what is needed here. */
+interface Operation {
+  readonly op: "add" | "replace";
+  readonly path: string;
+  readonly value: unknown;
 }
 
 interface Subject {
@@ -32,7 +45,7 @@ const withoutNamespace = new Set([
   "StorageClass",
   "VolumeSnapshotClass",
 ]);
-const known = new Set(["apiVersion", "kind", "namespace", "resources"]);
+const known = new Set(["apiVersion", "components", "kind", "namespace", "patches", "resources"]);
 
 /** All objects, in the order in which they are to be applied; `folder` is below {@link manifestFolder}. */
 export function readManifests(folder: string, namespace?: string): KubeObject[] {
@@ -40,16 +53,46 @@ export function readManifests(folder: string, namespace?: string): KubeObject[] 
   return namespace === undefined ? objects : inNamespace(objects, namespace);
 }
 
-function readFolder(folder: string): KubeObject[] {
+function readFolder(folder: string, before: readonly KubeObject[] = []): KubeObject[] {
   const file = join(folder, "kustomization.yaml");
   const kustomization = parse(readFileSync(file, "utf8")) as Kustomization;
   for (const key of Object.keys(kustomization))
     if (!known.has(key)) throw new Error(`${file}: "${key}" is more than is read here`);
-  const objects = (kustomization.resources ?? []).flatMap((name) => {
+  const own = (kustomization.resources ?? []).flatMap((name) => {
     const path = join(folder, name);
     return statSync(path).isDirectory() ? readFolder(path) : readFile(path);
   });
+  let objects = [...before, ...own];
+  // A component changes what was there before it.
+  for (const name of kustomization.components ?? [])
+    objects = readFolder(join(folder, name), objects);
+  for (const { path, target } of kustomization.patches ?? []) {
+    const operations = parse(readFileSync(join(folder, path), "utf8")) as readonly Operation[];
+    objects = objects.map((object) =>
+      object.kind === target.kind && object.metadata.name === target.name
+        ? patched(object, operations)
+        : object,
+    );
+  }
   return kustomization.namespace ? inNamespace(objects, kustomization.namespace) : objects;
+}
+
+function patched(object: KubeObject, operations: readonly Operation[]): KubeObject {
+  const changed = structuredClone(object);
+  for (const { op, path, value } of operations) {
+    const names = path.split("/").slice(1);
+    const last = names.pop() ?? "";
+    let at = changed as unknown as Record<string, unknown>;
+    for (const name of names) {
+      const next = at[name];
+      if (typeof next !== "object" || next === null) throw new Error(`there is no ${path}`);
+      at = next as Record<string, unknown>;
+    }
+    if (Array.isArray(at) && last === "-" && op === "add") at.push(value);
+    else if (!Array.isArray(at)) at[last] = value;
+    else throw new Error(`${op} of ${path} is more than is done here`);
+  }
+  return changed;
 }
 
 function readFile(path: string): KubeObject[] {

@@ -128,7 +128,7 @@ interface ClusterRole extends KubeObject {
 }
 
 const isServers = (object: KubeObject): object is ClusterRole =>
-  object.kind === "ClusterRole" && object.metadata.name === "dm-server";
+  object.kind === "ClusterRole" && object.metadata.name === "dm-backup-restore";
 const rules = readManifests("base").filter(isServers)[0]?.rules ?? [];
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
 const all = rules.map(({ resources, verbs }, index) => ({

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { KubeObject } from "@dm/crds";
 import { requirePeer } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
@@ -9,7 +10,13 @@ import { crdFiles } from "../src/crd-files.ts";
 import { manifestFolder, readManifests } from "../src/manifests.ts";
 
 const kubectl = requirePeer("kubectl");
-const folders = ["base", "overlays/openshift", "overlays/beside-velero"];
+const folders = [
+  "base",
+  "overlays/openshift",
+  "overlays/beside-velero",
+  "overlays/data-mover",
+  "overlays/fs-backup",
+];
 
 interface Any {
   readonly kind: string;
@@ -36,6 +43,8 @@ it.each([
   ["base", "dm-system"],
   ["overlays/openshift", "openshift-adp"],
   ["overlays/beside-velero", "velero"],
+  ["overlays/data-mover", "dm-system"],
+  ["overlays/fs-backup", "dm-system"],
 ])("everything of %s is in one namespace", (folder, namespace) => {
   const text = JSON.stringify(readManifests(folder));
   const named = [...text.matchAll(/"namespace":"([^"]+)"/g)].map(([, name]) => name);
@@ -43,14 +52,39 @@ it.each([
   expect(new Set(named)).toEqual(new Set([namespace]));
 });
 
-it("nobody may do everything", () => {
-  const rules = readManifests("base").flatMap(
-    (object) => (object as { rules?: { verbs: string[]; resources: string[] }[] }).rules ?? [],
+interface Rule {
+  readonly verbs: readonly string[];
+  readonly resources: readonly string[];
+}
+const rulesOf = (object: KubeObject): readonly Rule[] =>
+  (object as { rules?: readonly Rule[] }).rules ?? [];
+
+it("nobody may do everything; every kind is in the hands of backups and restores alone", () => {
+  const objects = readManifests("base");
+  expect(objects.flatMap(rulesOf).length).toBeGreaterThan(10);
+  for (const object of objects)
+    for (const { resources, verbs } of rulesOf(object)) {
+      expect(verbs).not.toContain("*");
+      if (object.metadata.name !== "dm-backup-restore") expect(resources).not.toContain("*");
+    }
+});
+
+it.each(["overlays/data-mover", "overlays/beside-velero"])(
+  "%s has no right on all kinds, and its server no Backups",
+  (folder) => {
+    const objects = readManifests(folder);
+    expect(objects.flatMap(rulesOf).flatMap(({ resources }) => resources)).not.toContain("*");
+    expect(JSON.stringify(objects)).toContain("--disable-controllers=backup,");
+  },
+);
+
+it("paths of the host are there only with backup of volumes by their files", () => {
+  const withPaths = folders.filter((folder) =>
+    readManifests(folder)
+      .filter(({ kind }) => kind === "DaemonSet" || kind === "Deployment")
+      .some((object) => JSON.stringify(object).includes("hostPath")),
   );
-  expect(rules.length).toBeGreaterThan(10);
-  expect(rules.filter(({ resources, verbs }) => [...resources, ...verbs].includes("*"))).toEqual(
-    [],
-  );
+  expect(withPaths).toEqual(["overlays/fs-backup"]);
 });
 
 const rightsOf = (name: string): Record<string, string[]> =>

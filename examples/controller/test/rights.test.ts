@@ -1,7 +1,7 @@
 /**
  * No right too many: each rule of the manifests is taken away in turn, and somebody is refused. One rule, chosen by DM_SEED, in the
- * plain run; all of them with DM_FULL=1, those with some words in their title with DM_RULES. That none is missing is held by demo.test.ts. What the server may do in all namespaces,
- * for Backups and Restores, is the matter of backup.test.ts.
+ * plain run; all of them with DM_FULL=1, those with some words in their title with DM_RULES. That none is missing is held by
+ * demo.test.ts. This is the data mover alone; the rights of Backups and Restores are the matter of backup-rights.test.ts.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,9 +23,9 @@ interface Role extends KubeObject {
 }
 
 const hasRules = (object: KubeObject): object is Role => "rules" in object;
-const rules = readManifests("base")
+const manifests = "overlays/data-mover";
+const rules = readManifests(manifests)
   .filter(hasRules)
-  .filter(({ kind, metadata }) => kind !== "ClusterRole" || metadata.name !== "dm-server")
   .flatMap(({ kind, metadata, rules }) =>
     rules.map(({ resources, verbs }, index) => ({
       title: `${kind} ${metadata.name}: ${verbs.join(", ")} ${resources.join(", ")}`,
@@ -96,6 +96,7 @@ it.each(chosen)(
       },
       screen: createScreen(() => {}, false),
       programs,
+      manifests,
       defaultSources: [],
       signal: AbortSignal.any([refused.signal, AbortSignal.timeout(200_000)]),
       onCluster({ cluster }) {

@@ -19,6 +19,7 @@ it("leaves to the controllers what was not said", () => {
   expect(backupSettings(read())).toEqual({});
   expect(read()).toEqual({
     deployment: "dm-server",
+    disableControllers: [],
     features: [],
     randomPassword: false,
     uploaderType: "kopia",
@@ -72,6 +73,7 @@ it.each([
   ["--concurrent-backups=0", "It is no number above 0"],
   ["--default-snapshot-move-data=maybe", "neither true nor false"],
   ["--uploader-type=tar", "kopia or restic"],
+  ["--disable-controllers=backup,typo", "There is no controller typo"],
   ["--no-such-flag", "unknown option"],
 ])("refuses %s", (flag, text) => {
   expect(() => read(flag)).toThrow(text);

@@ -34,6 +34,8 @@ export interface SetUpOptions {
   readonly signal: AbortSignal;
   /** Other than usual, for tests. */
   readonly cluster?: Pick<ClusterOptions, "images" | "times" | "nodes"> | undefined;
+  /** Folder of the manifests; `base` by default. */
+  readonly manifests?: string | undefined;
   /** For tests: other manifests than those of the folder. */
   readonly changeManifests?:
     | ((objects: readonly KubeObject[]) => readonly KubeObject[])
@@ -88,7 +90,8 @@ export async function setUp(options: SetUpOptions): Promise<SetUp> {
     closers.push(() => store.clean());
     screen.step("The data mover is installed from its manifests");
     const { changeManifests = (objects: readonly KubeObject[]) => objects } = options;
-    const manifests = changeManifests(readManifests("base", operatorNamespace));
+    const folderOfManifests = options.manifests ?? "base";
+    const manifests = changeManifests(readManifests(folderOfManifests, operatorNamespace));
     await install(embedded, configured(manifests, image, options.algorithms), store, run, signal);
     screen.say(`the repository will lie in ${store.description}`);
     const stage: Stage = {

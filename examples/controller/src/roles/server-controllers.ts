@@ -26,7 +26,7 @@ import {
   labels,
   repositoryLabelValue,
 } from "@dm/crds";
-import { durationText, type ServerOptions } from "./server-flags.ts";
+import { type ControllerName, durationText, type ServerOptions } from "./server-flags.ts";
 
 export interface ServerContext {
   readonly client: NodeKubeClient;
@@ -54,8 +54,9 @@ export function addServerControllers(
     openFolder: bucketFolders(client, { clock, logger }),
     settings: backupSettings(options),
   };
-  addBackupControllers(manager, common);
-  addRestoreControllers(manager, common);
+  const isOn = (name: ControllerName): boolean => !options.disableControllers.includes(name);
+  if (isOn("backup")) addBackupControllers(manager, common);
+  if (isOn("restore")) addRestoreControllers(manager, common);
 }
 
 /** Only what was said: everything else is the controllers' own default. */

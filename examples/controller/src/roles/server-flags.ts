@@ -19,6 +19,7 @@ export interface ServerOptions {
   readonly defaultRepoMaintainFrequency?: number;
   readonly defaultSnapshotMoveData?: boolean;
   readonly defaultVolumesToFsBackup?: boolean;
+  readonly disableControllers: readonly string[];
   readonly features: readonly string[];
   readonly fsBackupTimeout?: number;
   readonly garbageCollectionFrequency?: number;
@@ -64,6 +65,26 @@ const listOf = (text: string): string[] =>
     .split(",")
     .map((one) => one.trim())
     .filter(Boolean);
+
+/** Velero has some more, which are parts of these here. */
+const controllerNames = [
+  "backup",
+  "backup-deletion",
+  "backup-sync",
+  "download-request",
+  "gc",
+  "restore",
+  "schedule",
+  "server-status-request",
+] as const;
+export type ControllerName = (typeof controllerNames)[number];
+
+function controllersOf(text: string): string[] {
+  const names = listOf(text);
+  const unknown = names.find((name) => !controllerNames.includes(name as ControllerName));
+  if (unknown) throw new InvalidArgumentError(`There is no controller ${unknown}.`);
+  return names;
+}
 
 /** `--flag`, `--flag=true` and `--flag=false`, as Go's programs have them. */
 function switchOf(text: string): boolean {
@@ -116,6 +137,12 @@ const flags: readonly Flag[] = [
   duration("--default-repo-maintain-frequency", "of new repositories; 1h"),
   onOff("--default-snapshot-move-data", "move data of snapshots when a Backup does not say"),
   onOff("--default-volumes-to-fs-backup", "back up volumes by their files when it does not say"),
+  {
+    name: "--disable-controllers <names>",
+    what: `of ${controllerNames.join(", ")}`,
+    parse: controllersOf,
+    default: [],
+  },
   {
     name: "--features <names>",
     what: "EnableCSI, which is on here in any case",
