@@ -112,7 +112,7 @@ export function planRestore(
   );
   // A set is walked through to its end, also when it grows meanwhile.
   for (const item of chosen) {
-    for (const { isNeeded, name, namespace, resource } of relatedTo(item, restore)) {
+    for (const { isNeeded, name, namespace, resource } of safelyRelated(item, restore)) {
       const related = byId.get(idOf(resource, namespace, name));
       if (related && may(related)) chosen.add(related);
       else if (related === undefined && isNeeded && coversKind(resource))
@@ -170,6 +170,16 @@ interface Related {
   readonly name: string;
   /** That it is missing is worth a warning. */
   readonly isNeeded?: boolean;
+}
+
+/** What the tarball calls a pod may be anything; it is refused when its turn comes. */
+function safelyRelated(item: PlannedItem, restore: Restore): Related[] {
+  try {
+    return relatedTo(item, restore);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return [];
+  }
 }
 
 function relatedTo({ resource, source }: PlannedItem, { spec }: Restore): Related[] {
@@ -240,6 +250,8 @@ function problemOf(resource: string, object: AnyObject): string | undefined {
   if (!version || !object.kind) return "it has no kind or version";
   const [, ...rest] = resource.split(".");
   if (group !== rest.join(".")) return `its group is ${group}`;
+  if (![object.metadata.labels ?? {}, object.metadata.annotations ?? {}].every(isTextMap))
+    return "its labels or annotations are no texts";
   if (isDeeper(object, maxDepth)) return `it is nested more than ${maxDepth} levels deep`;
   return undefined;
 }
@@ -247,6 +259,11 @@ function problemOf(resource: string, object: AnyObject): string | undefined {
 /** As Kubernetes defines what can stand in a path. */
 const isPathSegment = (name: string): boolean =>
   name !== "" && name !== "." && name !== ".." && name.length <= 253 && !/[/%\\\p{Cc}]/u.test(name);
+
+const isTextMap = (map: unknown): boolean =>
+  typeof map === "object" &&
+  map !== null &&
+  Object.values(map).every((value) => typeof value === "string");
 
 function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;

@@ -4,7 +4,13 @@
  * Proof: test/restore/actions.test.ts.
  * @module
  */
-import { type ActionContext, type AnyObject, Leave, withField } from "./actions/action.ts";
+import {
+  type Action,
+  type ActionContext,
+  type AnyObject,
+  Leave,
+  withField,
+} from "./actions/action.ts";
 import { actionsOf } from "./actions/actions.ts";
 import { withoutOrigin, withRestoreLabels } from "./existing.ts";
 import type { PlannedItem } from "./plan-restore.ts";
@@ -28,7 +34,7 @@ export function prepareItem(
     ? { ...bare, metadata: { ...bare.metadata, managedFields } }
     : bare;
   for (const action of actionsOf(resource)) {
-    object = action(object, { ...context, source, namespace });
+    object = performed(action, object, { ...context, source, namespace });
     if (object instanceof Leave) return object;
   }
   const modified = applyResourceModifiers(modifiers, resource, withoutOrigin(object));
@@ -38,4 +44,14 @@ export function prepareItem(
     ...(namespace && { namespace }),
   });
   return { object: withRestoreLabels(placed, context.restore), errors: modified.errors };
+}
+
+/** What the tarball calls a pod may be anything. */
+function performed(action: Action, object: AnyObject, context: ActionContext): AnyObject | Leave {
+  try {
+    return action(object, context);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return new Leave("failed", `it has not the fields of its kind: ${error.message}`);
+  }
 }

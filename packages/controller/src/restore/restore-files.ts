@@ -10,6 +10,7 @@ import type { Backup, PodVolumeBackup, Restore } from "@dm/crds";
 import {
   decodeGzipJson,
   encodeGzipJson,
+  podVolumeBackupsFile,
   type Results,
   restoreResultsFile,
   type VolumeInfo,
@@ -24,7 +25,6 @@ export const restoreListFile = (name: string): string => `restore-${name}-resour
 export const restoreOperationsFile = (name: string): string =>
   `restore-${name}-itemoperations.json.gz`;
 export const restoreVolumesFile = (name: string): string => `${name}-volumeinfo.json.gz`;
-const podVolumesFile = (name: string): string => `${name}-podvolumebackups.json.gz`;
 
 export interface RestoreFiles {
   readonly log?: string | undefined;
@@ -91,7 +91,7 @@ export async function readPodVolumeBackups(
   backup: string,
   options: KubeCallOptions,
 ): Promise<PodVolumeBackup[]> {
-  const file = podVolumesFile(backup);
+  const file = podVolumeBackupsFile(backup);
   const bytes = await folder.read(file, options);
   const list = bytes ? decodeGzipJson(bytes, file) : [];
   return Array.isArray(list) ? (list as PodVolumeBackup[]) : [];
