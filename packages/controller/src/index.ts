@@ -16,6 +16,7 @@ export {
   type FolderBlobs,
   type OpenBackupFolder,
 } from "./bucket/backup-store.ts";
+export { bucketLister, type ListFolders } from "./bucket/list-folders.ts";
 export { csiSnapshotExposer } from "./expose/csi-snapshot-exposer.ts";
 export type { ExposedVolume, Exposer, RestoreExposer, Step } from "./expose/exposer.ts";
 export type { ExposerContext } from "./expose/exposer-context.ts";
@@ -53,6 +54,12 @@ export { refuseBesideVelero, type TakeOverOptions } from "./node-agent/take-over
 export type { TransferKey, TransferKind, TransferObject } from "./node-agent/transfer.ts";
 export { ensureRepository, findRepository } from "./repository/ensure-repository.ts";
 export {
+  type OpenSnapshotRepository,
+  type SnapshotRepositoriesOptions,
+  type SnapshotRepository,
+  snapshotRepositories,
+} from "./repository/open-repository.ts";
+export {
   type RepositoryDeps,
   reconcileBackupRepository,
 } from "./repository/reconcile-backup-repository.ts";
@@ -70,3 +77,12 @@ export {
 } from "./repository/run-maintenance.ts";
 export { reconcileRestore } from "./restore/reconcile-restore.ts";
 export { addRestoreControllers } from "./restore/restore-controllers.ts";
+export {
+  addRetentionControllers,
+  type RetentionControllersOptions,
+} from "./retention/retention-controllers.ts";
+export {
+  type RetentionDeps,
+  type RetentionSettings,
+  retentionDefaults,
+} from "./retention/retention-deps.ts";

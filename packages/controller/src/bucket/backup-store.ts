@@ -4,7 +4,7 @@
  * @module
  */
 import { type Clock, isDmError, type Logger } from "@dm/core";
-import { openVeleroFolder } from "@dm/snapshot/velero";
+import { openVeleroFolder, removeVeleroFolder } from "@dm/snapshot/velero";
 import { readStorageLocation } from "../repository/storage-location.ts";
 import type { KubeCallOptions, KubeClient, ObjectKey } from "../runtime/kube-client.ts";
 
@@ -17,6 +17,8 @@ export interface BackupFolder {
   list(options?: KubeCallOptions): Promise<string[]>;
   /** What is gone already is fine. */
   delete(file: string, options?: KubeCallOptions): Promise<void>;
+  /** Removes the folder itself, when it has no files any more and is something by itself. */
+  remove?(options?: KubeCallOptions): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -75,15 +77,17 @@ export function bucketFolders(
 ): OpenBackupFolder {
   return async (key, folder, { signal } = {}) => {
     const { credentials, location, readOnly } = await readStorageLocation(client, key, { signal });
-    return blobFolder(
-      await openVeleroFolder(location, folder, {
-        ...options,
-        credentials,
-        readOnly,
-        create: !readOnly,
-        // The reconciler comes back by itself.
-        attempts: 3,
-      }),
-    );
+    const blobs = await openVeleroFolder(location, folder, {
+      ...options,
+      credentials,
+      readOnly,
+      create: !readOnly,
+      // The reconciler comes back by itself.
+      attempts: 3,
+    });
+    return {
+      ...blobFolder(blobs),
+      remove: (call) => removeVeleroFolder(location, folder, call),
+    };
   };
 }

@@ -34,9 +34,12 @@ export {
   type OpenVeleroStoreOptions,
   openVeleroFolder,
   openVeleroStore,
+  removeVeleroFolder,
 } from "./store.ts";
 export {
   deleteVeleroSnapshots,
+  listVeleroSnapshots,
   maintainVeleroRepository,
   type VeleroMaintenance,
+  type VeleroManifest,
 } from "./upkeep.ts";

@@ -7,6 +7,7 @@
 import {
   type Clock,
   fromBase64,
+  isDmError,
   type Logger,
   NotFoundError,
   StorageError,
@@ -134,6 +135,33 @@ export async function listVeleroFolders(
     await store.close();
   }
   return names.sort();
+}
+
+/**
+ * Removes a folder that has no files any more: its directory, where folders are directories. One with files is left alone.
+ * @example await removeVeleroFolder(location, ["backups", "nightly"]);
+ */
+export async function removeVeleroFolder(
+  location: VeleroLocation,
+  folder: readonly [string, string],
+  options: CallOptions = {},
+): Promise<void> {
+  if (veleroBackend(location) !== "filesystem") return;
+  const prefix = veleroFolder(location, folder);
+  if (!prefix.endsWith(`${folder.join("/")}/`))
+    throw new RangeError(`not a folder below the location's: ${folder.join("/")}`);
+  const store = await filesystem(location, prefix, {});
+  try {
+    for await (const _ of store.list("", options)) return;
+  } catch (error) {
+    if (isDmError(error, "DM_STORE_NOT_FOUND")) return;
+    throw error;
+  } finally {
+    await store.close();
+  }
+  const { rm } = await import("node:fs/promises");
+  const { join } = await import("node:path");
+  await rm(join(rootOf(location), prefix), { recursive: true, force: true });
 }
 
 async function directoriesIn(root: string, prefix: string): Promise<string[]> {

@@ -1,5 +1,5 @@
 /**
- * What Velero does to a repository beside backups and restores: deletes snapshots by id, and runs maintenance.
+ * What Velero does to a repository beside backups and restores: finds and deletes snapshots, and runs maintenance.
  * Format: docs/format/velero.md. Proof: test/velero-upkeep.test.ts.
  * @module
  */
@@ -7,6 +7,8 @@ import { isDmError } from "@dm/core";
 import { type MaintenanceReport, type Repository, runMaintenance } from "@dm/repo";
 import type { CallOptions } from "@dm/storage";
 import { collectGarbage } from "../gc/collect-garbage.ts";
+import { listSnapshots } from "../snapshots.ts";
+import { veleroHost, veleroUser } from "./velero.ts";
 
 /**
  * Deletes snapshots by the ids of their manifests, pins or not. Ids that are unknown, or of something else than a snapshot, are
@@ -28,6 +30,34 @@ export async function deleteVeleroSnapshots(
   }
   await session.commit({ signal });
   return deleted;
+}
+
+/** What is known of a snapshot without reading its files. */
+export interface VeleroManifest {
+  readonly id: string;
+  /** `<requester>/kopia/<namespace>/…` */
+  readonly path: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly startedAtNs: bigint;
+  /** A checkpoint of a run that has not ended, or never will. */
+  readonly isComplete: boolean;
+}
+
+/** All snapshots of a repository that Velero, or a program in its place, has made. */
+export async function listVeleroSnapshots(
+  repository: Repository,
+  options: CallOptions = {},
+): Promise<VeleroManifest[]> {
+  const all = await listSnapshots(repository, options);
+  return all
+    .filter(({ source }) => source.host === veleroHost && source.userName === veleroUser)
+    .map(({ id, incompleteReason, source, startedAtNs, tags }) => ({
+      id,
+      path: source.path,
+      tags,
+      startedAtNs,
+      isComplete: incompleteReason === undefined,
+    }));
 }
 
 async function isSnapshot(

@@ -1,0 +1,49 @@
+// Sync, expiry and deletion over HTTP, with caches and queues: a backup of the bucket appears, and goes by itself when its time is over.
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { addRetentionControllers } from "../../src/retention/retention-controllers.ts";
+import { createManager } from "../../src/runtime/manager.ts";
+import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
+import { World } from "./world.ts";
+
+let home: World;
+let away: World;
+let client: NodeKubeClient;
+beforeEach(async () => {
+  home = await World.open();
+  away = await World.open(home.bucket);
+  client = nodeKubeClient({ server: { url: away.server.url, token: away.server.adminToken } });
+});
+afterEach(async () => {
+  client.close();
+  await home[Symbol.asyncDispose]();
+  await away[Symbol.asyncDispose]();
+});
+
+it("backups appear, and go when their time is over", { timeout: 30_000 }, async () => {
+  await home.backup("old", { status: { expiration: "2026-11-25T11:00:00Z" } });
+  await home.backup("young");
+  const stop = new AbortController();
+  const manager = createManager({ client });
+  const { listFolders, openFolder, openRepository } = away.deps;
+  addRetentionControllers(manager, {
+    client,
+    namespace: "velero",
+    clock: away.clock,
+    listFolders,
+    openFolder,
+    openRepository,
+  });
+  const running = manager.run(stop.signal);
+  await vi.waitFor(
+    () => {
+      expect(away.names("backups")).toEqual(["young"]);
+      expect(away.bucket.folders(["backups"])).toEqual(["young"]);
+      expect(away.names("requests")).toEqual([]);
+    },
+    { timeout: 12_000, interval: 20 },
+  );
+  expect((await away.snapshotIds("shop")).length).toBe(1);
+  stop.abort();
+  await running;
+  expect(manager.metrics.text()).toContain('velero_backup_deletion_success_total{schedule=""} 1');
+});
