@@ -14,6 +14,9 @@ const legacyContainer = "restic-wait";
 /** Each volume is mounted at `/restores/<volume>`. */
 export const restoresPath = "/restores";
 
+/** In the environment of the init container: where the volumes are, with colons between them. */
+export const restorePathsVariable = "RESTORE_PATHS";
+
 /** Of all kinds of restores, done or not, in the root of a volume. */
 export const doneDirectory = ".velero";
 
@@ -78,19 +81,25 @@ function restoreWait(
     name,
     valueFrom: { fieldRef: { fieldPath } },
   });
+  const paths = volumes.map((name) => `${restoresPath}/${name}`);
   return {
     name: restoreWaitContainer,
     image,
     ...(imagePullPolicy !== undefined && { imagePullPolicy }),
     ...(command && { command: [...command] }),
     args: [...args, restoreUid],
-    env: [field("POD_NAMESPACE", "metadata.namespace"), field("POD_NAME", "metadata.name")],
+    env: [
+      field("POD_NAMESPACE", "metadata.namespace"),
+      field("POD_NAME", "metadata.name"),
+      // So that the program need not guess; Velero's lists the directory.
+      { name: restorePathsVariable, value: paths.join(":") },
+    ],
     resources: settings.resources ?? restoreWaitDefaults.resources,
     // The files may be readable for the pod's own user only.
     securityContext:
       settings.securityContext ??
       containers[0]?.securityContext ??
       restoreWaitDefaults.securityContext,
-    volumeMounts: volumes.map((name) => ({ name, mountPath: `${restoresPath}/${name}` })),
+    volumeMounts: volumes.map((name, index) => ({ name, mountPath: paths[index] ?? "" })),
   };
 }

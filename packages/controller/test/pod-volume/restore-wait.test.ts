@@ -20,6 +20,7 @@ describe("withRestoreWait", () => {
       env: [
         { name: "POD_NAMESPACE", valueFrom: { fieldRef: { fieldPath: "metadata.namespace" } } },
         { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+        { name: "RESTORE_PATHS", value: "/restores/data:/restores/logs" },
       ],
       resources: {
         requests: { cpu: "100m", memory: "128Mi" },
