@@ -1,7 +1,7 @@
 /**
  * The reference controller: one program, a role for every process of the data mover. A role loads only what it needs.
  *
- * `server`, `node-agent`, `mover backup|restore …`, `maintenance …`
+ * `server`, `node-agent`, `mover backup|restore …`, `maintenance …`, `restore-wait UID`
  * @module
  */
 import type { LogLevel } from "@dm/controller/runtime";
@@ -100,6 +100,19 @@ for (const [name, description] of [
       const { runMaintenanceRole, runMoverRole } = await import("./roles/mover.ts");
       process.exitCode = await (name === "mover" ? runMoverRole(args) : runMaintenanceRole(args));
     });
+
+program
+  .command("restore-wait")
+  .description("waits for the files of a restored pod, in its first container")
+  .argument("<uid>", "of the Restore")
+  .action(async (restoreUid: string) => {
+    const { waitForRestore } = await import("./roles/restore-wait.ts");
+    const stop = new AbortController();
+    process.once("SIGTERM", () => stop.abort());
+    const paths = (process.env["RESTORE_PATHS"] ?? "").split(":").filter(Boolean);
+    if (paths.length === 0) throw new Error("the environment has no RESTORE_PATHS");
+    await waitForRestore({ paths, restoreUid, signal: stop.signal, tell: console.log });
+  });
 
 try {
   await program.parseAsync();

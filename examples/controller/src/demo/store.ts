@@ -7,7 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { BackupStorageLocation, Secret } from "@dm/crds";
 import { openVeleroStore } from "@dm/snapshot/velero";
-import { startS3Server } from "@dm/storage/testing/s3";
+import { type S3Server, startS3Server } from "@dm/storage/testing/s3";
 import { runLabel } from "./stage.ts";
 
 export interface DemoStore {
@@ -18,6 +18,8 @@ export interface DemoStore {
   readonly connectFlags: (namespace: string) => string;
   /** What these clients need in their environment beside the password, in words of a shell. */
   readonly environment: readonly string[];
+  /** Of this process, if there is one. */
+  readonly server?: S3Server;
   /** Deletes what the run has stored. */
   clean(): Promise<void>;
   close(): Promise<void>;
@@ -31,7 +33,8 @@ interface Place {
 }
 
 export const locationName = "default";
-const bucket = "dm-demo";
+/** Of a server of this process. */
+export const ownBucket = "dm-demo";
 
 /** Opens, or starts, the store that was asked for; keys of the run are under a prefix of its own. */
 export async function openStore(store: string | undefined, place: Place): Promise<DemoStore> {
@@ -44,14 +47,15 @@ export async function openStore(store: string | undefined, place: Place): Promis
 async function ownServer(place: Place): Promise<DemoStore> {
   const directory = join(place.folder, "s3");
   await mkdir(directory, { recursive: true });
-  const server = await startS3Server({ buckets: [bucket], directory, anyRegion: true });
+  const server = await startS3Server({ buckets: [ownBucket], directory, anyRegion: true });
   const { accessKeyId, secretAccessKey } = server.accessKey;
   return {
+    server,
     description: `an S3 server of this process at ${server.endpoint}`,
     // Of a server for this run alone, on loopback.
     environment: [`AWS_ACCESS_KEY_ID=${accessKeyId}`, `AWS_SECRET_ACCESS_KEY=${secretAccessKey}`],
     ...s3Parts(place, {
-      bucket,
+      bucket: ownBucket,
       prefix: "velero",
       url: `http://${server.endpoint}`,
       region: "us-east-1",

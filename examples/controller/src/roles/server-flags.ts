@@ -13,6 +13,7 @@ export interface ServerOptions {
   readonly randomPassword: boolean;
   readonly backupSyncPeriod?: number;
   readonly concurrentBackups?: number;
+  readonly csiSnapshotPoll?: number;
   readonly defaultBackupStorageLocation?: string;
   readonly defaultBackupTtl?: string;
   readonly defaultItemOperationTimeout?: string;
@@ -70,6 +71,7 @@ const listOf = (text: string): string[] =>
 const controllerNames = [
   "backup",
   "backup-deletion",
+  "backup-repo",
   "backup-sync",
   "download-request",
   "gc",
@@ -119,6 +121,7 @@ const flags: readonly Flag[] = [
     what: "that run at the same time; 1",
     parse: positiveInteger,
   },
+  duration("--csi-snapshot-poll", "between two looks at snapshots that are being taken; 5s"),
   {
     name: "--default-backup-storage-location <name>",
     what: "when a Backup names none and none is marked; default",

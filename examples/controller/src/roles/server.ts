@@ -3,6 +3,7 @@
  * @module
  */
 import { createManager, nodeKubeClient, stopSignal } from "@dm/controller/runtime";
+import { deployments } from "@dm/crds";
 import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
 import { addServerControllers } from "./server-controllers.ts";
 import type { ServerOptions } from "./server-flags.ts";
@@ -11,16 +12,20 @@ export async function runServer(flags: RoleFlags, options: ServerOptions): Promi
   const logger = loggerOf(flags);
   const namespace = flags.namespace ?? fromEnvironment("POD_NAMESPACE");
   const client = nodeKubeClient({ userAgent: "dm-server" });
-  const manager = createManager({
-    client,
-    logger,
-    endpoints: endpointsOf(flags),
-    leader: { namespace, name: "dm-server", identity: fromEnvironment("POD_NAME") },
-  });
-  const context = { client, namespace, logger, environment: process.env };
-  addServerControllers(manager, context, options);
+  const signal = stopSignal();
   try {
-    await manager.run(stopSignal());
+    const own = await client.get(deployments, { namespace, name: options.deployment }, { signal });
+    const image = own?.spec.template.spec.containers[0]?.image;
+    if (!image) throw new Error(`there is no Deployment ${namespace}/${options.deployment}`);
+    const manager = createManager({
+      client,
+      logger,
+      endpoints: endpointsOf(flags),
+      leader: { namespace, name: "dm-server", identity: fromEnvironment("POD_NAME") },
+    });
+    const context = { client, namespace, logger, image, environment: process.env };
+    addServerControllers(manager, context, options);
+    await manager.run(signal);
   } finally {
     client.close();
   }
