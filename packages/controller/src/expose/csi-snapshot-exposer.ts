@@ -165,7 +165,7 @@ async function makePod(
   const volumeMode = volumeModeOf(claim);
   const nodeOS = await nodeOSOf(exposure, { source, storageClass: spec.storageClass }, options);
   const pod = hostingPod({
-    kind: "backup",
+    kind: exposure.kind,
     namespace: key.namespace,
     owner,
     template: templateFor(exposure, nodeOS),

@@ -18,6 +18,7 @@ import {
   volumeSnapshotContents,
   volumeSnapshots,
 } from "@dm/crds";
+import { type DataPathKind, isPodVolume } from "../mover/data-path-kind.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { type Exposure, textOf } from "./exposure.ts";
 import { warningsOf } from "./hosted-volume.ts";
@@ -30,7 +31,7 @@ export interface SeenObject<T> {
 
 /** What was found. Absent objects are told as absent. */
 export interface SeenExposure {
-  readonly kind: "backup" | "restore";
+  readonly kind: DataPathKind;
   readonly name: string;
   readonly pod: Pod | undefined;
   readonly claim: PersistentVolumeClaim | undefined;
@@ -46,11 +47,17 @@ export interface SeenExposure {
   readonly nodeAgentRuns: boolean;
 }
 
-const titles = { backup: "CSI exposer", restore: "restore exposer" } as const;
+const titles: Readonly<Record<DataPathKind, string>> = {
+  DataUpload: "CSI exposer",
+  DataDownload: "restore exposer",
+  PodVolumeBackup: "pod volume exposer",
+  PodVolumeRestore: "pod volume exposer",
+};
 
 export function diagnosisText(seen: SeenExposure): string {
-  const lines = [`begin diagnose ${titles[seen.kind]}`, ...podLines(seen), ...claimLines(seen)];
-  if (seen.kind === "backup") lines.push(...snapshotLines(seen));
+  const lines = [`begin diagnose ${titles[seen.kind]}`, ...podLines(seen)];
+  if (!isPodVolume(seen.kind)) lines.push(...claimLines(seen));
+  if (seen.kind === "DataUpload") lines.push(...snapshotLines(seen));
   lines.push(
     ...targetLines(seen),
     ...seen.warnings.map(
@@ -70,10 +77,10 @@ export async function diagnoseExposure(
   const { context, key, kind } = exposure;
   const { client } = context;
   const { source, target } = about;
-  const backup = kind === "backup";
+  const backup = kind === "DataUpload";
   const [pod, claim, snapshot, content, sourceSnapshot, targetClaim] = await Promise.all([
     client.get(pods, key, options),
-    client.get(persistentVolumeClaims, key, options),
+    isPodVolume(kind) ? undefined : client.get(persistentVolumeClaims, key, options),
     backup ? client.get(volumeSnapshots, key, options) : undefined,
     backup ? client.get(volumeSnapshotContents, { name: key.name }, options) : undefined,
     source && client.get(volumeSnapshots, source, options),

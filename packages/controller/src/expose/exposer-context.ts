@@ -6,6 +6,7 @@
 import type { Clock, Logger } from "@dm/core";
 import type { KubeClient } from "../runtime/kube-client.ts";
 import type { ExposerSettings } from "./exposer-settings.ts";
+import type { FindHostPath } from "./host-path.ts";
 import type { HostingTemplate } from "./hosting-template.ts";
 
 /** As Velero's server has it for its own waits. */
@@ -16,7 +17,7 @@ export const defaultCacheLimitMB = 5000;
 export interface ExposerContext {
   readonly client: KubeClient;
   readonly clock: Clock;
-  /** The operator's: DataUploads, DataDownloads and all that is made for them are there. */
+  /** The operator's: DataUploads and the like, and all that is made for them are there. */
   readonly namespace: string;
   /** Of the DaemonSet `node-agent`: see `hostingTemplateOf`. */
   readonly template: HostingTemplate;
@@ -27,6 +28,8 @@ export interface ExposerContext {
   readonly resourceTimeout?: string | undefined;
   /** How long `cleanUp` waits for each object to vanish before it goes on, milliseconds; 1 minute by default. */
   readonly cleanUpTimeoutMs?: number | undefined;
+  /** Where a pod's volume lies on this node; `hostPods()` by default. */
+  readonly findHostPath?: FindHostPath | undefined;
   /** Most bytes of the mover's cache in MiB, which decide the size of a cache claim; 5000 by default. */
   readonly cacheLimitMB?: number | undefined;
   readonly logger?: Logger | undefined;

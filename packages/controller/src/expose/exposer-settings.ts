@@ -51,4 +51,6 @@ export interface ExposerSettings {
   readonly podAnnotations?: Readonly<Record<string, string>> | undefined;
   readonly priorityClassName?: string | undefined;
   readonly cachePVC?: CacheClaimSettings | undefined;
+  /** Privileged containers for pods' volumes; by default the SELinux type `spc_t` and few capabilities have to do. */
+  readonly privilegedFsBackup?: boolean | undefined;
 }

@@ -24,6 +24,7 @@ import {
   pods,
   type Resource,
 } from "@dm/crds";
+import type { DataPathKind } from "../mover/data-path-kind.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import type { Step } from "./exposer.ts";
 import type { ExposerContext } from "./exposer-context.ts";
@@ -46,7 +47,7 @@ export const marks = {
 
 export interface Exposure {
   readonly context: ExposerContext;
-  readonly kind: "backup" | "restore";
+  readonly kind: DataPathKind;
   readonly owner: OwnerReference;
   /** Of every object that is made: they are named like the owner. */
   readonly key: ObjectKey & { readonly namespace: string };
@@ -57,16 +58,16 @@ export interface Exposure {
 const defaultOperationTimeoutMs = 600_000;
 const defaultCleanUpTimeoutMs = 60_000;
 
-export function exposureOf<T extends KubeObject & { spec: { operationTimeout: string } }>(
+export function exposureOf<T extends KubeObject & { spec: { operationTimeout?: string } }>(
   context: ExposerContext,
   resource: Resource<T>,
   object: T,
 ): Exposure {
   const { name = "", uid = "" } = object.metadata;
-  const timeoutMs = parseGoDuration(object.spec.operationTimeout) ?? 0;
+  const timeoutMs = parseGoDuration(object.spec.operationTimeout ?? "") ?? 0;
   return {
     context,
-    kind: resource.kind === "DataUpload" ? "backup" : "restore",
+    kind: resource.kind as DataPathKind,
     owner: {
       apiVersion: apiVersionOf(resource),
       kind: resource.kind,

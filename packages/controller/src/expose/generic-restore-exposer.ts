@@ -164,7 +164,7 @@ async function makeObjects(
       options,
     ));
   const pod = hostingPod({
-    kind: "restore",
+    kind: exposure.kind,
     namespace,
     owner,
     template,

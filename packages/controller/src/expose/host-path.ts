@@ -5,11 +5,13 @@
  * @module
  */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { NotFoundError } from "@dm/core";
 
 /** Where the node agent mounts the kubelet's directory of pods. */
 export const hostPodsRoot = "/host_pods";
+/** That directory on the node, unless the kubelet's root directory is set otherwise. */
+export const kubeletPods = "/var/lib/kubelet/pods";
 
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 const migratedAnnotation = "pv.kubernetes.io/migrated-to";
@@ -94,6 +96,17 @@ export async function findHostPath(
     `expected one matching path: ${glob}, got ${found.length}`,
     { glob, count: found.length },
   );
+}
+
+/** The directory of a pod's volume, as a path of the node. */
+export type FindHostPath = (podUid: string, pattern: HostPathPattern) => Promise<string>;
+
+/** @param path on the node of what is mounted at `root` */
+export function hostPods(root: string = hostPodsRoot, path: string = kubeletPods): FindHostPath {
+  return async (podUid, pattern) => {
+    const found = await findHostPath(podUid, pattern, root);
+    return join(path, relative(root, found));
+  };
 }
 
 /** What is wrong with the mount when a running pod of this node has no directory in it. */

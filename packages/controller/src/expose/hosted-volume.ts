@@ -15,6 +15,7 @@ import {
   persistentVolumes,
   pods,
 } from "@dm/crds";
+import { isPodVolume } from "../mover/data-path-kind.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { volumeModeOf } from "./claims.ts";
 import type { ExposedVolume, Step } from "./exposer.ts";
@@ -72,15 +73,16 @@ export async function exposedVolume(
       `pod ${textOf(exposure.key)} has no volume ${uid}`,
       { pod: textOf(exposure.key), volume: uid },
     );
-  const claim = await ownClaim(exposure, options);
-  if ((claim?.spec.volumeName ?? "") === "" || claim === undefined) return undefined;
-  return {
+  const volume = {
     podName: exposure.key.name,
     nodeName,
     nodeOS: pod.spec.os?.name === "windows" ? "windows" : "linux",
     path: hostingPath(uid),
-    volumeMode: volumeModeOf(claim),
-  };
+  } as const;
+  if (isPodVolume(exposure.kind)) return { ...volume, volumeMode: "Filesystem" };
+  const claim = await ownClaim(exposure, options);
+  if ((claim?.spec.volumeName ?? "") === "" || claim === undefined) return undefined;
+  return { ...volume, volumeMode: volumeModeOf(claim) };
 }
 
 export async function unrecoverableHosting(

@@ -11,30 +11,30 @@ import {
   type OwnerReference,
   type Pod,
   type PodSecurityContext,
+  type PodSpec,
   type ResourceRequirements,
+  type Volume,
   type VolumeMode,
+  type VolumeMount,
   labels as wellKnown,
 } from "@dm/crds";
+import { type DataPathKind, isBackup } from "../mover/data-path-kind.ts";
 import type { ExposerSettings, PodResources } from "./exposer-settings.ts";
 import type { HostingTemplate } from "./hosting-template.ts";
 import { moverArgs } from "./mover-command.ts";
 import { type HostingOS, loadAffinityFor, nodeSelectorTerms } from "./node-affinity.ts";
 
 export interface HostingPodInput {
-  readonly kind: "backup" | "restore";
+  readonly kind: DataPathKind;
   readonly namespace: string;
-  /** The DataUpload or DataDownload; the pod, its container and its volume are named after it. */
+  /** The object that asks for the data path; the pod, its container and its volume are named after it. */
   readonly owner: OwnerReference;
   readonly template: HostingTemplate;
   readonly settings: ExposerSettings;
-  readonly claim: {
-    readonly name: string;
-    readonly volumeMode: VolumeMode;
-    readonly storageClass?: string | undefined;
-    readonly readOnly?: boolean | undefined;
-    /** Ask for the SELinux type `spc_t`, with which no file is relabelled. Counts only with `readOnly`. */
-    readonly noRelabeling?: boolean | undefined;
-  };
+  readonly claim?: HostedClaim | undefined;
+  /** In the claim's place: a volume that another pod has mounted, as a directory of that pod's node. */
+  readonly hosted?: { readonly path: string; readonly node: string } | undefined;
+
   /** From where the volume can be reached; empty when from everywhere, or not known here. */
   readonly topology: readonly NodeSelectorTerm[];
   /** The one node that may run it (its label `kubernetes.io/hostname`); the load affinity is then left out. */
@@ -46,11 +46,28 @@ export interface HostingPodInput {
   readonly cacheClaim?: string | undefined;
 }
 
-const podLabels = { backup: wellKnown.dataUpload, restore: wellKnown.dataDownload } as const;
-const podGroups = {
-  backup: exposerPodGroups.snapshot,
-  restore: exposerPodGroups.genericRestore,
-} as const;
+export interface HostedClaim {
+  readonly name: string;
+  readonly volumeMode: VolumeMode;
+  readonly storageClass?: string | undefined;
+  readonly readOnly?: boolean | undefined;
+  /** Ask for the SELinux type `spc_t`, with which no file is relabelled. Counts only with `readOnly`. */
+  readonly noRelabeling?: boolean | undefined;
+}
+
+const podLabels: Readonly<Record<DataPathKind, string>> = {
+  DataUpload: wellKnown.dataUpload,
+  DataDownload: wellKnown.dataDownload,
+  PodVolumeBackup: wellKnown.podVolumeBackup,
+  PodVolumeRestore: wellKnown.podVolumeRestore,
+};
+/** The last is ours: Velero has no group for those. */
+const podGroups: Readonly<Record<DataPathKind, string>> = {
+  DataUpload: exposerPodGroups.snapshot,
+  DataDownload: exposerPodGroups.genericRestore,
+  PodVolumeBackup: "pod-volume-exposer",
+  PodVolumeRestore: "pod-volume-exposer",
+};
 
 const terminationLog = "/dev/termination-log";
 const cachePath = "/cache";
@@ -86,7 +103,7 @@ export function hostingPath(ownerUid: string): string {
 
 /** @example await client.create(pods, hostingPod(input)) */
 export function hostingPod(input: HostingPodInput): Pod {
-  const { kind, owner, template, settings, claim, nodeOS } = input;
+  const { kind, owner, template, settings, nodeOS } = input;
   const labels = {
     ...(settings.podLabels ?? picked(template.labels, passedLabels)),
     [podLabels[kind]]: labelValue(owner.name),
@@ -113,45 +130,12 @@ export function hostingPod(input: HostingPodInput): Pod {
       ...(template.dnsConfig && { dnsConfig: template.dnsConfig }),
       ...(settings.priorityClassName && { priorityClassName: settings.priorityClassName }),
       os: { name: nodeOS },
-      ...(input.hostname && { nodeSelector: { [wellKnown.hostname]: input.hostname } }),
-      affinity: {
-        nodeAffinity: {
-          requiredDuringSchedulingIgnoredDuringExecution: {
-            nodeSelectorTerms: nodeSelectorTerms({
-              topology: input.topology,
-              selector:
-                input.hostname === undefined
-                  ? loadAffinityFor(settings.loadAffinity, claim.storageClass)?.nodeSelector
-                  : undefined,
-              nodeOS,
-              avoidHostnames: input.avoidHostnames,
-            }),
-          },
-        },
-      },
-      topologySpreadConstraints: [
-        {
-          maxSkew: 1,
-          topologyKey: wellKnown.hostname,
-          whenUnsatisfiable: "ScheduleAnyway",
-          labelSelector: { matchLabels: { [wellKnown.exposerPodGroup]: podGroups[kind] } },
-        },
-      ],
-      tolerations: [
-        ...template.tolerations.filter(({ key }) => passedTolerations.includes(String(key))),
-        ...(nodeOS === "windows" ? windowsTolerations : []),
-      ],
+      ...placeOf(input),
       securityContext: podSecurity(input),
       containers: [container(input)],
       volumes: [
         ...template.volumes,
-        {
-          name: owner.uid,
-          persistentVolumeClaim: {
-            claimName: claim.name,
-            ...(claim.readOnly && { readOnly: true }),
-          },
-        },
+        hostedVolume(input),
         ...(input.cacheClaim === undefined
           ? []
           : [{ name: cacheVolume, persistentVolumeClaim: { claimName: input.cacheClaim } }]),
@@ -160,20 +144,77 @@ export function hostingPod(input: HostingPodInput): Pod {
   };
 }
 
+/** Where it runs: a scheduler's choice, or the one node that has the volume. */
+function placeOf(input: HostingPodInput): Partial<PodSpec> {
+  const { kind, template, settings, claim, hosted, nodeOS } = input;
+  // The node agent is there, so its tolerations suffice.
+  if (hosted) return { nodeName: hosted.node, tolerations: [...template.tolerations] };
+  return {
+    ...(input.hostname && { nodeSelector: { [wellKnown.hostname]: input.hostname } }),
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: nodeSelectorTerms({
+            topology: input.topology,
+            selector:
+              input.hostname === undefined
+                ? loadAffinityFor(settings.loadAffinity, claim?.storageClass)?.nodeSelector
+                : undefined,
+            nodeOS,
+            avoidHostnames: input.avoidHostnames,
+          }),
+        },
+      },
+    },
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: wellKnown.hostname,
+        whenUnsatisfiable: "ScheduleAnyway",
+        labelSelector: { matchLabels: { [wellKnown.exposerPodGroup]: podGroups[kind] } },
+      },
+    ],
+    tolerations: [
+      ...template.tolerations.filter(({ key }) => passedTolerations.includes(String(key))),
+      ...(nodeOS === "windows" ? windowsTolerations : []),
+    ],
+  };
+}
+
+function hostedVolume({ owner, claim, hosted }: HostingPodInput): Volume {
+  const name = owner.uid;
+  // A directory that is gone must not be made again, empty.
+  if (hosted) return { name, hostPath: { path: hosted.path, type: "Directory" } };
+  const claimName = claim?.name ?? owner.name;
+  return {
+    name,
+    persistentVolumeClaim: { claimName, ...(claim?.readOnly && { readOnly: true }) },
+  };
+}
+
+function volumeMount({ kind, owner, claim, hosted }: HostingPodInput): VolumeMount {
+  const mount = { name: owner.uid, mountPath: hostingPath(owner.uid) };
+  if (hosted === undefined) return { ...mount, ...(claim?.readOnly && { readOnly: true }) };
+  // What is mounted below it later, on the node, is seen here too.
+  const mountPropagation = "HostToContainer";
+  return { ...mount, mountPropagation, ...(isBackup(kind) && { readOnly: true }) };
+}
+
 function container(input: HostingPodInput): Container {
-  const { kind, owner, template, claim, nodeOS } = input;
+  const { kind, owner, template, claim, hosted, nodeOS } = input;
   const path = hostingPath(owner.uid);
-  const mount = { name: owner.uid, mountPath: path, ...(claim.readOnly && { readOnly: true }) };
+  const volumeMode = claim?.volumeMode ?? "Filesystem";
   const args = moverArgs({
     kind,
     name: owner.name,
     volumePath: path,
-    volumeMode: claim.volumeMode,
+    volumeMode,
     terminationLog,
     resourceTimeout: input.resourceTimeout,
     cachePath: input.cacheClaim === undefined ? undefined : cachePath,
   });
   const resources = podResources(input.settings.podResources);
+  const privileged = hosted !== undefined && input.settings.privilegedFsBackup === true;
   return {
     name: owner.uid,
     image: template.image,
@@ -187,31 +228,40 @@ function container(input: HostingPodInput): Container {
     terminationMessagePolicy: "File",
     volumeMounts: [
       ...template.volumeMounts,
-      ...(claim.volumeMode === "Block" ? [] : [mount]),
+      ...(volumeMode === "Block" ? [] : [volumeMount(input)]),
       ...(input.cacheClaim === undefined ? [] : [{ name: cacheVolume, mountPath: cachePath }]),
     ],
-    ...(claim.volumeMode === "Block" && {
+    ...(volumeMode === "Block" && {
       volumeDevices: [{ name: owner.uid, devicePath: path }],
     }),
     ...(resources && { resources }),
     ...(nodeOS === "linux" && {
-      securityContext: {
-        privileged: false,
-        allowPrivilegeEscalation: false,
-        ...(template.readOnlyRootFilesystem && { readOnlyRootFilesystem: true }),
-        capabilities: {
-          drop: ["ALL"],
-          ...(claim.volumeMode === "Filesystem" && { add: [...capabilities[kind]] }),
-        },
-        seccompProfile: { type: "RuntimeDefault" },
-      },
+      securityContext: privileged
+        ? { privileged, ...rootOf(template) }
+        : {
+            privileged: false,
+            allowPrivilegeEscalation: false,
+            ...rootOf(template),
+            capabilities: {
+              drop: ["ALL"],
+              ...(volumeMode === "Filesystem" && {
+                add: [...capabilities[isBackup(kind) ? "backup" : "restore"]],
+              }),
+            },
+            seccompProfile: { type: "RuntimeDefault" },
+          },
     }),
   };
 }
 
-function podSecurity({ nodeOS, claim }: HostingPodInput): PodSecurityContext {
+const rootOf = ({ readOnlyRootFilesystem }: HostingTemplate) =>
+  readOnlyRootFilesystem ? { readOnlyRootFilesystem } : {};
+
+function podSecurity({ nodeOS, claim, hosted }: HostingPodInput): PodSecurityContext {
   if (nodeOS === "windows") return { windowsOptions: { runAsUserName: "ContainerAdministrator" } };
-  const unlabelled = claim.readOnly === true && claim.noRelabeling === true;
+  // The labels of another pod's volume are that pod's: no type but this one may read them, and none may change them.
+  const unlabelled =
+    hosted !== undefined || (claim?.readOnly === true && claim.noRelabeling === true);
   return { runAsUser: 0, ...(unlabelled && { seLinuxOptions: { type: "spc_t" } }) };
 }
 

@@ -37,6 +37,8 @@ export interface HostingTemplate {
   readonly agentLabels?: Readonly<Record<string, string>> | undefined;
   /** What the node agent does without writing to its image, a mover does too: it is the same program with the same mounts. */
   readonly readOnlyRootFilesystem?: boolean | undefined;
+  /** On the node, what the node agent has as its volume `host-pods`: the kubelet's directory of pods. */
+  readonly hostPodsPath?: string | undefined;
 }
 
 /** The role of the node agent on its command line; what follows is not for movers. */
@@ -46,7 +48,8 @@ const role = "node-agent";
  * The node's own directories, which only the node agent needs: a mover runs as root and sees one volume, so it gets neither.
  * Velero copies them.
  */
-const hostVolumes: ReadonlySet<string> = new Set(["host-pods", "host-plugins"]);
+const hostPodsVolume = "host-pods";
+const hostVolumes: ReadonlySet<string> = new Set([hostPodsVolume, "host-plugins"]);
 
 /**
  * @throws {FormatError} `DM_NODE_AGENT_TEMPLATE` when the DaemonSet has no container with an image.
@@ -82,6 +85,7 @@ export function hostingTemplateOf(daemonSet: DaemonSet): HostingTemplate {
     annotations: metadata?.annotations ?? {},
     agentLabels: daemonSet.spec.selector.matchLabels,
     readOnlyRootFilesystem: container.securityContext?.readOnlyRootFilesystem,
+    hostPodsPath: spec.volumes?.find(({ name }) => name === hostPodsVolume)?.hostPath?.path,
   };
 }
 

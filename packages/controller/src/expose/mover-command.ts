@@ -5,9 +5,11 @@
  * @module
  */
 
+import { type DataPathKind, isBackup, nameFlags } from "../mover/data-path-kind.ts";
+
 export interface MoverCommand {
-  readonly kind: "backup" | "restore";
-  /** The DataUpload or DataDownload. */
+  readonly kind: DataPathKind;
+  /** Of the object that asks for it. */
   readonly name: string;
   readonly volumePath: string;
   readonly volumeMode: "Filesystem" | "Block";
@@ -17,14 +19,14 @@ export interface MoverCommand {
   readonly cachePath?: string | undefined;
 }
 
-/** @example moverArgs({ kind: "backup", … }) // ["mover", "backup", "--volume-path=/6b1…", "--volume-mode=Filesystem", …] */
+/** @example moverArgs({ kind: "DataUpload", … }) // ["mover", "backup", "--volume-path=/6b1…", "--volume-mode=Filesystem", …] */
 export function moverArgs(command: MoverCommand): string[] {
   return [
     "mover",
-    command.kind,
+    isBackup(command.kind) ? "backup" : "restore",
     `--volume-path=${command.volumePath}`,
     `--volume-mode=${command.volumeMode}`,
-    command.kind === "backup" ? `--data-upload=${command.name}` : `--data-download=${command.name}`,
+    `--${nameFlags[command.kind]}=${command.name}`,
     `--termination-log=${command.terminationLog}`,
     `--resource-timeout=${command.resourceTimeout}`,
     ...(command.cachePath === undefined ? [] : [`--cache-volume-path=${command.cachePath}`]),

@@ -1,18 +1,13 @@
 /**
  * A mover's Events on its object. Each step is an Event of its own; progress is one Event that changes, so that an hour of work
- * leaves one object behind. The DataUpload itself has one writer, the node agent, which copies progress as it likes: a mover that
+ * leaves one object behind. The object itself has one writer, the node agent, which copies progress as it likes: a mover that
  * wrote there would be in conflict with it.
  * Proof: test/mover/data-path-events.test.ts.
  * @module
  */
 import { type Clock, isDmError, type Logger, nsPerMs, silentLogger, systemClock } from "@dm/core";
-import {
-  type DataDownload,
-  type DataUpload,
-  events,
-  type KubeEvent,
-  type Resource,
-} from "@dm/crds";
+import { events, type KubeEvent, type Resource } from "@dm/crds";
+import type { TransferObject } from "../node-agent/transfer.ts";
 import { createEventRecorder, type EventRecorder } from "../runtime/event-recorder.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
 import { kubeTime } from "../runtime/objects.ts";
@@ -33,8 +28,8 @@ export interface DataPathEventsOptions {
 
 export class DataPathEvents {
   readonly #client: Pick<KubeClient, "create" | "patch">;
-  readonly #resource: Resource<DataUpload | DataDownload>;
-  readonly #object: DataUpload | DataDownload;
+  readonly #resource: Resource<TransferObject>;
+  readonly #object: TransferObject;
   readonly #options: DataPathEventsOptions;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -45,8 +40,8 @@ export class DataPathEvents {
 
   constructor(
     client: KubeClient,
-    resource: Resource<DataUpload | DataDownload>,
-    object: DataUpload | DataDownload,
+    resource: Resource<TransferObject>,
+    object: TransferObject,
     options: DataPathEventsOptions,
   ) {
     const { clock = systemClock, logger = silentLogger, node } = options;

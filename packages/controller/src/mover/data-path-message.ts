@@ -8,8 +8,9 @@
  * @module
  */
 import { FormatError } from "@dm/core";
+import { type DataPathKind, isBackup } from "./data-path-kind.ts";
 
-/** `reason` of the Events on the DataUpload or DataDownload. */
+/** `reason` of the Events on the object that asked for the data path. */
 export const dataPathReasons = {
   started: "Data-Path-Started",
   progress: "Data-Path-Progress",
@@ -31,7 +32,6 @@ export const canceledText = "data path is canceled";
 /** A data path that was stopped from outside and can go on says this at its end. */
 export const interruptedText = "data path is interrupted";
 
-export type DataPathKind = "DataUpload" | "DataDownload";
 export type VolumeMode = "Filesystem" | "Block";
 
 export interface AccessPoint {
@@ -231,7 +231,7 @@ function wasKilled({ exitCode, reason }: TerminatedContainer): boolean {
 
 function success(kind: DataPathKind, message: string): DataPathOutcome {
   try {
-    return kind === "DataUpload"
+    return isBackup(kind)
       ? { outcome: "backedUp", result: decodeBackupResult(message) }
       : { outcome: "restored", result: decodeRestoreResult(message) };
   } catch (error) {

@@ -3,21 +3,22 @@
  * Proof: test/mover/run-mover.test.ts.
  * @module
  */
-import { type Clock, type Logger, nsPerMs } from "@dm/core";
-import { type DataDownload, type DataUpload, labels } from "@dm/crds";
+import type { Clock, Logger } from "@dm/core";
 import {
   backupVeleroVolume,
   forgetVeleroCheckpoints,
   openVeleroRepository,
   openVeleroStore,
   restoreVeleroVolume,
-  type VeleroOperation,
 } from "@dm/snapshot/velero";
 import { ensureRepository } from "../repository/ensure-repository.ts";
 import { readRepositoryPassword } from "../repository/repository-password.ts";
 import { readStorageLocation } from "../repository/storage-location.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
+import { isBackup } from "./data-path-kind.ts";
 import type { BackupResult, DataPathProgress, RestoreResult } from "./data-path-message.ts";
+import type { BackupTask, DataPathTask, RestoreTask } from "./data-path-task.ts";
+import { isMarkedDone, markDone } from "./done-file.ts";
 import type { MoverSettings } from "./mover-settings.ts";
 
 type OpenedRepository = Awaited<ReturnType<typeof openVeleroRepository>>;
@@ -39,11 +40,10 @@ export interface DataPathContext {
 /** Waits for the BackupRepository and opens what it stands for. */
 export async function openDataPath(
   context: DataPathContext,
-  { spec }: DataUpload | DataDownload,
+  { backupStorageLocation, sourceNamespace }: DataPathTask,
 ): Promise<OpenedRepository> {
   const { client, clock, environment, logger, namespace, settings } = context;
   const signal = AbortSignal.any([context.signal, context.stopSignal]);
-  const { backupStorageLocation, sourceNamespace } = spec;
   await ensureRepository(client, {
     namespace,
     volumeNamespace: sourceNamespace,
@@ -58,7 +58,7 @@ export async function openDataPath(
   const store = await openVeleroStore(location, sourceNamespace, {
     credentials,
     environment,
-    readOnly: readOnly || settings.kind === "DataDownload",
+    readOnly: readOnly || !isBackup(settings.kind),
     clock,
     logger,
   });
@@ -67,20 +67,20 @@ export async function openDataPath(
 
 export async function backUp(
   context: DataPathContext,
-  upload: DataUpload,
+  task: BackupTask,
   repository: OpenedRepository,
 ): Promise<BackupResult> {
   const { clock, logger, onProgress, settings, signal, stopSignal } = context;
   const { volumeMode, volumePath } = settings;
-  const { dataMoverConfig, sourceNamespace, sourcePVC } = upload.spec;
-  const volume = [sourceNamespace, sourcePVC] as const;
-  const operation = operationOf(upload);
+  const { config, operation, requester, tags, volume } = task;
   try {
     const backup = await backupVeleroVolume(repository, volumePath, {
       volumeMode,
       volume,
+      requester,
+      tags,
       operation,
-      parallelFiles: countOf(dataMoverConfig?.["ParallelFilesUpload"]),
+      parallelFiles: countOf(config["ParallelFilesUpload"]),
       workers: settings.workers,
       parallelUploads: settings.parallelUploads,
       checkpointIntervalMs: settings.checkpointIntervalMs,
@@ -105,7 +105,7 @@ export async function backUp(
       incrementalBytes: backup.incrementalBytes,
     };
   } catch (error) {
-    if (signal.aborted) await forget(context, volume, operation, repository);
+    if (signal.aborted) await forget(context, task, repository);
     throw error;
   }
 }
@@ -115,13 +115,12 @@ const forgetTimeoutMs = 5_000;
 
 async function forget(
   { logger }: DataPathContext,
-  volume: readonly [string, string],
-  operation: VeleroOperation,
+  { operation, requester, volume }: BackupTask,
   repository: OpenedRepository,
 ): Promise<void> {
   try {
     const signal = AbortSignal.timeout(forgetTimeoutMs);
-    await forgetVeleroCheckpoints(repository, volume, operation, { signal });
+    await forgetVeleroCheckpoints(repository, volume, operation, { requester, signal });
   } catch (error) {
     // The next backup of this volume does it.
     logger.warn("Left checkpoints of a canceled backup", { error: String(error) });
@@ -130,17 +129,21 @@ async function forget(
 
 export async function restore(
   context: DataPathContext,
-  download: DataDownload,
+  { config, doneFor, snapshotID, snapshotSize }: RestoreTask,
   repository: OpenedRepository,
   isRetry: boolean,
 ): Promise<RestoreResult> {
   const { logger, onProgress, settings, stopSignal } = context;
   const { volumeMode, volumePath } = settings;
-  const { dataMoverConfig, snapshotID } = download.spec;
+  const target = { byPath: volumePath, volumeMode };
+  if (doneFor && (await isMarkedDone(volumePath, doneFor))) {
+    logger.info("An earlier attempt has restored the volume", { snapshot: snapshotID });
+    return { target, totalBytes: snapshotSize };
+  }
   const { totalBytes } = await restoreVeleroVolume(repository, snapshotID, volumePath, {
     volumeMode,
-    sparse: dataMoverConfig?.["WriteSparseFiles"] === "true",
-    parallelFiles: countOf(dataMoverConfig?.["ParallelFilesDownload"]),
+    sparse: config["WriteSparseFiles"] === "true",
+    parallelFiles: countOf(config["ParallelFilesDownload"]),
     workers: settings.workers,
     maxInFlightBytes: settings.maxInFlightBytes,
     resume: isRetry,
@@ -149,18 +152,8 @@ export async function restore(
     logger,
   });
   logger.info("Restored volume", { snapshot: snapshotID, totalBytes });
-  return { target: { byPath: volumePath, volumeMode }, totalBytes };
-}
-
-/**
- * All attempts at one DataUpload. A label may have been on an older one, too, whose snapshots are not of this one; a uid is
- * nobody else's, so that clocks need not agree.
- */
-function operationOf({ metadata }: DataUpload): VeleroOperation {
-  const id = metadata.labels?.[labels.asyncOperationId];
-  if (!id) return { id: metadata.uid ?? "", startedAtNs: 0n };
-  const createdAtMs = Date.parse(metadata.creationTimestamp ?? "") || 0;
-  return { id, startedAtNs: BigInt(createdAtMs) * nsPerMs };
+  if (doneFor) await markDone(volumePath, doneFor);
+  return { target, totalBytes };
 }
 
 function countOf(text: string | undefined): number | undefined {

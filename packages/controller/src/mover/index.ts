@@ -1,8 +1,8 @@
+export { type DataPathKind, dataPathKinds, isBackup, isPodVolume } from "./data-path-kind.ts";
 export {
   type AccessPoint,
   type BackupResult,
   canceledText,
-  type DataPathKind,
   type DataPathOutcome,
   type DataPathProgress,
   type DataPathReason,

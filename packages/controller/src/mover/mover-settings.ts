@@ -7,11 +7,12 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { parseGoDuration } from "@dm/core";
-import type { DataPathKind, VolumeMode } from "./data-path-message.ts";
+import { type DataPathKind, dataPathKinds, isBackup, nameFlags } from "./data-path-kind.ts";
+import type { VolumeMode } from "./data-path-message.ts";
 
 export interface MoverSettings {
   readonly kind: DataPathKind;
-  /** Of the DataUpload or DataDownload. */
+  /** Of the object that asks for it. */
   readonly name: string;
   /** Of the operator; that of the pod's service account by default. */
   readonly namespace?: string | undefined;
@@ -51,6 +52,8 @@ const flags = {
   "volume-mode": { type: "string" },
   "data-upload": { type: "string" },
   "data-download": { type: "string" },
+  "pod-volume-backup": { type: "string" },
+  "pod-volume-restore": { type: "string" },
   namespace: { type: "string" },
   "termination-log": { type: "string" },
   "resource-timeout": { type: "string" },
@@ -84,8 +87,10 @@ export function moverSettings(
   const [what, ...more] = positionals;
   if ((what !== "backup" && what !== "restore") || more.length > 0)
     throw new TypeError("a mover is told backup or restore, and nothing else beside flags");
-  const kind: DataPathKind = what === "backup" ? "DataUpload" : "DataDownload";
-  const nameFlag = what === "backup" ? "data-upload" : "data-download";
+  const named = dataPathKinds.filter((each) => values[nameFlags[each]] !== undefined);
+  const [kind = what === "backup" ? "DataUpload" : "DataDownload"]: DataPathKind[] = named;
+  if (named.length > 1 || isBackup(kind) !== (what === "backup"))
+    throw new TypeError(`a ${what} is that of one object, and of its kind`);
   const required = (flag: keyof typeof flags): string => {
     const value = values[flag];
     if (!value) throw new TypeError(`--${flag} is missing`);
@@ -112,7 +117,7 @@ export function moverSettings(
   const defaults = moverDefaults;
   return {
     kind,
-    name: required(nameFlag),
+    name: required(nameFlags[kind]),
     namespace: values.namespace ?? (environment["VELERO_NAMESPACE"] || undefined),
     volumePath: required("volume-path"),
     volumeMode,

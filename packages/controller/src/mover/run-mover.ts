@@ -7,21 +7,14 @@
  */
 import { writeFile } from "node:fs/promises";
 import { type Clock, isDmError, type Logger, silentLogger, systemClock } from "@dm/core";
-import {
-  type DataDownload,
-  type DataUpload,
-  dataDownloads,
-  dataUploads,
-  isFinalPhase,
-  phaseOf,
-  type Resource,
-} from "@dm/crds";
-import { notes } from "../node-agent/transfer.ts";
+import { isFinalPhase, phaseOf, type Resource } from "@dm/crds";
+import { notes, resourceOf, type TransferObject } from "../node-agent/transfer.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../runtime/node-client.ts";
 import { causeOf } from "./cause.ts";
 import type { DataPathContext } from "./data-path.ts";
 import { DataPathEvents } from "./data-path-events.ts";
+import { isBackup } from "./data-path-kind.ts";
 import {
   canceledText,
   dataPathReasons,
@@ -32,6 +25,7 @@ import {
   encodeRestoreResult,
   type FailureText,
 } from "./data-path-message.ts";
+import { backupTask, restoreTask } from "./data-path-task.ts";
 import { followObject } from "./follow-object.ts";
 import type { MoverSettings } from "./mover-settings.ts";
 import { podConnection } from "./pod-connection.ts";
@@ -80,15 +74,13 @@ export async function runMover(
   }
 }
 
-type Transfer = DataUpload | DataDownload;
-
 class Mover {
   readonly #client: KubeClient;
   readonly #settings: MoverSettings;
   readonly #options: RunMoverOptions;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #resource: Resource<Transfer>;
+  readonly #resource: Resource<TransferObject>;
   /** Aborts when the object asks for cancellation, or is gone. */
   readonly #cancel = new AbortController();
   readonly #stopSignal: AbortSignal;
@@ -100,7 +92,7 @@ class Mover {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? silentLogger;
-    this.#resource = settings.kind === "DataUpload" ? dataUploads : dataDownloads;
+    this.#resource = resourceOf(settings.kind);
     this.#stopSignal = options.stopSignal ?? new AbortController().signal;
   }
 
@@ -154,7 +146,7 @@ class Mover {
     return moving ?? this.#interrupted();
   }
 
-  async #move(namespace: string, object: Transfer): Promise<MoverEnd> {
+  async #move(namespace: string, object: TransferObject): Promise<MoverEnd> {
     const { kind, node, progressIntervalMs } = this.#settings;
     const clock = this.#clock;
     const logger = this.#logger;
@@ -180,16 +172,17 @@ class Mover {
     try {
       // Not before: many movers may wait for their turn on a node, and one that waits needs no data path.
       const { backUp, openDataPath, restore } = await import("./data-path.ts");
-      await using repository = await openDataPath(context, object);
+      const task = isBackup(kind) ? backupTask(kind, object) : restoreTask(kind, object);
+      await using repository = await openDataPath(context, task);
       step = "run";
       logger.info("Started", { kind, namespace, name: object.metadata.name });
       events.tell(dataPathReasons.started, `Data path for ${object.metadata.name} started`);
-      if (kind === "DataUpload") {
-        const result = await backUp(context, object as DataUpload, repository);
+      if ("volume" in task) {
+        const result = await backUp(context, task, repository);
         return { exitCode: 0, message: encodeBackupResult(result) };
       }
       const isRetry = object.metadata.annotations?.[notes.resume] !== undefined;
-      const result = await restore(context, object as DataDownload, repository, isRetry);
+      const result = await restore(context, task, repository, isRetry);
       return { exitCode: 0, message: encodeRestoreResult(result) };
     } catch (error) {
       if (this.#cancel.signal.aborted) return this.#canceled();
@@ -239,6 +232,6 @@ class Mover {
   }
 }
 
-function isCanceled(object: Transfer): boolean {
+function isCanceled(object: TransferObject): boolean {
   return object.spec.cancel === true || phaseOf(object) === "Canceling";
 }

@@ -19,6 +19,8 @@ export interface AgentView {
   transfers(kind: TransferKind): readonly TransferObject[];
   /** Of this agent's node only. */
   hostingPod(key: ObjectKey): Pod | undefined;
+  /** Any pod of this agent's node, perhaps only its names and state. */
+  clientPod(key: ObjectKey): Pod | undefined;
   /** Events about the object with this uid. */
   eventsOf(uid: string): readonly KubeEvent[];
   nodes(): readonly Node[];

@@ -14,13 +14,10 @@ export interface AgentMetrics {
   ): void;
 }
 
+type Counted = "data_upload" | "data_download" | "pod_volume_backup" | "pod_volume_restore";
+
 export type AgentCounter =
-  | "data_upload_success_total"
-  | "data_upload_failure_total"
-  | "data_upload_cancel_total"
-  | "data_download_success_total"
-  | "data_download_failure_total"
-  | "data_download_cancel_total"
+  | `${Counted}_${"success" | "failure" | "cancel"}_total`
   | "dm_conflicts_total"
   | "dm_mover_restarts_total";
 

@@ -13,6 +13,8 @@ export interface AgentSettings {
   readonly prepareQueueLength?: number | undefined;
   /** Treat data movers "" and "velero" as ours too. */
   readonly takeOverVelero: boolean;
+  /** Carry out PodVolumeBackups and PodVolumeRestores: only where no node agent of Velero's does. */
+  readonly podVolumes: boolean;
   /** How often the hosting pod is made again after its mover was killed. */
   readonly moverRestartLimit: number;
   /** How long a mover may take to stop after a cancel; also when other agents step in before it runs. */
@@ -35,6 +37,7 @@ export const agentDefaults: AgentSettings = {
   prepareTimeoutMs: 30 * 60_000,
   concurrency: 1,
   takeOverVelero: false,
+  podVolumes: false,
   moverRestartLimit: 3,
   cancelTimeoutMs: 5 * 60_000,
   runningCancelTimeoutMs: 60 * 60_000,

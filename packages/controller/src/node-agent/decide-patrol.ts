@@ -1,14 +1,15 @@
 /**
- * What this agent should do about a DataUpload or DataDownload that another agent is in charge of: nothing while that one lives
+ * What this agent should do about an object that another agent is in charge of: nothing while that one lives
  * and keeps its times. Pure. All times count from notes on the object, so that no restart begins them anew; the write that steps
  * in is refused to all agents but one.
  * Proof: test/node-agent/decide-patrol.test.ts, test/node-agent/bounded.test.ts.
  * @module
  */
 import { isFinalPhase } from "@dm/crds";
-import { type Action, nothing } from "./action.ts";
+import { isPodVolume } from "../mover/index.ts";
+import { type Action, nothing, type Verdict } from "./action.ts";
 import type { AgentSettings } from "./agent-settings.ts";
-import { decideInterrupted, isOurs, type World } from "./decide.ts";
+import { decideInterrupted, isOurs, verdictOf, type World } from "./decide.ts";
 import { isStranded } from "./hosting-pod-state.ts";
 import { ownerOf, type Transfer } from "./transfer.ts";
 import { failureContexts, texts } from "./transfer-texts.ts";
@@ -24,11 +25,14 @@ export function decidePatrol(
   settings: AgentSettings,
 ): Action {
   if (!isOurs(transfer, settings)) return nothing;
-  if (transfer.phase === "New" && !transfer.ending) return nothing;
+  // A new object has nobody in charge, unless it is about a pod on some node.
+  const { kind, phase, cancel, deleting } = transfer;
+  if (phase === "New" && !transfer.ending && (!isPodVolume(kind) || cancel || deleting))
+    return nothing;
   if (isFinalPhase(transfer.phase)) return transfer.finalizer ? { do: "removeFinalizer" } : nothing;
   const owner = ownerOf(transfer);
   if (owner === world.self) return patrolOwn(transfer, world, nowMs, settings);
-  const isLost = owner === undefined || !world.agents.has(owner);
+  const isLost = isAbandoned(transfer, world);
   const { ownerLostAtMs } = transfer;
   if (isLost && ownerLostAtMs === undefined) return { do: "noteOwnerLost" };
   if (!isLost && ownerLostAtMs !== undefined) return { do: "forgetOwnerLost" };
@@ -37,6 +41,16 @@ export function decidePatrol(
   return transfer.ending
     ? hurryEnding(transfer, nowMs, settings)
     : hurry(transfer, nowMs, settings);
+}
+
+/** Whether nobody is, or ever will be, in charge. */
+function isAbandoned(transfer: Transfer, { agents, client }: World): boolean {
+  const owner = ownerOf(transfer);
+  if (transfer.phase !== "New" || transfer.kind !== "PodVolumeRestore" || transfer.ending)
+    return owner === undefined || !agents.has(owner);
+  // Whom its pod's node makes responsible. The pod may still wait for a node.
+  if (client === undefined) return false;
+  return client.state === "over" || (client.node !== undefined && !agents.has(client.node));
 }
 
 /** Whether the agent in charge waits for a hosting pod to run, wherever that is. */
@@ -64,15 +78,32 @@ function patrolOwn(
 
 /** The agent in charge is gone. */
 function stepIn(transfer: Transfer, world: World, nowMs: number, settings: AgentSettings): Action {
-  const { phase, cancel, deleting, ending, resume } = transfer;
+  const { kind, phase, cancel, deleting, ending, resume } = transfer;
   if (ending) return { do: "adopt" };
   if (cancel || deleting || phase === "Canceling")
-    return { do: "end", verdict: { phase: "Canceled" } };
+    return { do: phase === "New" ? "refuse" : "end", verdict: { phase: "Canceled" } };
+  if (isPodVolume(kind)) return endOnLostNode(transfer, world);
   if (phase === "Accepted" || resume?.pending) return { do: "adopt" };
   const outcome = world.pod?.outcome ?? world.told?.outcome;
   // It ended before its node did; the new agent in charge takes the result.
   if (outcome && outcome.outcome !== "interrupted") return { do: "adopt" };
   return decideInterrupted({ transfer, world, nowMs, settings }, texts.nodeLost(ownerOf(transfer)));
+}
+
+/** No other node has the pod's volume: all that can be had is a result that the mover told before. */
+function endOnLostNode(transfer: Transfer, { client, pod, told }: World): Action {
+  const outcome = pod?.outcome ?? told?.outcome;
+  if (outcome && outcome.outcome !== "interrupted")
+    return { do: "end", verdict: verdictOf(transfer, outcome, undefined) };
+  const verdict: Verdict = { phase: "Failed", message: lostText(transfer, client) };
+  return { do: transfer.phase === "New" ? "refuse" : "end", verdict };
+}
+
+function lostText(transfer: Transfer, client: World["client"]): string {
+  const pod = transfer.client;
+  if (pod && client?.state === "over") return texts.clientOver(pod);
+  if (pod && client?.node !== undefined) return texts.clientLost(pod, client.node);
+  return texts.nodeLost(ownerOf(transfer));
 }
 
 /** Limits that the agent in charge should have kept itself. */

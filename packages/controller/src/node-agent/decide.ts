@@ -1,5 +1,5 @@
 /**
- * What should happen next to a DataUpload or DataDownload, as the agent of one node sees it. Pure and total over phases: no I/O, no
+ * What should happen next to an object of any of the four kinds, as the agent of one node sees it. Pure and total over phases: no I/O, no
  * clock. The rows of the state machine are the branches.
  *
  * Each phase has one agent in charge (see `ownerOf`); others do nothing here, and step in by `decidePatrol` when it is gone.
@@ -7,12 +7,18 @@
  * @module
  */
 import { isFinalPhase } from "@dm/crds";
-import type { BackupResult, DataPathOutcome, DataPathProgress } from "../mover/index.ts";
+import {
+  type BackupResult,
+  type DataPathOutcome,
+  type DataPathProgress,
+  isPodVolume,
+} from "../mover/index.ts";
+import type { ClientPod } from "../pod-volume/client-pod.ts";
 import { type Action, nothing, type Verdict, wait } from "./action.ts";
 import type { AgentSettings } from "./agent-settings.ts";
 import { type HostingPodState, isStranded } from "./hosting-pod-state.ts";
 import { ownerOf, type Transfer } from "./transfer.ts";
-import { emptyVolumeText, failureContexts, texts } from "./transfer-texts.ts";
+import { emptyVolumeTexts, failureContexts, texts } from "./transfer-texts.ts";
 
 /** What was found around the object. A fact that the object's phase makes irrelevant may be left out. */
 export interface World {
@@ -24,6 +30,8 @@ export interface World {
   readonly running: number;
   /** Whether the claim to restore into exists. */
   readonly targetClaim?: boolean | undefined;
+  /** The pod whose volume it is, where that matters: undefined while it is not on this node, or not looked for. */
+  readonly client?: ClientPod | undefined;
   /** Empty while no node is known. */
   readonly nodeOSes: ReadonlySet<string>;
   /** Nodes whose agent runs. */
@@ -39,8 +47,12 @@ export interface World {
   };
 }
 
-/** `dm` is ours; an empty name and `velero` only where no Velero runs beside us. */
+/**
+ * `dm` is ours; an empty name and `velero` only where no Velero runs beside us. PodVolumeBackups and PodVolumeRestores name no data
+ * mover: there it is all or none.
+ */
 export function isOurs({ dataMover }: Transfer, settings: AgentSettings): boolean {
+  if (dataMover === undefined) return settings.podVolumes;
   if (dataMover === "dm") return true;
   return settings.takeOverVelero && (dataMover === "" || dataMover === "velero");
 }
@@ -60,9 +72,10 @@ export function decideTransfer(
     const overdue = nowMs - ending.atMs >= cleanUpLimitMs(transfer, settings);
     return { do: "finish", ending, overdue };
   }
+  const state: State = { transfer, world, nowMs, settings };
+  if (phase === "New" && !isReachable(state)) return nothing;
   // The API takes no new finalizer on an object that is being deleted.
   if (!finalizer && !deleting) return { do: "addFinalizer" };
-  const state: State = { transfer, world, nowMs, settings };
   switch (phase) {
     case "New":
       return decideNew(state);
@@ -98,16 +111,30 @@ const canceled: Verdict = { phase: "Canceled" };
 const failed = (message: string): Verdict => ({ phase: "Failed", message });
 const end = (verdict: Verdict): Action => ({ do: "end", verdict });
 
+/** A pod's volume is for the agent of that pod's node. What ends before it begins is for whoever comes first. */
+function isReachable({ transfer, world }: State): boolean {
+  const { kind, cancel, deleting, node, problem } = transfer;
+  if (!isPodVolume(kind) || cancel || deleting || problem !== undefined) return true;
+  return kind === "PodVolumeBackup" ? node === world.self : world.client !== undefined;
+}
+
 function decideNew({ transfer, world, settings }: State): Action {
-  const { kind, cancel, deleting, snapshotType = "", nodeOS } = transfer;
+  const { kind, cancel, client, deleting, problem, snapshotType = "", nodeOS } = transfer;
   if (cancel) return { do: "refuse", verdict: canceled };
   if (deleting) return { do: "requestCancel", message: texts.deleting(kind) };
+  if (problem !== undefined) return { do: "refuse", verdict: failed(problem) };
   if (kind === "DataUpload" && snapshotType !== "CSI")
     return { do: "refuse", verdict: failed(texts.snapshotType(snapshotType)) };
   if (nodeOS !== undefined && world.nodeOSes.size === 0) return wait(settings.queuePollMs);
   if (nodeOS !== undefined && !world.nodeOSes.has(nodeOS))
     return { do: "refuse", verdict: failed(texts.noNode(transfer)) };
   if (kind === "DataDownload" && !world.targetClaim) return wait(settings.queuePollMs);
+  if (kind === "PodVolumeRestore" && client !== undefined) {
+    const state = world.client?.state;
+    if (state === "over") return { do: "refuse", verdict: failed(texts.clientOver(client)) };
+    if (state === "running") return { do: "refuse", verdict: failed(texts.notWaiting(client)) };
+    if (state === "starting") return wait(settings.peekMs);
+  }
   const { prepareQueueLength } = settings;
   if (prepareQueueLength !== undefined && world.exposing >= prepareQueueLength)
     return wait(settings.queuePollMs);
@@ -174,7 +201,8 @@ function decideCanceling(state: State): Action {
 }
 
 /** While a hosting pod is made again. */
-function decideResumed({ transfer, world, nowMs, settings }: State): Action {
+function decideResumed(state: State): Action {
+  const { transfer, world, nowMs, settings } = state;
   const { kind, cancel, deleting, resume } = transfer;
   const { pod, abnormal } = world;
   if (resume === undefined) return nothing;
@@ -185,6 +213,13 @@ function decideResumed({ transfer, world, nowMs, settings }: State): Action {
   if (isNew && pod.node === world.self && (pod.running || pod.outcome) && !cancel && !deleting)
     return { do: "takeResumed" };
   if (!isOwner) return nothing;
+  if (kind === "PodVolumeRestore") {
+    const ended = decideRestoredPod(state);
+    if (ended) return ended;
+    // The pod may have begun to run, and its status not say so yet: it looks every second.
+    const leftMs = resume.atMs + 5 * settings.exposePollMs - nowMs;
+    if (!isNew && leftMs > 0) return wait(leftMs);
+  }
   if (nowMs - resume.atMs >= settings.prepareTimeoutMs)
     return {
       do: "end",
@@ -203,29 +238,52 @@ function decideEnded(state: State): Action | undefined {
   const { pod, told, self } = world;
   if (pod === undefined) {
     // The pod is gone, and its termination message with it; the mover may still have told its result before.
-    if (told?.outcome) return end(verdictOf(transfer, told.outcome));
+    if (told?.outcome) return end(verdictOf(transfer, told.outcome, world.client));
     return decideInterrupted(state, "the hosting pod is gone");
   }
   if (pod.outcome?.outcome === "interrupted") return decideInterrupted(state, pod.outcome.message);
-  if (pod.outcome) return end(verdictOf(transfer, pod.outcome));
+  if (pod.outcome) return end(verdictOf(transfer, pod.outcome, world.client));
   if (pod.node !== self)
     return decideInterrupted(state, `the hosting pod is on node ${pod.node ?? "none"}`);
   return undefined;
 }
 
 /** Killed, evicted or lost: the next mover goes on from the last checkpoint, as often as that may be tried. */
-export function decideInterrupted({ transfer, world, settings }: State, cause: string): Action {
+export function decideInterrupted(state: State, cause: string): Action {
+  const { transfer, world, settings } = state;
   const { kind, phase, cancel, deleting, resume } = transfer;
   if (cancel || deleting || phase === "Canceling") return end(canceled);
+  const ended = kind === "PodVolumeRestore" ? decideRestoredPod(state) : undefined;
+  if (ended) return ended;
   const count = resume?.count ?? 0;
   if (count >= settings.moverRestartLimit) return end(failed(texts.gaveUp(kind, cause, count)));
   return { do: "resume", count: count + 1, cause, podUid: world.pod?.uid };
 }
 
-function verdictOf(transfer: Transfer, outcome: DataPathOutcome): Verdict {
+/**
+ * A restore into a pod's volume whose mover left no result. A pod that runs has seen the mover's mark in every volume, also in this
+ * one: then all is restored, and another attempt would write what the pod uses by now.
+ */
+function decideRestoredPod({ transfer, world }: State): Action | undefined {
+  const state = world.client?.state;
+  if (state === "running") return end({ phase: "Completed" });
+  return state === "over" && transfer.client
+    ? end(failed(texts.clientOver(transfer.client)))
+    : undefined;
+}
+
+export function verdictOf(
+  transfer: Transfer,
+  outcome: DataPathOutcome,
+  client: ClientPod | undefined,
+): Verdict {
   switch (outcome.outcome) {
-    case "backedUp":
-      return completedBackup(outcome.result);
+    case "backedUp": {
+      const completed = completedBackup(transfer.kind, outcome.result);
+      return client?.state === "over" && transfer.client
+        ? { ...completed, ...failed(texts.clientEnded(transfer.client)) }
+        : completed;
+    }
     case "restored":
       return { phase: "Completed", totalBytes: outcome.result.totalBytes };
     case "canceled":
@@ -242,11 +300,11 @@ function verdictOf(transfer: Transfer, outcome: DataPathOutcome): Verdict {
   }
 }
 
-function completedBackup(result: BackupResult): Verdict {
+function completedBackup(kind: Transfer["kind"], result: BackupResult): Verdict {
   const { snapshotID, emptySnapshot, source, totalBytes, incrementalBytes } = result;
   return {
     phase: "Completed",
-    message: emptySnapshot ? emptyVolumeText : undefined,
+    message: emptySnapshot ? emptyVolumeTexts[kind] : undefined,
     snapshotID,
     path: source.byPath,
     totalBytes,

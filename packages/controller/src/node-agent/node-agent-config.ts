@@ -132,6 +132,7 @@ class Reader {
       podAnnotations: this.#texts(document, "podAnnotations"),
       priorityClassName: this.#text(document, "priorityClassName"),
       cachePVC: this.#cacheClaim(this.#object(document, "cachePVC")),
+      privilegedFsBackup: this.#flag(document, "privilegedFsBackup"),
     });
   }
 

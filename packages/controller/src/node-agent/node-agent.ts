@@ -1,28 +1,17 @@
 /**
- * The node agent on a manager: its caches, the two controllers, the patrol over other agents' work, and the sweeper.
+ * The node agent on a manager: its caches, a controller for each kind, the patrol over other agents' work, and the sweeper.
  * Proof: test/node-agent/node-agent.test.ts.
  * @module
  */
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
-import {
-  type DataDownload,
-  type DataUpload,
-  dataDownloads,
-  dataUploads,
-  events,
-  type KubeEvent,
-  labels,
-  type Node,
-  nodes,
-  type Pod,
-  pods,
-} from "@dm/crds";
-import { csiSnapshotExposer } from "../expose/csi-snapshot-exposer.ts";
-import { genericRestoreExposer } from "../expose/generic-restore-exposer.ts";
+import { events, type KubeEvent, labels, type Node, nodes, type Pod, pods } from "@dm/crds";
+import { exposerFor } from "../expose/exposer-for.ts";
+import { hostPods } from "../expose/host-path.ts";
 import type { HostingTemplate } from "../expose/hosting-template.ts";
+import { isPodVolume } from "../mover/data-path-kind.ts";
+import { restoreWaitContainer } from "../pod-volume/restore-wait.ts";
 import {
   type Cache,
-  type ControllerSource,
   type EventRecorder,
   type KubeClient,
   type Manager,
@@ -39,7 +28,16 @@ import { patientClient } from "./patient-client.ts";
 import { patrolTransfers, reconcileTransfer } from "./reconcile.ts";
 import { createReservations } from "./reservations.ts";
 import { sweepOrphans } from "./sweep.ts";
-import type { TransferKind, TransferObject } from "./transfer.ts";
+import {
+  type ClientPodKey,
+  kindOf,
+  nodeOf,
+  podLabels,
+  resourceOf,
+  type TransferKind,
+  type TransferObject,
+  transferKinds,
+} from "./transfer.ts";
 
 export interface NodeAgentOptions {
   readonly client: KubeClient;
@@ -58,6 +56,8 @@ export interface NodeAgentOptions {
   /** Wins over the configuration. */
   readonly settings?: Partial<AgentSettings> | undefined;
   readonly podLog?: AgentDeps["podLog"];
+  /** Where this process sees the kubelet's directory of pods, and where that is on the node; see `hostPods`. */
+  readonly hostPods?: { readonly root?: string; readonly path?: string } | undefined;
   readonly sweepMs?: number | undefined;
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
@@ -79,8 +79,7 @@ export function addNodeAgent(manager: Manager, options: NodeAgentOptions): Agent
   const deps = depsOf(manager, options, settings, viewOf(caches, node));
   for (const problem of options.config?.warnings ?? [])
     logger.warn("a part of the node agent's configuration is not used", { problem });
-  manager.add(controllerOf(deps, "DataUpload", source(caches.DataUpload), caches));
-  manager.add(controllerOf(deps, "DataDownload", source(caches.DataDownload), caches));
+  for (const kind of caches.objects.keys()) manager.add(controllerOf(deps, kind, caches));
   manager.addRunnable(
     "patrol",
     every(settings.peekMs, clock, (signal) => patrolTransfers(deps, { signal })),
@@ -103,9 +102,11 @@ export function addNodeAgent(manager: Manager, options: NodeAgentOptions): Agent
 }
 
 interface Caches {
-  readonly DataUpload: Cache<DataUpload>;
-  readonly DataDownload: Cache<DataDownload>;
+  /** Of the kinds that this agent works on. */
+  readonly objects: ReadonlyMap<TransferKind, Cache<TransferObject>>;
   readonly hostingPods: Cache<Pod>;
+  /** All pods of the node, where pods' volumes are worked on. */
+  readonly nodePods?: Cache<Pod> | undefined;
   readonly agentPods: Cache<Pod>;
   readonly nodes: Cache<Node>;
   readonly events: Cache<KubeEvent>;
@@ -126,17 +127,25 @@ function settingsOf({
 function cachesOf(
   manager: Manager,
   { namespace, node, agentSelector }: NodeAgentOptions,
-  { peekMs }: AgentSettings,
+  { peekMs, podVolumes }: AgentSettings,
 ): Caches {
+  const kinds = transferKinds.filter((kind) => podVolumes || !isPodVolume(kind));
+  const fieldSelector = `spec.nodeName=${node}`;
+  const cacheOf = (kind: TransferKind): Cache<TransferObject> =>
+    manager.cache(resourceOf(kind), {
+      namespace,
+      // Whatever was missed is looked at once a minute.
+      resyncMs: peekMs,
+      indexes: { client: ({ spec }) => ("pod" in spec ? [nameOf(spec.pod)] : []) },
+    });
   return {
-    // Whatever was missed is looked at once a minute.
-    DataUpload: manager.cache(dataUploads, { namespace, resyncMs: peekMs }),
-    DataDownload: manager.cache(dataDownloads, { namespace, resyncMs: peekMs }),
+    objects: new Map(kinds.map((kind) => [kind, cacheOf(kind)])),
     hostingPods: manager.cache(pods, {
       namespace,
       labelSelector: labels.exposerPodGroup,
-      fieldSelector: `spec.nodeName=${node}`,
+      fieldSelector,
     }),
+    nodePods: podVolumes ? manager.cache(pods, { fieldSelector, keep: onlyItsState }) : undefined,
     agentPods: manager.cache(pods, { namespace, labelSelector: agentSelector }),
     nodes: manager.cache(nodes, { keep: onlyWhatIsRead }),
     events: manager.cache(events, {
@@ -156,11 +165,29 @@ function onlyWhatIsRead({ metadata, status }: Node): Node {
   };
 }
 
+const nameOf = ({ namespace = "", name = "" }: Partial<ClientPodKey>): string =>
+  `${namespace}/${name}`;
+
+/** What tells that a pod waits for its files; there may be hundreds of pods. */
+function onlyItsState({ metadata, spec, status }: Pod): Pod {
+  const { name, namespace, uid, resourceVersion } = metadata;
+  const isWait = (container: { name: string }): boolean => container.name === restoreWaitContainer;
+  return {
+    metadata: { name, namespace, uid, resourceVersion } as Pod["metadata"],
+    spec: { containers: [], nodeName: spec.nodeName ?? "" },
+    status: {
+      ...(status?.phase && { phase: status.phase }),
+      initContainerStatuses: (status?.initContainerStatuses ?? []).filter(isWait),
+    },
+  };
+}
+
 function viewOf(caches: Caches, node: string): AgentView {
   return {
-    transfer: ({ kind, namespace, name }) => caches[kind].get({ namespace, name }),
-    transfers: (kind) => caches[kind].list(),
+    transfer: ({ kind, ...key }) => caches.objects.get(kind)?.get(key),
+    transfers: (kind) => caches.objects.get(kind)?.list() ?? [],
     hostingPod: (key) => caches.hostingPods.get(key),
+    clientPod: ({ namespace, name }) => caches.nodePods?.get({ namespace, name }),
     eventsOf: (uid) => caches.events.byIndex("uid", uid),
     nodes: () => caches.nodes.list(),
     agents: () => {
@@ -209,6 +236,7 @@ function depsOf(
     template,
     windowsTemplate,
     settings: exposer,
+    findHostPath: hostPods(options.hostPods?.root, options.hostPods?.path ?? template.hostPodsPath),
     logger,
   };
   return {
@@ -220,43 +248,43 @@ function depsOf(
     reservations: createReservations(),
     logger,
     metrics: metricsOf(manager.metrics),
-    recordEvent: (object, event) =>
-      "targetVolume" in object.spec
-        ? recorder.record(dataDownloads, object as DataDownload, event)
-        : recorder.record(dataUploads, object as DataUpload, event),
-    exposerFor: (kind, object) =>
-      kind === "DataUpload"
-        ? csiSnapshotExposer(context, object as DataUpload)
-        : genericRestoreExposer(context, object as DataDownload),
+    recordEvent: (object, event) => recorder.record(resourceOf(kindOf(object)), object, event),
+    exposerFor: (kind, object) => exposerFor(context, kind, object),
     ...(podLog && { podLog }),
   };
 }
 
-function controllerOf(deps: AgentDeps, kind: TransferKind, own: ControllerSource, caches: Caches) {
-  const { hostingPods, events: told, nodes: allNodes, agentPods } = caches;
-  const label = kind === "DataUpload" ? labels.dataUpload : labels.dataDownload;
+function controllerOf(deps: AgentDeps, kind: TransferKind, caches: Caches) {
+  const { hostingPods, nodePods, objects, events: told, nodes: allNodes, agentPods } = caches;
+  const own = objects.get(kind) as Cache<TransferObject>;
+  const label = podLabels[kind];
   // A place that gets free is for one that waits: it is told, not left to its next look.
   const waiting = (object: TransferObject): ObjectKey[] =>
     takesPlace(object, deps.node)
       ? deps.view
           .transfers(kind)
-          .filter(({ status }) => status?.phase === "Prepared" && status.node === deps.node)
+          .filter((each) => each.status?.phase === "Prepared" && nodeOf(each) === deps.node)
           .flatMap(({ metadata }) => keyOf(metadata.namespace, metadata.name))
       : [];
   const keyOf = (namespace: string | undefined, name: string | undefined): ObjectKey[] =>
     name === undefined ? [] : [{ namespace, name }];
+  // A pod that has come to wait for its files.
+  const ofClient = ({ metadata }: Pod): ObjectKey[] =>
+    own
+      .byIndex("client", nameOf(metadata))
+      .flatMap((each) => keyOf(each.metadata.namespace, each.metadata.name));
   return {
     name: kind,
     concurrency: nodeAgentDefaults.concurrency,
     sources: [
-      own,
-      source(caches.DataUpload, waiting),
-      source(caches.DataDownload, waiting),
+      source(own),
+      ...[...objects.values()].map((each) => source(each, waiting)),
       source(hostingPods, ({ metadata }) => keyOf(metadata.namespace, metadata.labels?.[label])),
       // A mover's Events are about its object; those about a pod tell why it does not start, and a pod has its object's name.
       source(told, ({ involvedObject: { kind: about, namespace, name } }) =>
         about === kind || about === "Pod" ? keyOf(namespace, name) : [],
       ),
+      ...(kind === "PodVolumeRestore" && nodePods ? [source(nodePods, ofClient)] : []),
       // Nothing to look at when these change, but no decision before they are known.
       source(allNodes, () => []),
       source(agentPods, () => []),
@@ -271,7 +299,7 @@ function metricsOf(metrics: Metrics): AgentMetrics {
   return {
     count: (name, counted) => {
       const full = name.startsWith("dm_") ? name : `podVolume_${name}`;
-      metrics.counter(full, "DataUploads and DataDownloads on this node").increase(counted);
+      metrics.counter(full, "Data paths of this node").increase(counted);
     },
     observe: (name, seconds, observed) =>
       metrics

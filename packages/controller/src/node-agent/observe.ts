@@ -20,20 +20,21 @@ import {
   decodeOutcome,
   decodeProgress,
 } from "../mover/index.ts";
+import { type ClientPod, clientPodOf } from "../pod-volume/client-pod.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { AgentDeps } from "./agent-deps.ts";
 import type { World } from "./decide.ts";
 import { type HostingPodState, hostingPodState } from "./hosting-pod-state.ts";
 import {
   endingOf,
+  nodeOf,
   ownerOf,
   type Transfer,
   type TransferKind,
   type TransferObject,
+  transferKinds,
 } from "./transfer.ts";
 import { isTransient } from "./transient.ts";
-
-const kinds: readonly TransferKind[] = ["DataUpload", "DataDownload"];
 
 /** Facts for `decideTransfer`. */
 export async function observe(
@@ -45,6 +46,7 @@ export async function observe(
   const pod = await hostingPodOf(deps, transfer, options);
   // The agent in charge looks when it exposes; the one on the pod's node when it hears of a pod that does not run.
   const isOwner = ownerOf(transfer) === deps.node;
+  const told = toldBy(transfer.kind, deps.view.eventsOf(transfer.uid));
   const looksAtPod = transfer.phase === "Accepted" && !isOwner && pod?.running === false;
   return {
     ...countsOf(deps, transfer),
@@ -59,8 +61,39 @@ export async function observe(
     ),
     pod,
     abnormal: looksAtPod ? await abnormalityOf(deps, object, transfer, options) : undefined,
-    told: toldBy(transfer.kind, deps.view.eventsOf(transfer.uid)),
+    client: needsClient(deps, transfer, pod, told)
+      ? await freshClientOf(deps, transfer, options)
+      : undefined,
+    told,
   };
+}
+
+/** The pod that a PodVolumeBackup or PodVolumeRestore is about, as the API server has it. */
+export async function freshClientOf(
+  { client }: AgentDeps,
+  { client: key }: Transfer,
+  options: KubeCallOptions = {},
+): Promise<ClientPod | undefined> {
+  if (key === undefined) return undefined;
+  const { namespace, name, uid } = key;
+  return clientPodOf(await client.get(pods, { namespace, name }, options), uid);
+}
+
+/** See `World.client`: before a restore begins and when its mover is gone, and after a backup. */
+function needsClient(
+  { view, node }: AgentDeps,
+  transfer: Transfer,
+  pod: HostingPodState | undefined,
+  told: World["told"],
+): boolean {
+  const { client, kind, phase, ending, resume } = transfer;
+  if (client === undefined || ending) return false;
+  if (phase === "New") return kind === "PodVolumeRestore" && view.clientPod(client) !== undefined;
+  if (phase === "Accepted" || transfer.node !== node) return false;
+  const outcome = pod === undefined ? told?.outcome : pod.outcome;
+  if (kind === "PodVolumeBackup") return outcome?.outcome === "backedUp";
+  const isGone = pod === undefined && outcome === undefined;
+  return isGone || outcome?.outcome === "interrupted" || resume?.pending === true;
 }
 
 /** The hosting pod as the API server has it. */
@@ -125,7 +158,7 @@ export function countsOf(
   const exposing = new Set<string>();
   const running = new Set<string>();
   const phases = new Map<string, string>();
-  for (const object of kinds.flatMap((kind) => view.transfers(kind))) {
+  for (const object of transferKinds.flatMap((kind) => view.transfers(kind))) {
     const uid = object.metadata.uid ?? "";
     const phase = phaseOf(object);
     phases.set(uid, phase);
@@ -149,8 +182,7 @@ export function countsOf(
  */
 export function takesPlace(object: TransferObject, node: string): boolean {
   const phase = phaseOf(object);
-  if ((phase !== "InProgress" && phase !== "Canceling") || object.status?.node !== node)
-    return false;
+  if ((phase !== "InProgress" && phase !== "Canceling") || nodeOf(object) !== node) return false;
   return endingOf(object)?.phase !== "Completed";
 }
 

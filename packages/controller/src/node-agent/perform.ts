@@ -10,13 +10,11 @@ import type { Exposer, RestoreExposer, Step } from "../expose/exposer.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action, Verdict } from "./action.ts";
 import type { AgentDeps, AgentEvent } from "./agent-deps.ts";
-import type { AgentCounter } from "./agent-metrics.ts";
 import { decideTransfer, type World } from "./decide.ts";
 import { isStranded } from "./hosting-pod-state.ts";
 import { abnormalityOf, countsOf, freshPodOf } from "./observe.ts";
 import { copyPodLog } from "./pod-log.ts";
 import {
-  type FinalPhase,
   notes,
   ownerOf,
   resourceOf,
@@ -306,17 +304,18 @@ async function resume(
   return { object: written };
 }
 
-const counters: Readonly<Record<FinalPhase, string>> = {
-  Completed: "success",
-  Failed: "failure",
-  Canceled: "cancel",
-};
+const outcomes = { Completed: "success", Failed: "failure", Canceled: "cancel" } as const;
+const counted = {
+  DataUpload: "data_upload",
+  DataDownload: "data_download",
+  PodVolumeBackup: "pod_volume_backup",
+  PodVolumeRestore: "pod_volume_restore",
+} as const;
 
 async function finalize(work: Work, verdict: Verdict): Promise<void> {
   const { deps, object, transfer } = work;
   await put(work, transitions.ended(transfer.kind, object, verdict, nowMsOf(deps)));
-  const path = transfer.kind === "DataUpload" ? "data_upload" : "data_download";
-  const name = `${path}_${counters[verdict.phase]}_total` as AgentCounter;
+  const name = `${counted[transfer.kind]}_${outcomes[verdict.phase]}_total` as const;
   deps.metrics.count(name, { node: deps.node });
   deps.logger.info("a transfer is over", {
     ...nameOf(transfer),

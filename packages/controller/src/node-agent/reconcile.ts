@@ -9,7 +9,7 @@ import type { Action } from "./action.ts";
 import type { AgentDeps } from "./agent-deps.ts";
 import { decideTransfer, isOurs, type World } from "./decide.ts";
 import { decidePatrol, waitsForPod } from "./decide-patrol.ts";
-import { freshPodOf, observe, toldBy } from "./observe.ts";
+import { freshClientOf, freshPodOf, observe, toldBy } from "./observe.ts";
 import { perform } from "./perform.ts";
 import {
   ownerOf,
@@ -18,6 +18,7 @@ import {
   type TransferKey,
   type TransferKind,
   type TransferObject,
+  transferKinds,
   viewTransfer,
 } from "./transfer.ts";
 
@@ -64,7 +65,7 @@ export async function patrolTransfers(
   options: KubeCallOptions = {},
 ): Promise<number> {
   let count = 0;
-  for (const kind of ["DataUpload", "DataDownload"] satisfies TransferKind[])
+  for (const kind of transferKinds)
     for (const object of deps.view.transfers(kind))
       if (await patrolTransfer(deps, kind, object, options)) count++;
   return count;
@@ -84,13 +85,14 @@ async function patrolTransfer(
     const seen = viewTransfer(kind, cached);
     // Where a pod is that does not run here, only the API server can tell.
     const isOwnWaiting = waitsForPod(seen) && ownerOf(seen) === deps.node;
-    const atFirst = decide(cached, patrolWorld(deps, seen));
+    const client = isToFind(deps, seen) ? await freshClientOf(deps, seen, options) : undefined;
+    const atFirst = decide(cached, { ...patrolWorld(deps, seen), client });
     if (atFirst.do === "nothing" && !isOwnWaiting) return false;
     const object = await read(deps, key, options);
     if (object === undefined) return false;
     const transfer = viewTransfer(kind, object);
     const pod = await freshPodOf(deps, transfer, options);
-    const world = { ...patrolWorld(deps, transfer), pod };
+    const world = { ...patrolWorld(deps, transfer), pod, client };
     const action = decide(object, world);
     const { object: next } = await perform({ deps, object, transfer, world, options }, action);
     if (next) await advance(deps, key, { object: next, isFresh: true }, options);
@@ -100,6 +102,13 @@ async function patrolTransfer(
     deps.logger.debug("a patrol was refused", { ...key, error: String(error) });
     return false;
   }
+}
+
+/** A pod that a restore waits for may be on no node that has an agent. One agent is enough to look. */
+function isToFind({ node, settings, view }: AgentDeps, transfer: Transfer): boolean {
+  const { kind, phase, ending } = transfer;
+  if (kind !== "PodVolumeRestore" || phase !== "New" || ending) return false;
+  return isOurs(transfer, settings) && [...view.agents()].sort()[0] === node;
 }
 
 function patrolWorld(deps: AgentDeps, transfer: Transfer): World {

@@ -1,5 +1,5 @@
 /**
- * What exposing left behind: objects whose DataUpload or DataDownload is over, or gone without its finalizer. The cluster itself
+ * What exposing left behind: objects whose DataUpload (or other) is over, or gone without its finalizer. The cluster itself
  * collects what has an owner reference; snapshots have none, on purpose, and are found by their mark.
  * Proof: test/node-agent/sweep.test.ts.
  * @module
@@ -19,7 +19,7 @@ import {
 import { marks } from "../expose/exposure.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { AgentDeps } from "./agent-deps.ts";
-import { resourceOf, type TransferKind, type TransferObject } from "./transfer.ts";
+import { resourceOf, type TransferKind, type TransferObject, transferKinds } from "./transfer.ts";
 
 export interface SweepOptions extends KubeCallOptions {
   readonly namespace: string;
@@ -49,8 +49,8 @@ export async function sweepOrphans(deps: AgentDeps, options: SweepOptions): Prom
     );
     const isOwn = object?.metadata.uid === owner.uid;
     if (isOwn && !isFinalPhase(phaseOf(object))) continue;
-    // What a DataDownload leaves has owner references only.
-    if (!isOwn && owner.kind === "DataDownload") continue;
+    // What the others leave has owner references only.
+    if (!isOwn && owner.kind !== "DataUpload") continue;
     const exposer = deps.exposerFor(
       owner.kind,
       isOwn && object ? object : lostUpload(owner, options.namespace),
@@ -98,8 +98,10 @@ async function ownersOf(
 }
 
 function referencedOwner({ metadata }: KubeObject): Owner | undefined {
-  for (const { kind, name, uid } of metadata.ownerReferences ?? [])
-    if (kind === "DataUpload" || kind === "DataDownload") return { kind, name, uid };
+  for (const { kind: ownerKind, name, uid } of metadata.ownerReferences ?? []) {
+    const kind = transferKinds.find((each) => each === ownerKind);
+    if (kind !== undefined) return { kind, name, uid };
+  }
   return undefined;
 }
 

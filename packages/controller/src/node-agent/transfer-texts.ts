@@ -1,9 +1,9 @@
 /**
- * Status messages of DataUploads and DataDownloads, in Velero's words: people and tools look for them.
+ * Status messages, in Velero's words: people and tools look for them.
  * Proof: test/node-agent/decide.test.ts.
  * @module
  */
-import type { TransferKind } from "./transfer.ts";
+import type { ClientPodKey, TransferKind } from "./transfer.ts";
 
 /** What was being done when an error came. */
 export interface FailureContexts {
@@ -26,10 +26,27 @@ export const failureContexts: Readonly<Record<TransferKind, FailureContexts>> = 
     dataPath: "data path restore failed",
     prepareTimeout: "timeout on preparing data download",
   },
+  PodVolumeBackup: {
+    expose: "error to expose PVB",
+    notReady: "exposed PVB is not ready",
+    dataPath: "data path backup failed",
+    prepareTimeout: "timeout on preparing PVB",
+  },
+  PodVolumeRestore: {
+    expose: "error to expose PVR",
+    notReady: "exposed PVR is not ready",
+    dataPath: "data path restore failed",
+    prepareTimeout: "timeout on preparing PVR",
+  },
 };
 
 export const rebindContext = "error rebinding volume";
-export const emptyVolumeText = "volume was empty so no data was upload";
+export const emptyVolumeTexts: Readonly<Record<TransferKind, string>> = {
+  DataUpload: "volume was empty so no data was upload",
+  DataDownload: "",
+  PodVolumeBackup: "volume was empty so no snapshot was taken",
+  PodVolumeRestore: "",
+};
 
 interface NamedTransfer {
   readonly kind: TransferKind;
@@ -37,16 +54,22 @@ interface NamedTransfer {
   readonly name: string;
 }
 
-const lowerKind = (kind: TransferKind): string => kind.toLowerCase();
+/** How Velero calls them in the middle of a message. */
+const words: Readonly<Record<TransferKind, string>> = {
+  DataUpload: "dataupload",
+  DataDownload: "datadownload",
+  PodVolumeBackup: "PVB",
+  PodVolumeRestore: "PVR",
+};
 
 export const texts = {
-  deleting: (kind: TransferKind): string => `Cancel ${lowerKind(kind)} because it is being deleted`,
+  deleting: (kind: TransferKind): string => `Cancel ${words[kind]} because it is being deleted`,
 
   abnormalPod: ({ kind, namespace, name }: NamedTransfer, reason: string): string =>
-    `Cancel ${lowerKind(kind)} because the exposing pod ${namespace}/${name} is in abnormal status for reason ${reason}`,
+    `Cancel ${words[kind]} because the exposing pod ${namespace}/${name} is in abnormal status for reason ${reason}`,
 
   exposeError: ({ kind, namespace, name }: NamedTransfer, error: string): string =>
-    `found a ${kind === "DataUpload" ? "du" : "datadownload"} ${namespace}/${name} with expose error: ${error}. mark it as cancel`,
+    `found a ${kind === "DataUpload" ? "du" : words[kind]} ${namespace}/${name} with expose error: ${error}. mark it as cancel`,
 
   snapshotType: (type: string): string =>
     `not exist type of exposer: ${type} type of snapshot exposer is not exist`,
@@ -61,6 +84,20 @@ export const texts = {
   /** Ours: the new pod did not start in time. */
   notResumed: (kind: TransferKind, cause: string): string =>
     `${failureContexts[kind].dataPath}: ${cause}; the hosting pod that was made again did not start in time`,
+
+  /** Ours: what is written into the volume now would meet a program that has begun to use it. */
+  notWaiting: ({ namespace, name }: ClientPodKey): string =>
+    `pod ${namespace}/${name} does not wait for its files: its init container restore-wait is over, or missing`,
+
+  clientOver: ({ namespace, name }: ClientPodKey): string =>
+    `pod ${namespace}/${name} is over or gone`,
+
+  /** Ours: with the pod go the files, perhaps before they were read. */
+  clientEnded: ({ namespace, name }: ClientPodKey): string =>
+    `pod ${namespace}/${name} ended while its volume was backed up: the snapshot may lack files`,
+
+  clientLost: ({ namespace, name }: ClientPodKey, node: string): string =>
+    `pod ${namespace}/${name} is on node ${node}, where no node agent runs`,
 
   nodeLost: (node: string | undefined): string =>
     node === undefined ? "no node is in charge" : `the node agent on node ${node} is gone`,

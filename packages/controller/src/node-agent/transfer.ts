@@ -1,6 +1,6 @@
 /**
- * A DataUpload or DataDownload as the node agent sees it: what the two kinds have in common, read from whichever version of
- * Velero wrote it, and what this agent has noted on the object to find again after a crash.
+ * A DataUpload, DataDownload, PodVolumeBackup or PodVolumeRestore as the node agent sees it: what the kinds have in common, read
+ * from whichever version of Velero wrote it, and what this agent has noted on the object to find again after a crash.
  * Proof: test/node-agent/transfer.test.ts.
  * @module
  */
@@ -14,13 +14,20 @@ import {
   dataUploads,
   finalizers,
   labels,
+  type PodVolumeBackup,
+  type PodVolumeRestore,
   phaseOf,
+  podVolumeBackups,
+  podVolumeRestores,
   type Resource,
 } from "@dm/crds";
-import type { DataPathKind, DataPathProgress } from "../mover/index.ts";
+import { type DataPathKind, dataPathKinds, isPodVolume } from "../mover/data-path-kind.ts";
+import type { DataPathProgress } from "../mover/data-path-message.ts";
+import { uploaderProblem } from "../pod-volume/pod-volume-restore.ts";
 
 export type TransferKind = DataPathKind;
-export type TransferObject = DataUpload | DataDownload;
+export type TransferObject = DataUpload | DataDownload | PodVolumeBackup | PodVolumeRestore;
+export const transferKinds: readonly TransferKind[] = dataPathKinds;
 export type FinalPhase = "Completed" | "Failed" | "Canceled";
 
 export interface TransferKey {
@@ -58,13 +65,24 @@ export interface Resume {
   readonly pending: boolean;
 }
 
+export interface ClientPodKey {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
 export interface Transfer extends TransferKey {
   readonly uid: string;
   readonly phase: DataMovementPhase;
   readonly cancel: boolean;
   readonly deleting: boolean;
   readonly finalizer: boolean;
-  readonly dataMover: string;
+  /** Of a DataUpload or DataDownload. */
+  readonly dataMover?: string | undefined;
+  /** Of a PodVolumeBackup or PodVolumeRestore: the pod that has the volume mounted. */
+  readonly client?: ClientPodKey | undefined;
+  /** Why it is not carried out, whoever looks at it. */
+  readonly problem?: string | undefined;
   /** Of a DataUpload. */
   readonly snapshotType?: string | undefined;
   /** Of a DataDownload. */
@@ -94,13 +112,45 @@ export const notes = {
 /** Velero's own default for `spec.operationTimeout`. */
 const defaultOperationTimeoutMs = 10 * 60_000;
 
+const resources: Readonly<Record<TransferKind, Resource<TransferObject>>> = {
+  DataUpload: dataUploads,
+  DataDownload: dataDownloads,
+  PodVolumeBackup: podVolumeBackups,
+  PodVolumeRestore: podVolumeRestores,
+};
+
 export function resourceOf(kind: TransferKind): Resource<TransferObject> {
-  return kind === "DataUpload" ? dataUploads : dataDownloads;
+  return resources[kind];
+}
+
+/** By a field that the kind must have: objects of a list do not say their kind. */
+export function kindOf({ spec }: TransferObject): TransferKind {
+  if ("snapshotType" in spec) return "DataUpload";
+  if ("targetVolume" in spec) return "DataDownload";
+  return "node" in spec ? "PodVolumeBackup" : "PodVolumeRestore";
+}
+
+export function finalizerOf(kind: TransferKind): string {
+  return isPodVolume(kind) ? finalizers.podVolume : finalizers.dataUploadDownload;
+}
+
+/** The hosting pod's label that names the object. */
+export const podLabels: Readonly<Record<TransferKind, string>> = {
+  DataUpload: labels.dataUpload,
+  DataDownload: labels.dataDownload,
+  PodVolumeBackup: labels.podVolumeBackup,
+  PodVolumeRestore: labels.podVolumeRestore,
+};
+
+/** Where the data path runs: a PodVolumeBackup says so from the start. */
+export function nodeOf({ spec, status }: TransferObject): string | undefined {
+  return textOf("node" in spec ? spec.node : (status as DataUpload["status"])?.node);
 }
 
 /** @example viewTransfer("DataUpload", upload).phase // "New" */
 export function viewTransfer(kind: TransferKind, object: TransferObject): Transfer {
-  const { metadata, spec, status } = object;
+  const { metadata, spec } = object;
+  const status = object.status as DataUpload["status"];
   const createdAtMs = timeOf(metadata.creationTimestamp) ?? 0;
   return {
     kind,
@@ -110,21 +160,19 @@ export function viewTransfer(kind: TransferKind, object: TransferObject): Transf
     phase: phaseOf<DataMovementPhase>(object),
     cancel: spec.cancel === true,
     deleting: Boolean(metadata.deletionTimestamp),
-    finalizer: metadata.finalizers?.includes(finalizers.dataUploadDownload) ?? false,
-    dataMover: spec.datamover ?? "",
+    finalizer: metadata.finalizers?.includes(finalizerOf(kind)) ?? false,
+    operationTimeoutMs: defaultOperationTimeoutMs,
     ...kindsOwn(kind, object),
-    acceptedBy: textOf(status?.acceptedByNode) ?? textOf(metadata.labels?.[labels.acceptedBy]),
     acceptedAtMs:
       timeOf(status?.acceptedTimestamp) ??
       timeOf(metadata.annotations?.[annotations.acceptedAt]) ??
       timeOf(status?.startTimestamp) ??
       createdAtMs,
-    node: textOf(status?.node),
+    node: nodeOf(object),
     progress: {
       totalBytes: status?.progress?.totalBytes ?? 0,
       doneBytes: status?.progress?.bytesDone ?? 0,
     },
-    operationTimeoutMs: parseGoDuration(spec.operationTimeout) || defaultOperationTimeoutMs,
     ending: endingOf(object),
     resume: note<Resume>(object, notes.resume, isResume),
     cancelSeenAtMs: timeOf(metadata.annotations?.[notes.cancelSeen]),
@@ -139,7 +187,9 @@ export function endingOf(object: TransferObject): Ending | undefined {
 /** The agent in charge: the one that accepted the object, later the one on the hosting pod's node, at last who cleans up. */
 export function ownerOf(transfer: Transfer): string | undefined {
   if (transfer.ending) return transfer.ending.by;
-  if (transfer.phase === "New") return undefined;
+  // A pod's volume can be reached from the pod's node only; that of a PodVolumeBackup is known from the start.
+  if (transfer.phase === "New")
+    return transfer.kind === "PodVolumeBackup" ? transfer.node : undefined;
   return transfer.phase === "Accepted" ? transfer.acceptedBy : transfer.node;
 }
 
@@ -148,13 +198,35 @@ export function timestamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
-function kindsOwn(
-  kind: TransferKind,
-  object: TransferObject,
-): Pick<Transfer, "snapshotType" | "nodeOS"> {
-  if (kind === "DataUpload") return { snapshotType: (object as DataUpload).spec.snapshotType };
+type KindsOwn =
+  | "snapshotType"
+  | "nodeOS"
+  | "dataMover"
+  | "client"
+  | "problem"
+  | "acceptedBy"
+  | "operationTimeoutMs";
+
+function kindsOwn(kind: TransferKind, object: TransferObject): Partial<Pick<Transfer, KindsOwn>> {
+  if (isPodVolume(kind)) {
+    const { spec } = object as PodVolumeBackup | PodVolumeRestore;
+    const { name = "", namespace = "", uid = "" } = spec.pod;
+    return {
+      client: { namespace, name, uid },
+      problem: uploaderProblem(spec.uploaderType),
+      acceptedBy: nodeOf(object),
+    };
+  }
+  const { metadata, spec, status } = object as DataUpload | DataDownload;
+  const common = {
+    dataMover: spec.datamover ?? "",
+    acceptedBy: textOf(status?.acceptedByNode) ?? textOf(metadata.labels?.[labels.acceptedBy]),
+    operationTimeoutMs: parseGoDuration(spec.operationTimeout) || defaultOperationTimeoutMs,
+  };
+  if (kind === "DataUpload")
+    return { ...common, snapshotType: (object as DataUpload).spec.snapshotType };
   const { nodeOS } = (object as DataDownload).spec;
-  return { nodeOS: nodeOS === "windows" ? "windows" : "linux" };
+  return { ...common, nodeOS: nodeOS === "windows" ? "windows" : "linux" };
 }
 
 function timeOf(text: string | null | undefined): number | undefined {

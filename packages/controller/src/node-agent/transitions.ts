@@ -4,11 +4,13 @@
  * Proof: test/node-agent/transitions.test.ts, test/node-agent/bounded.test.ts.
  * @module
  */
-import { type DataMovementPhase, type DataUpload, finalizers, labels } from "@dm/crds";
-import type { DataPathProgress } from "../mover/index.ts";
+import { type DataMovementPhase, type DataUpload, labels } from "@dm/crds";
+import { type DataPathProgress, isBackup } from "../mover/index.ts";
 import type { Verdict } from "./action.ts";
 import {
   type Ending,
+  finalizerOf,
+  kindOf,
   notes,
   type Resume,
   type TransferKind,
@@ -19,10 +21,11 @@ import {
 type Status = NonNullable<DataUpload["status"]>;
 
 export function withFinalizer(object: TransferObject): TransferObject {
+  const finalizer = finalizerOf(kindOf(object));
   const next = copyOf(object);
   next.metadata.finalizers = [
-    ...(next.metadata.finalizers ?? []).filter((name) => name !== finalizers.dataUploadDownload),
-    finalizers.dataUploadDownload,
+    ...(next.metadata.finalizers ?? []).filter((name) => name !== finalizer),
+    finalizer,
   ];
   return next;
 }
@@ -30,14 +33,14 @@ export function withFinalizer(object: TransferObject): TransferObject {
 export function withoutFinalizer(object: TransferObject): TransferObject {
   const next = copyOf(object);
   next.metadata.finalizers = (next.metadata.finalizers ?? []).filter(
-    (name) => name !== finalizers.dataUploadDownload,
+    (name) => name !== finalizerOf(kindOf(object)),
   );
   return next;
 }
 
 export function accepted(object: TransferObject, node: string, nowMs: number): TransferObject {
   const next = withPhase(object, "Accepted", {
-    acceptedByNode: node,
+    ...acceptedOn(object, node),
     acceptedTimestamp: timestamp(nowMs),
   });
   next.metadata.labels = { ...next.metadata.labels, [labels.exposeOnGoing]: "true" };
@@ -45,7 +48,7 @@ export function accepted(object: TransferObject, node: string, nowMs: number): T
 }
 
 export function prepared(object: TransferObject, node: string): TransferObject {
-  return withPhase(object, "Prepared", { node });
+  return withPhase(object, "Prepared", atNode(object, node));
 }
 
 /** `nodeOS` has a place in the status of a DataUpload only. */
@@ -81,7 +84,11 @@ export function withEnding(object: TransferObject, ending: Ending): TransferObje
 }
 
 export function withResume(object: TransferObject, resume: Resume, node: string): TransferObject {
-  const next = withNote(withStatus(object, { node }), notes.resume, JSON.stringify(resume));
+  const next = withNote(
+    withStatus(object, atNode(object, node)),
+    notes.resume,
+    JSON.stringify(resume),
+  );
   return withoutNote(next, notes.ownerLost);
 }
 
@@ -100,8 +107,8 @@ export function adopted(
   const next = withoutNote(object, notes.ownerLost);
   if (ending) return withEnding(next, { ...ending, by: node, atMs: nowMs });
   return next.status?.phase === "Accepted"
-    ? withStatus(next, { acceptedByNode: node })
-    : withStatus(next, { node });
+    ? withStatus(next, acceptedOn(next, node))
+    : withStatus(next, atNode(next, node));
 }
 
 export function withNote(object: TransferObject, key: string, value: string): TransferObject {
@@ -126,7 +133,7 @@ export function ended(
   const { phase, message, snapshotID, path, incrementalBytes, totalBytes } = verdict;
   const now = timestamp(nowMs);
   const neverStarted = !object.status?.startTimestamp;
-  const isUpload = kind === "DataUpload";
+  const isUpload = isBackup(kind);
   const next = withPhase(object, phase, {
     completionTimestamp: now,
     ...(neverStarted && (isUpload || phase === "Canceled") && { startTimestamp: now }),
@@ -148,6 +155,17 @@ const fieldsOf = ({ totalBytes, doneBytes }: DataPathProgress) => ({
   totalBytes,
 });
 
+/** A PodVolumeBackup has its node in its specification, a PodVolumeRestore gets it when it is accepted. */
+function acceptedOn(object: TransferObject, node: string): Partial<Status> {
+  const kind = kindOf(object);
+  if (kind === "PodVolumeBackup") return {};
+  return kind === "PodVolumeRestore" ? { node } : { acceptedByNode: node };
+}
+
+function atNode(object: TransferObject, node: string): Partial<Status> {
+  return kindOf(object) === "PodVolumeBackup" ? {} : { node };
+}
+
 function withPhase(
   object: TransferObject,
   phase: DataMovementPhase,
@@ -158,7 +176,8 @@ function withPhase(
 
 function withStatus(object: TransferObject, fields: Partial<Status>): TransferObject {
   const next = copyOf(object);
-  next.status = { ...next.status, ...fields };
+  // What one kind has no place for, its callers leave out.
+  next.status = { ...next.status, ...fields } as TransferObject["status"] & {};
   return next;
 }
 

@@ -8,7 +8,7 @@ import { namespace } from "./samples.ts";
 import { createWorld, downloadOf, drive, uploadOf, type World } from "./world.ts";
 
 const nothing: SeenExposure = {
-  kind: "backup",
+  kind: "DataUpload",
   name: "velero/backup-1",
   pod: undefined,
   claim: undefined,
@@ -59,7 +59,7 @@ describe("the text", () => {
       reason: "FailedScheduling",
       message: "0/3 nodes are available",
     } as KubeEvent;
-    const seen = { ...nothing, kind: "restore", name: "velero/restore-1", pod } as const;
+    const seen = { ...nothing, kind: "DataDownload", name: "velero/restore-1", pod } as const;
     expect(
       diagnosisText({ ...seen, warnings: [warning], nodeAgentRuns: false }).split("\n"),
     ).toEqual([

@@ -10,7 +10,7 @@ const template = hostingTemplateOf(nodeAgent);
 
 function podOf(input: Partial<HostingPodInput> = {}): Pod {
   return hostingPod({
-    kind: "backup",
+    kind: "DataUpload",
     namespace,
     owner,
     template,
@@ -84,7 +84,7 @@ describe("the hosting pod", () => {
       ],
       terminationMessagePath: "/dev/termination-log",
     });
-    const restore = containerOf(podOf({ kind: "restore" }));
+    const restore = containerOf(podOf({ kind: "DataDownload" }));
     expect(restore.args?.slice(0, 2)).toEqual(["mover", "restore"]);
     expect(restore.args).toContain("--data-download=backup-1");
   });
@@ -164,7 +164,7 @@ describe("the hosting pod", () => {
 
   it("row 81: runs on the one node that is named, whatever the load affinity, and not on those to avoid", () => {
     const settings = { loadAffinity: [{ nodeSelector: { matchLabels: { pool: "a" } } }] };
-    const pod = podOf({ kind: "restore", hostname: "n1", settings, avoidHostnames: ["n2"] });
+    const pod = podOf({ kind: "DataDownload", hostname: "n1", settings, avoidHostnames: ["n2"] });
     expect(pod.spec.nodeSelector).toEqual({ "kubernetes.io/hostname": "n1" });
     expect(termsOf(pod)).toEqual([
       {
@@ -178,10 +178,10 @@ describe("the hosting pod", () => {
   });
 
   it.each([
-    ["backup", "Filesystem", ["DAC_OVERRIDE"]],
-    ["restore", "Filesystem", ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]],
-    ["backup", "Block", undefined],
-    ["restore", "Block", undefined],
+    ["DataUpload", "Filesystem", ["DAC_OVERRIDE"]],
+    ["DataDownload", "Filesystem", ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]],
+    ["DataUpload", "Block", undefined],
+    ["DataDownload", "Block", undefined],
   ] as const)("is root with few rights: %s of %s", (kind, volumeMode, add) => {
     const pod = podOf({ kind, claim: { name: "backup-1", volumeMode } });
     expect(pod.spec.securityContext?.runAsUser).toBe(0);
@@ -232,10 +232,55 @@ describe("the hosting pod", () => {
   });
 
   it("has a claim for the mover's cache when there is one", () => {
-    const pod = podOf({ kind: "restore", cacheClaim: "backup-1-cache" });
+    const pod = podOf({ kind: "DataDownload", cacheClaim: "backup-1-cache" });
     expect(containerOf(pod).args).toContain("--cache-volume-path=/cache");
     expect(containerOf(pod).volumeMounts?.at(-1)).toEqual({ name: "cache", mountPath: "/cache" });
     expect(pod.spec.volumes?.at(-1)?.persistentVolumeClaim?.claimName).toBe("backup-1-cache");
+  });
+});
+
+describe("the hosting pod of a volume that another pod has mounted", () => {
+  const hosted = { path: "/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/pv/mount", node: "n1" };
+  const ofPod = (input: Partial<HostingPodInput> = {}): Pod =>
+    podOf({ kind: "PodVolumeBackup", claim: undefined, hosted, ...input });
+
+  it("runs on that pod's node, with its directory and nothing else of the node", () => {
+    const { metadata, spec } = ofPod();
+    expect(metadata.labels).toMatchObject({ "velero.io/pod-volume-backup": "backup-1" });
+    expect(spec.nodeName).toBe("n1");
+    expect(spec.affinity).toBeUndefined();
+    expect(spec.topologySpreadConstraints).toBeUndefined();
+    expect(spec.tolerations).toEqual(template.tolerations);
+    expect(spec.volumes?.at(-1)).toEqual({
+      name: owner.uid,
+      hostPath: { path: hosted.path, type: "Directory" },
+    });
+    expect(spec.volumes?.map(({ name }) => name)).not.toContain("host-pods");
+  });
+
+  it("reads for a backup, and writes for a restore", () => {
+    const mount = { name: owner.uid, mountPath: "/6b1f", mountPropagation: "HostToContainer" };
+    const backup = containerOf(ofPod());
+    expect(backup.volumeMounts?.at(-1)).toEqual({ ...mount, readOnly: true });
+    expect(backup.args).toContain("--pod-volume-backup=backup-1");
+    expect(backup.securityContext?.capabilities?.add).toEqual(["DAC_OVERRIDE"]);
+    const pod = ofPod({ kind: "PodVolumeRestore" });
+    const restore = containerOf(pod);
+    expect(restore.volumeMounts?.at(-1)).toEqual(mount);
+    expect(restore.args?.slice(0, 2)).toEqual(["mover", "restore"]);
+    expect(restore.args).toContain("--pod-volume-restore=backup-1");
+    expect(restore.securityContext?.capabilities?.add).toContain("CHOWN");
+    expect(pod.metadata.labels).toMatchObject({ "velero.io/pod-volume-restore": "backup-1" });
+  });
+
+  it("is not held up by labels of SELinux, and privileged only when the configuration says so", () => {
+    const pod = ofPod();
+    expect(pod.spec.securityContext).toEqual({ runAsUser: 0, seLinuxOptions: { type: "spc_t" } });
+    expect(containerOf(pod).securityContext?.privileged).toBe(false);
+    const privileged = ofPod({ settings: { privilegedFsBackup: true } });
+    expect(containerOf(privileged).securityContext).toEqual({ privileged: true });
+    const own = podOf({ settings: { privilegedFsBackup: true } });
+    expect(containerOf(own).securityContext?.privileged).toBe(false);
   });
 });
 

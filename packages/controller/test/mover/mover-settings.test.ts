@@ -1,9 +1,10 @@
 // The command line of a mover: what a node agent writes is read, and what nobody understands is refused.
 import { expect, it } from "vitest";
 import { moverArgs } from "../../src/expose/mover-command.ts";
+import { dataPathKinds } from "../../src/mover/data-path-kind.ts";
 import { moverDefaults, moverSettings } from "../../src/mover/mover-settings.ts";
 
-it.each(["backup", "restore"] as const)("of a hosting pod for a %s", (kind) => {
+it.each(dataPathKinds)("of a hosting pod for a %s", (kind) => {
   const [role, ...args] = moverArgs({
     kind,
     name: "x-1",
@@ -18,7 +19,7 @@ it.each(["backup", "restore"] as const)("of a hosting pod for a %s", (kind) => {
   expect(
     moverSettings([...args, "--log-level=debug", "--log-format=json"], environment),
   ).toMatchObject({
-    kind: kind === "backup" ? "DataUpload" : "DataDownload",
+    kind,
     name: "x-1",
     namespace: "velero",
     volumePath: "/uid",
@@ -54,6 +55,8 @@ it.each([
   [["verify", "--data-upload=x", "--volume-path=/v"]],
   [["backup", "restore", "--data-upload=x", "--volume-path=/v"]],
   [["backup", "--data-download=x", "--volume-path=/v"]],
+  [["restore", "--pod-volume-backup=x", "--volume-path=/v"]],
+  [["backup", "--data-upload=x", "--pod-volume-backup=x", "--volume-path=/v"]],
   [["backup", "--data-upload=x"]],
   [["backup", "--data-upload=x", "--volume-path=/v", "--volume-mode=Tape"]],
   [["backup", "--data-upload=x", "--volume-path=/v", "--resource-timeout=soon"]],

@@ -13,7 +13,8 @@ import {
   type VeleroLocation,
 } from "@dm/snapshot/velero";
 import { type ApiServer, createApiServer, type Json, type StoredObject } from "@dm/testbed";
-import { type DataPathKind, decodeOutcome } from "../../src/mover/data-path-message.ts";
+import { type DataPathKind, isBackup, nameFlags } from "../../src/mover/data-path-kind.ts";
+import { decodeOutcome } from "../../src/mover/data-path-message.ts";
 import { type MoverSettings, moverSettings } from "../../src/mover/mover-settings.ts";
 import { type MoverEnd, type RunMoverOptions, runMover } from "../../src/mover/run-mover.ts";
 
@@ -21,10 +22,7 @@ export const operator = "velero";
 export const shop = "shop";
 export const password = "static-passw0rd";
 
-const resources = {
-  DataUpload: "datauploads.velero.io",
-  DataDownload: "datadownloads.velero.io",
-} as const;
+const resourceOf = (kind: DataPathKind): string => `${kind.toLowerCase()}s.velero.io`;
 
 export interface WorldPlace {
   readonly location: VeleroLocation;
@@ -143,7 +141,7 @@ export class MoverWorld implements AsyncDisposable {
   }
 
   upload(name: string, status: Json = { phase: "InProgress" }, more: Json = {}): StoredObject {
-    return this.api.create(resources.DataUpload, {
+    return this.api.create(resourceOf("DataUpload"), {
       apiVersion: "velero.io/v2alpha1",
       kind: "DataUpload",
       metadata: { name, namespace: operator, labels: more.labels ?? {} },
@@ -160,7 +158,7 @@ export class MoverWorld implements AsyncDisposable {
   }
 
   download(name: string, snapshotID: string, status: Json = { phase: "InProgress" }): StoredObject {
-    return this.api.create(resources.DataDownload, {
+    return this.api.create(resourceOf("DataDownload"), {
       apiVersion: "velero.io/v2alpha1",
       kind: "DataDownload",
       metadata: { name, namespace: operator },
@@ -176,7 +174,7 @@ export class MoverWorld implements AsyncDisposable {
   }
 
   change(kind: DataPathKind, name: string, change: (object: StoredObject) => void): void {
-    this.api.modify(resources[kind], operator, name, change);
+    this.api.modify(resourceOf(kind), operator, name, change);
   }
 
   args(
@@ -186,9 +184,9 @@ export class MoverWorld implements AsyncDisposable {
     more: readonly string[] = [],
   ): string[] {
     return [
-      kind === "DataUpload" ? "backup" : "restore",
+      isBackup(kind) ? "backup" : "restore",
       `--volume-path=${volumePath}`,
-      `--data-${kind === "DataUpload" ? "upload" : "download"}=${name}`,
+      `--${nameFlags[kind]}=${name}`,
       `--termination-log=${this.terminationLog(name)}`,
       "--progress-interval=50ms",
       "--workers=0",

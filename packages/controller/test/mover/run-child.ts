@@ -2,11 +2,8 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  type DataPathKind,
-  type DataPathOutcome,
-  decodeOutcome,
-} from "../../src/mover/data-path-message.ts";
+import type { DataPathKind } from "../../src/mover/data-path-kind.ts";
+import { type DataPathOutcome, decodeOutcome } from "../../src/mover/data-path-message.ts";
 import type { MoverWorld } from "./mover-world.ts";
 
 const program = join(import.meta.dirname, "mover-child.ts");

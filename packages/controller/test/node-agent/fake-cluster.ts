@@ -12,19 +12,28 @@ import {
   encodeCanceled,
   encodeProgress,
   encodeRestoreResult,
+  isBackup,
 } from "../../src/mover/index.ts";
+import type { TransferKind } from "../../src/node-agent/transfer.ts";
+import { withRestoreWait } from "../../src/pod-volume/index.ts";
 import { snapshotID, t0 } from "./objects.ts";
 
 export const operator = "velero";
 export const app = "app";
-const uploads = "datauploads.velero.io";
-const downloads = "datadownloads.velero.io";
+export const resourceOf = (kind: TransferKind): string => `${kind.toLowerCase()}s.velero.io`;
+const uploads = resourceOf("DataUpload");
+const downloads = resourceOf("DataDownload");
+const backups = resourceOf("PodVolumeBackup");
+const restores = resourceOf("PodVolumeRestore");
 const claims = "persistentvolumeclaims";
 const volumes = "persistentvolumes";
 const vs = "volumesnapshots.snapshot.storage.k8s.io";
 const vsc = "volumesnapshotcontents.snapshot.storage.k8s.io";
 const snapshotFinalizer = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";
 const contentFinalizer = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
+
+/** Of the Restore for which pods wait. */
+export const restoreUid = "5d0a7e44-0d8b-4f43-9c55-6f5a3c0f9a10";
 
 /** How the mover in a hosting pod behaves. */
 export interface MoverScript {
@@ -47,6 +56,8 @@ export class FakeCluster {
   schedule: (pod: StoredObject) => string | undefined = () => [...this.nodes][0];
   /** A pod of which this gives a status never runs. */
   podStatus: (pod: StoredObject) => object | undefined = () => undefined;
+  /** Pods that found their files. */
+  readonly filled = new Set<string>();
   snapshotsReady = true;
   provisions = true;
   server!: ApiServer;
@@ -188,6 +199,61 @@ export class FakeCluster {
         ...spec,
       },
     });
+  }
+
+  /** A pod with a volume, on a node; one that waits for its files when it is to be restored. */
+  client(name: string, waits: boolean): StoredObject {
+    const spec = { containers: [{ name: "main", image: "app:1" }], volumes: [{ name: "data" }] };
+    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name, namespace: app }, spec };
+    Object.assign(spec.volumes[0] as object, { emptyDir: {} });
+    const made = waits ? withRestoreWait(pod, restoreUid, ["data"], { image: "dm:1" }) : pod;
+    const created = this.api.create("pods", made as never);
+    this.work();
+    return created;
+  }
+
+  podBackup(name: string, spec: object = {}): void {
+    const { metadata } = this.client(name, false);
+    const node = this.api.get("pods", app, name)?.spec.nodeName;
+    this.api.create(backups, {
+      apiVersion: "velero.io/v1",
+      kind: "PodVolumeBackup",
+      metadata: { name, namespace: operator },
+      spec: { ...this.#specOfPods(metadata), node, ...spec },
+    });
+  }
+
+  podRestore(name: string, spec: object = {}): void {
+    const { metadata } = this.client(name, true);
+    this.api.create(restores, {
+      apiVersion: "velero.io/v1",
+      kind: "PodVolumeRestore",
+      metadata: { name, namespace: operator },
+      spec: { ...this.#specOfPods(metadata), snapshotID, sourceNamespace: app, ...spec },
+    });
+  }
+
+  #specOfPods({ name, uid }: StoredObject["metadata"]): object {
+    return {
+      backupStorageLocation: "default",
+      repoIdentifier: "",
+      uploaderType: "kopia",
+      pod: { kind: "Pod", namespace: app, name, uid },
+      volume: "data",
+    };
+  }
+
+  /** One volume to move, and the object that asks for it. */
+  make(kind: TransferKind, name: string, spec: object = {}): void {
+    if (kind === "DataUpload") this.source(name);
+    if (kind === "DataDownload") this.target(name);
+    const makers = {
+      DataUpload: this.upload,
+      DataDownload: this.download,
+      PodVolumeBackup: this.podBackup,
+      PodVolumeRestore: this.podRestore,
+    };
+    makers[kind].call(this, name, spec);
   }
 
   /** All parts that do not depend on time, once. */
@@ -370,7 +436,7 @@ export class FakeCluster {
         continue;
       }
       if ((pod.status?.phase ?? "Pending") !== "Pending") continue;
-      const broken = this.podStatus(pod);
+      const broken = this.podStatus(pod) ?? this.#waitingStatus(pod);
       if (broken === undefined) {
         const startedAt = new Date(this.nowMs).toISOString();
         this.setPodStatus(pod, "Running", { running: { startedAt } });
@@ -380,6 +446,13 @@ export class FakeCluster {
     }
   }
 
+  #waitingStatus({ metadata, spec }: StoredObject): object | undefined {
+    if (!spec.initContainers || this.filled.has(metadata.name)) return undefined;
+    const state = { running: { startedAt: new Date(t0).toISOString() } };
+    const status = { image: "", imageID: "", ready: false, restartCount: 0, state };
+    return { phase: "Pending", initContainerStatuses: [{ name: "restore-wait", ...status }] };
+  }
+
   /** One step of every mover that runs. */
   tick(): void {
     for (const pod of this.api.list("pods", operator)) {
@@ -387,17 +460,13 @@ export class FakeCluster {
       if (pod.metadata.deletionTimestamp) continue;
       const owner = pod.metadata.ownerReferences?.[0];
       if (owner === undefined) continue;
-      const kind = owner.kind as "DataUpload" | "DataDownload";
-      const object = this.api.get(
-        kind === "DataUpload" ? uploads : downloads,
-        operator,
-        owner.name,
-      );
+      const kind = owner.kind as TransferKind;
+      const object = this.api.get(resourceOf(kind), operator, owner.name);
       if (object?.metadata.uid === owner.uid) this.#move(kind, object, pod);
     }
   }
 
-  #move(kind: "DataUpload" | "DataDownload", object: StoredObject, pod: StoredObject): void {
+  #move(kind: TransferKind, object: StoredObject, pod: StoredObject): void {
     const { phase } = object.status ?? {};
     const { name } = object.metadata;
     if (phase !== "InProgress" && phase !== "Canceling") return;
@@ -421,7 +490,7 @@ export class FakeCluster {
     const access = { byPath: `/${object.metadata.uid}`, volumeMode: "Filesystem" } as const;
     const message =
       this.mover.message ??
-      (kind === "DataUpload"
+      (isBackup(kind)
         ? encodeBackupResult({
             snapshotID,
             emptySnapshot: false,
@@ -430,6 +499,7 @@ export class FakeCluster {
             incrementalBytes: 40,
           })
         : encodeRestoreResult({ target: access, totalBytes: 100 }));
+    if (kind === "PodVolumeRestore") this.filled.add(object.spec.pod.name);
     this.tell(object, dataPathReasons.completed, message);
     this.endMover(pod, 0, message);
   }
@@ -466,7 +536,7 @@ export class FakeCluster {
 
   collectGarbage(): void {
     const uids = new Set(
-      [uploads, downloads, claims, "pods"].flatMap((resource) =>
+      [uploads, downloads, backups, restores, claims, "pods"].flatMap((resource) =>
         this.api.list(resource).map(({ metadata }) => metadata.uid),
       ),
     );

@@ -3,11 +3,9 @@
  * a number; agents look at an object when one of their watches tells of it, or when they asked to be called again.
  */
 import { silentLogger } from "@dm/core";
-import type { DataDownload, DataUpload, KubeEvent, Node } from "@dm/crds";
-import { labels } from "@dm/crds";
+import type { KubeEvent, Node } from "@dm/crds";
 import type { StoredObject } from "@dm/testbed";
-import { csiSnapshotExposer } from "../../src/expose/csi-snapshot-exposer.ts";
-import { genericRestoreExposer } from "../../src/expose/generic-restore-exposer.ts";
+import { exposerFor } from "../../src/expose/exposer-for.ts";
 import { hostingTemplateOf } from "../../src/expose/hosting-template.ts";
 import type { AgentDeps, AgentEvent } from "../../src/node-agent/agent-deps.ts";
 import type { AgentMetrics } from "../../src/node-agent/agent-metrics.ts";
@@ -15,16 +13,15 @@ import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-se
 import { patientClient } from "../../src/node-agent/patient-client.ts";
 import { patrolTransfers, reconcileTransfer } from "../../src/node-agent/reconcile.ts";
 import { createReservations } from "../../src/node-agent/reservations.ts";
-import type { TransferKey, TransferKind } from "../../src/node-agent/transfer.ts";
+import {
+  podLabels,
+  type TransferKey,
+  type TransferKind,
+  transferKinds,
+} from "../../src/node-agent/transfer.ts";
 import { type CountedClient, clusterClient } from "./cluster-client.ts";
-import { FakeCluster, operator } from "./fake-cluster.ts";
+import { FakeCluster, operator, resourceOf } from "./fake-cluster.ts";
 import { LaggingCache } from "./lagging-cache.ts";
-
-export const resources = {
-  DataUpload: "datauploads.velero.io",
-  DataDownload: "datadownloads.velero.io",
-} as const;
-const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
 
 export interface AgentOptions {
   readonly settings?: Partial<AgentSettings>;
@@ -66,7 +63,7 @@ export class TestAgent {
     this.#nextPatrolMs = cluster.nowMs + 60_000;
     const { api, clock } = cluster;
     this.#isLate = isLate;
-    this.settings = { ...agentDefaults, ...settings };
+    this.settings = { ...agentDefaults, podVolumes: true, ...settings };
     const { told } = this;
     const client = patientClient(this.client, { clock });
     const template = hostingTemplateOf({
@@ -82,7 +79,8 @@ export class TestAgent {
         },
       },
     } as never);
-    const context = { client, clock, namespace: operator, template };
+    const findHostPath = async (uid: string): Promise<string> => `/pods/${uid}/volumes/x/data`;
+    const context = { client, clock, namespace: operator, template, findHostPath };
     const metrics: AgentMetrics = {
       count: (name, { node: at }) => told.counts.push(`${name} ${at}`),
       observe: (name) => told.counts.push(name),
@@ -92,13 +90,13 @@ export class TestAgent {
       onChange: (object: StoredObject) => void,
       keeps: (object: StoredObject) => boolean = () => true,
     ) => new LaggingCache(api, resource, keeps, onChange);
+    const ofKind = (kind: TransferKind) =>
+      cache(resourceOf(kind), ({ metadata }) => this.enqueue(kind, metadata.name));
     const caches = {
-      DataUpload: cache(resources.DataUpload, ({ metadata }) =>
-        this.enqueue("DataUpload", metadata.name),
-      ),
-      DataDownload: cache(resources.DataDownload, ({ metadata }) =>
-        this.enqueue("DataDownload", metadata.name),
-      ),
+      DataUpload: ofKind("DataUpload"),
+      DataDownload: ofKind("DataDownload"),
+      PodVolumeBackup: ofKind("PodVolumeBackup"),
+      PodVolumeRestore: ofKind("PodVolumeRestore"),
       pods: cache(
         "pods",
         (pod) => this.#enqueueOwner(pod),
@@ -106,8 +104,8 @@ export class TestAgent {
       ),
       events: cache("events", (event) => {
         const { kind, name } = event["involvedObject"];
-        if (kind === "DataUpload" || kind === "DataDownload") this.enqueue(kind, name);
-        if (kind === "Pod") for (const each of kinds) this.enqueue(each, name);
+        for (const each of transferKinds)
+          if (kind === each || kind === "Pod") this.enqueue(each, name);
       }),
     };
     this.#caches = Object.values(caches);
@@ -125,14 +123,12 @@ export class TestAgent {
       podLog: async ({ name }) => `line of ${name}\n`,
       recordEvent: (object, { type, reason, message }: AgentEvent) =>
         told.events.push(`${object.metadata.name} ${type} ${reason}: ${message}`),
-      exposerFor: (kind, object) =>
-        kind === "DataUpload"
-          ? csiSnapshotExposer(context, object as DataUpload)
-          : genericRestoreExposer(context, object as DataDownload),
+      exposerFor: (kind, object) => exposerFor(context, kind, object),
       view: {
         transfer: ({ kind, namespace, name }) => caches[kind].get(namespace, name) as never,
         transfers: (kind) => caches[kind].list() as never,
         hostingPod: ({ namespace = "", name }) => caches.pods.get(namespace, name) as never,
+        clientPod: ({ namespace = "", name }) => caches.pods.get(namespace, name) as never,
         eventsOf: (uid) =>
           (caches.events.list() as never as KubeEvent[]).filter(
             ({ involvedObject }) => involvedObject.uid === uid,
@@ -149,10 +145,12 @@ export class TestAgent {
   }
 
   #enqueueOwner({ metadata }: StoredObject): void {
-    const upload = metadata.labels?.[labels.dataUpload];
-    const download = metadata.labels?.[labels.dataDownload];
-    if (upload) this.enqueue("DataUpload", upload);
-    if (download) this.enqueue("DataDownload", download);
+    for (const kind of transferKinds) {
+      const name = metadata.labels?.[podLabels[kind]];
+      if (name) this.enqueue(kind, name);
+    }
+    // Pods that wait for their files have the name of their PodVolumeRestore here.
+    if (metadata.namespace !== operator) this.enqueue("PodVolumeRestore", metadata.name);
   }
 
   /** Everything that is due, once. Errors come back with back-off, as from the queue. */
@@ -161,8 +159,8 @@ export class TestAgent {
     for (const cache of this.#caches) if (!this.#isLate()) cache.catchUp();
     if (nowMs >= this.#nextPatrolMs) {
       this.#nextPatrolMs = nowMs + 60_000;
-      for (const kind of kinds)
-        for (const { metadata } of this.#cluster.api.list(resources[kind], operator))
+      for (const kind of transferKinds)
+        for (const { metadata } of this.#cluster.api.list(resourceOf(kind), operator))
           this.enqueue(kind, metadata.name);
       await patrolTransfers(this.deps);
     }
@@ -284,7 +282,7 @@ export class Harness {
   }
 
   get(kind: TransferKind, name: string): StoredObject | undefined {
-    return this.cluster.api.get(resources[kind], operator, name);
+    return this.cluster.api.get(resourceOf(kind), operator, name);
   }
 
   phase(kind: TransferKind, name: string): string {
@@ -296,7 +294,7 @@ export class Harness {
   }
 
   change(kind: TransferKind, name: string, change: (object: StoredObject) => void): void {
-    this.cluster.api.modify(resources[kind], operator, name, change);
+    this.cluster.api.modify(resourceOf(kind), operator, name, change);
   }
 
   cancel(kind: TransferKind, name: string): void {

@@ -40,7 +40,7 @@ describe("parseNodeAgentConfig", () => {
       cachePVC: { storageClass: "fast", residentThresholdInMB: 1024 },
       privilegedFsBackup: true,
     };
-    const { loadConcurrency, privilegedFsBackup, ...exposer } = document;
+    const { loadConcurrency, ...exposer } = document;
     expect(parse(document)).toEqual({
       globalConcurrency: 2,
       perNodeConcurrency: [{ nodeSelector, number: 3 }],

@@ -12,8 +12,7 @@ import {
   type Manager,
   nodeKubeClient,
 } from "../../src/runtime/index.ts";
-import { FakeCluster, operator } from "./fake-cluster.ts";
-import { resources } from "./harness.ts";
+import { FakeCluster, operator, resourceOf } from "./fake-cluster.ts";
 
 let cluster: FakeCluster;
 let stop: AbortController;
@@ -64,7 +63,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-const get = (kind: TransferKind, name: string) => cluster.api.get(resources[kind], operator, name);
+const get = (kind: TransferKind, name: string) => cluster.api.get(resourceOf(kind), operator, name);
 const isOver = (kind: TransferKind, name: string) => isFinalPhase(get(kind, name)?.status?.phase);
 
 describe("addNodeAgent", () => {
@@ -122,7 +121,7 @@ describe("addNodeAgent", () => {
       const pod = cluster.pod("data");
       return pod?.status?.phase === "Running" && pod.metadata.uid !== uid;
     });
-    cluster.api.modify(resources.DataUpload, operator, "data", (object) => {
+    cluster.api.modify(resourceOf("DataUpload"), operator, "data", (object) => {
       object.spec.cancel = true;
     });
     await until(() => phase() === "Canceled");
@@ -145,7 +144,7 @@ describe("addNodeAgent", () => {
     const acceptedByB = (name: string): void => {
       cluster.source(name);
       cluster.upload(name);
-      cluster.api.modify(resources.DataUpload, operator, name, (object) => {
+      cluster.api.modify(resourceOf("DataUpload"), operator, name, (object) => {
         object.metadata.finalizers = [finalizers.dataUploadDownload];
         object.status = {
           phase: "Accepted",

@@ -1,13 +1,19 @@
 /** DataUploads, DataDownloads and what surrounds them, for tests of decisions. */
 
-import { type DataDownload, type DataUpload, finalizers, type Pod } from "@dm/crds";
+import type { DataDownload, DataUpload, Pod, PodVolumeBackup, PodVolumeRestore } from "@dm/crds";
 import { expect } from "vitest";
-import { encodeBackupResult, encodeRestoreResult } from "../../src/mover/index.ts";
+import {
+  encodeBackupResult,
+  encodeRestoreResult,
+  isBackup,
+  isPodVolume,
+} from "../../src/mover/index.ts";
 import { type AgentSettings, agentDefaults } from "../../src/node-agent/agent-settings.ts";
 import type { World } from "../../src/node-agent/decide.ts";
 import type { HostingPodState } from "../../src/node-agent/hosting-pod-state.ts";
 import {
   type Ending,
+  finalizerOf,
   notes,
   type Resume,
   type Transfer,
@@ -20,7 +26,8 @@ import {
 export const snapshotID = "0123456789abcdef0123456789abcdef";
 export const t0 = Date.UTC(2026, 0, 2, 3, 4, 5);
 export const minute = 60_000;
-export const settings: AgentSettings = agentDefaults;
+export const settings: AgentSettings = { ...agentDefaults, podVolumes: true };
+export const clientPod = { namespace: "app", name: "db-0", uid: "client-1" } as const;
 
 export interface Given {
   readonly phase?: string;
@@ -39,6 +46,7 @@ export interface Given {
   readonly cancelSeenAtMs?: number;
   readonly ownerLostAtMs?: number;
   readonly startedAtMs?: number;
+  readonly uploaderType?: "kopia" | "restic";
 }
 
 export function transferObject(kind: TransferKind, given: Given = {}): TransferObject {
@@ -50,7 +58,7 @@ export function transferObject(kind: TransferKind, given: Given = {}): TransferO
   if (given.ownerLostAtMs !== undefined)
     annotations[notes.ownerLost] = timestamp(given.ownerLostAtMs);
   const common = {
-    apiVersion: "velero.io/v2alpha1",
+    apiVersion: isPodVolume(kind) ? "velero.io/v1" : "velero.io/v2alpha1",
     kind,
     metadata: {
       name: "b-1",
@@ -58,20 +66,36 @@ export function transferObject(kind: TransferKind, given: Given = {}): TransferO
       uid: "uid-1",
       resourceVersion: "1",
       creationTimestamp: timestamp(t0),
-      finalizers: given.finalizer === false ? [] : [finalizers.dataUploadDownload],
+      finalizers: given.finalizer === false ? [] : [finalizerOf(kind)],
       annotations,
       ...(given.deleting && { deletionTimestamp: timestamp(t0) }),
     },
     status: {
       ...(given.phase && { phase: given.phase as "New" }),
-      ...(given.acceptedBy && { acceptedByNode: given.acceptedBy }),
+      ...(given.acceptedBy && !isPodVolume(kind) && { acceptedByNode: given.acceptedBy }),
       ...(given.acceptedAtMs !== undefined && {
         acceptedTimestamp: timestamp(given.acceptedAtMs),
       }),
       ...(given.startedAtMs !== undefined && { startTimestamp: timestamp(given.startedAtMs) }),
-      ...(given.node && { node: given.node }),
+      ...(given.node && kind !== "PodVolumeBackup" && { node: given.node }),
     },
   };
+  if (isPodVolume(kind)) {
+    const specOfPods = {
+      backupStorageLocation: "default",
+      repoIdentifier: "",
+      uploaderType: given.uploaderType ?? "kopia",
+      pod: { kind: "Pod", ...clientPod },
+      volume: "data",
+      ...(given.cancel && { cancel: true }),
+    };
+    return kind === "PodVolumeBackup"
+      ? ({ ...common, spec: { ...specOfPods, node: given.node ?? "a" } } as PodVolumeBackup)
+      : ({
+          ...common,
+          spec: { ...specOfPods, snapshotID, sourceNamespace: "app" },
+        } as PodVolumeRestore);
+  }
   const specOfBoth = {
     backupStorageLocation: "default",
     operationTimeout: "10m0s",
@@ -143,9 +167,7 @@ export const restored = {
 } as const;
 
 export const resultMessage = (kind: TransferKind): string =>
-  kind === "DataUpload"
-    ? encodeBackupResult(backedUp.result)
-    : encodeRestoreResult(restored.result);
+  isBackup(kind) ? encodeBackupResult(backedUp.result) : encodeRestoreResult(restored.result);
 
 export function pod(status: Pod["status"], given: Partial<Pod["metadata"]> = {}): Pod {
   return {

@@ -4,7 +4,8 @@ import { isFinalPhase } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { notes, type TransferKind } from "../../src/node-agent/transfer.ts";
-import { Harness, resources } from "./harness.ts";
+import { resourceOf } from "./fake-cluster.ts";
+import { Harness } from "./harness.ts";
 import { minute } from "./objects.ts";
 
 const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
@@ -272,7 +273,7 @@ describe.each(kinds)("%s", (kind) => {
     const agent = harness.agent("a");
     // Every copy that ever was, offered to the agent again, in no good order.
     const copies: unknown[] = [];
-    cluster.api.watch(resources[kind], ({ object }) => copies.push(object));
+    cluster.api.watch(resourceOf(kind), ({ object }) => copies.push(object));
     make(harness, kind);
     await toTheEnd(harness, kind);
     await harness.advance(minute);

@@ -7,8 +7,8 @@ import { isFinalPhase } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
 import { expect, it } from "vitest";
 import type { TransferKind } from "../../src/node-agent/transfer.ts";
-import { operator } from "./fake-cluster.ts";
-import { Harness, resources } from "./harness.ts";
+import { operator, resourceOf } from "./fake-cluster.ts";
+import { Harness } from "./harness.ts";
 import { minute } from "./objects.ts";
 
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
@@ -64,7 +64,7 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
   };
   const runningOn = (node: string): number =>
     (["DataUpload", "DataDownload"] as const)
-      .flatMap((kind) => cluster.api.list(resources[kind], operator))
+      .flatMap((kind) => cluster.api.list(resourceOf(kind), operator))
       .filter(({ status }) => status?.phase === "InProgress" && status.node === node).length;
   let most = 0;
   await harness.until(

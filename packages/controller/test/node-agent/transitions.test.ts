@@ -6,6 +6,8 @@ import * as transitions from "../../src/node-agent/transitions.ts";
 import { snapshotID, t0, transferObject } from "./objects.ts";
 
 const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
+const nodeOfStatus = ({ status }: object & { status?: object }): unknown =>
+  (status as { node?: string } | undefined)?.node;
 const now = timestamp(t0);
 
 describe.each(kinds)("%s", (kind) => {
@@ -103,10 +105,10 @@ describe.each(kinds)("%s", (kind) => {
       acceptedTimestamp: now,
     });
     const prepared = transitions.prepared(accepted, "a");
-    expect(transitions.adopted(prepared, undefined, "b", t0).status?.node).toBe("b");
+    expect(nodeOfStatus(transitions.adopted(prepared, undefined, "b", t0))).toBe("b");
     const ending = { phase: "Failed", by: "a", atMs: t0 } as const;
     const ended = transitions.adopted(prepared, ending, "b", t0 + 1);
-    expect(ended.status?.node).toBe("a");
+    expect(nodeOfStatus(ended)).toBe("a");
     expect(JSON.parse(ended.metadata.annotations?.[notes.ending] ?? "")).toEqual({
       ...ending,
       by: "b",
