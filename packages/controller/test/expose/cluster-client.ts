@@ -80,7 +80,9 @@ function copy<T>(value: T): T {
 }
 
 function matches(labels: Record<string, string>, selector: string): boolean {
-  return pairs(selector).every(([key, value]) => labels[key] === value);
+  return pairs(selector).every(([key, value]) =>
+    value === undefined ? labels[key] !== undefined : labels[key] === value,
+  );
 }
 
 function hasFields(object: StoredObject, selector: string): boolean {
@@ -92,12 +94,13 @@ function hasFields(object: StoredObject, selector: string): boolean {
   });
 }
 
-function pairs(selector: string): [string, string][] {
+/** Without a value: the label is there. */
+function pairs(selector: string): [string, string | undefined][] {
   return selector
     .split(",")
     .filter((term) => term !== "")
     .map((term) => {
       const at = term.indexOf("=");
-      return [term.slice(0, at), term.slice(at + 1)];
+      return at < 0 ? [term, undefined] : [term.slice(0, at), term.slice(at + 1)];
     });
 }
