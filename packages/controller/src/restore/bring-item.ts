@@ -2,7 +2,7 @@
  * Brings one object of a backup back: its namespace, the object, and what belongs to it: a DataDownload, PodVolumeRestores, a status.
  * What this Restore has made before is found by its labels and not made again. What only this object is to blame for comes back as its
  * outcome; what may pass for all is thrown.
- * Proof: test/restore/bring-item.test.ts, test/backup/crash.test.ts.
+ * Proof: test/restore/restore-objects.test.ts, test/backup/crash.test.ts.
  * @module
  */
 import { isDmError } from "@dm/core";

@@ -1,6 +1,6 @@
 /**
  * Volumes of pods that were backed up by their files: what a pod to restore has to wait for. Pure.
- * Proof: test/restore/pod-volumes.test.ts.
+ * Proof: test/restore/pod-volume-restores.test.ts.
  * @module
  */
 import type { Pod, PodVolumeBackup } from "@dm/crds";

@@ -1,7 +1,7 @@
 /**
  * What an administrator has set up for all restores: ConfigMaps in the operator's namespace, labelled with the plugin of Velero that
  * they configure, and the VolumeSnapshotClasses of the cluster.
- * Proof: test/restore/restore-config.test.ts.
+ * Proof: test/restore/restore-objects.test.ts.
  * @module
  */
 import { FormatError, isDmError } from "@dm/core";

@@ -1,6 +1,6 @@
 /**
  * The log of one Restore, as it lies in the bucket: lines of `key=value`, as Velero's tools show them. Pure but for the clock.
- * Proof: test/restore/restore-log.test.ts.
+ * Proof: test/restore/restore-objects.test.ts.
  * @module
  */
 import type { Restore } from "@dm/crds";

@@ -1,6 +1,6 @@
 /**
  * What is written down of a Restore: messages, what became of each object, volumes and operations, as Velero writes them. Pure.
- * Proof: test/restore/restore-record.test.ts.
+ * Proof: test/restore/restore-objects.test.ts.
  * @module
  */
 import {

@@ -1,7 +1,7 @@
 /**
  * Runs the commands that a Restore has for its pods, as soon as their containers are up. Before a command runs, its pod says so: of a
  * server that died meanwhile nobody knows whether it ran, and it counts as failed.
- * Proof: test/restore/hooks.test.ts.
+ * Proof: test/restore/run-hooks.test.ts.
  * @module
  */
 import { isDmError, mapConcurrent, parseGoDuration } from "@dm/core";
