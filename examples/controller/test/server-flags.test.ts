@@ -1,8 +1,8 @@
 /** The server's flags: those that users of Velero know, in Go's writing, and refusals of what is none. */
-import { backupDefaults } from "@dm/controller";
+import { backupDefaults, retentionDefaults } from "@dm/controller";
 import { Command } from "commander";
 import { expect, it } from "vitest";
-import { backupSettings } from "../src/roles/server-controllers.ts";
+import { backupSettings, retentionSettings } from "../src/roles/server-controllers.ts";
 import { addServerFlags, durationText, type ServerOptions } from "../src/roles/server-flags.ts";
 
 function read(...args: string[]): ServerOptions {
@@ -61,6 +61,9 @@ it("reads what an operator writes into a Deployment of Velero's", () => {
     resourceTimeoutMs: 600_000,
   });
   for (const key of Object.keys(settings)) expect(backupDefaults).toHaveProperty(key);
+  const retention = retentionSettings(options);
+  expect(retention).toEqual({ backupSyncPeriodMs: 120_000, gcPeriodMs: 3_600_000 });
+  for (const key of Object.keys(retention)) expect(retentionDefaults).toHaveProperty(key);
 });
 
 it("takes a switch without a value for true", () => {

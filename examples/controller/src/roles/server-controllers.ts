@@ -6,10 +6,17 @@
 import {
   addBackupControllers,
   addRestoreControllers,
+  addRetentionControllers,
   type BackupSettings,
   bucketFolders,
+  type RetentionSettings,
 } from "@dm/controller";
-import { apiDiscovery, type Manager, type NodeKubeClient } from "@dm/controller/runtime";
+import {
+  apiDiscovery,
+  createEventRecorder,
+  type Manager,
+  type NodeKubeClient,
+} from "@dm/controller/runtime";
 import { type Clock, type Logger, systemClock } from "@dm/core";
 import { addLocationController, addRepositoryController } from "./repository-controllers.ts";
 import type { ControllerName, ServerOptions } from "./server-flags.ts";
@@ -30,23 +37,45 @@ export function addServerControllers(
   context: ServerContext,
   options: ServerOptions,
 ): void {
-  const isOn = (name: ControllerName): boolean => !options.disableControllers.includes(name);
+  const isOn = (...names: ControllerName[]): boolean =>
+    names.some((name) => !options.disableControllers.includes(name));
   addLocationController(manager, context, options);
   if (isOn("backup-repo")) addRepositoryController(manager, context, options);
   const { client, clock = systemClock, image, logger, namespace } = context;
-  const common = {
-    client,
-    namespace,
-    logger,
-    clock,
+  const events = createEventRecorder(client, { component: "dm-server", clock, logger });
+  const common = { client, namespace, logger, clock, environment: context.environment, events };
+  const backupCommon = {
+    ...common,
     discovery: apiDiscovery(client),
     exec: client.exec,
     openFolder: bucketFolders(client, { clock, logger }),
     settings: backupSettings(options),
   };
-  if (isOn("backup")) addBackupControllers(manager, common);
+  if (isOn("backup")) addBackupControllers(manager, backupCommon);
   const restoreWait = { image, args: ["restore-wait"] };
-  if (isOn("restore")) addRestoreControllers(manager, { ...common, restoreWait });
+  if (isOn("restore")) addRestoreControllers(manager, { ...backupCommon, restoreWait });
+  if (isOn("backup-sync", "gc", "backup-deletion"))
+    addRetentionControllers(without(options.disableControllers, manager), {
+      ...common,
+      settings: retentionSettings(options),
+    });
+}
+
+/** Controllers that come together, under Velero's names. */
+const veleroNames: Readonly<Record<string, ControllerName>> = {
+  BackupSync: "backup-sync",
+  BackupExpiry: "gc",
+  DeleteBackupRequest: "backup-deletion",
+};
+
+/** A manager that leaves these out. */
+function without(disabled: readonly string[], manager: Manager): Manager {
+  return {
+    ...manager,
+    add(controller) {
+      if (!disabled.includes(veleroNames[controller.name] ?? "")) manager.add(controller);
+    },
+  };
 }
 
 /** Only what was said: everything else is the controllers' own default. */
@@ -60,5 +89,17 @@ export function backupSettings(options: ServerOptions): Partial<BackupSettings> 
     operationPollMs: options.itemOperationSyncFrequency,
     resourceTimeoutMs: options.resourceTimeout,
   };
-  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+  return defined(said);
+}
+
+export function retentionSettings(options: ServerOptions): Partial<RetentionSettings> {
+  return defined({
+    backupSyncPeriodMs: options.backupSyncPeriod,
+    gcPeriodMs: options.garbageCollectionFrequency,
+  });
+}
+
+function defined<T extends object>(settings: T): { [Key in keyof T]?: NonNullable<T[Key]> } {
+  const entries = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [Key in keyof T]?: NonNullable<T[Key]> };
 }
