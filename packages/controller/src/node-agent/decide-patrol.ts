@@ -29,6 +29,8 @@ export function decidePatrol(
   const { kind, phase, cancel, deleting } = transfer;
   if (phase === "New" && !transfer.ending && (!isPodVolume(kind) || cancel || deleting))
     return nothing;
+  // Another agent looks for its pod.
+  if (isUnplaced(transfer) && world.client === undefined) return nothing;
   if (isFinalPhase(transfer.phase)) return transfer.finalizer ? { do: "removeFinalizer" } : nothing;
   const owner = ownerOf(transfer);
   if (owner === world.self) return patrolOwn(transfer, world, nowMs, settings);
@@ -46,11 +48,14 @@ export function decidePatrol(
 /** Whether nobody is, or ever will be, in charge. */
 function isAbandoned(transfer: Transfer, { agents, client }: World): boolean {
   const owner = ownerOf(transfer);
-  if (transfer.phase !== "New" || transfer.kind !== "PodVolumeRestore" || transfer.ending)
+  if (client === undefined || !isUnplaced(transfer))
     return owner === undefined || !agents.has(owner);
-  // Whom its pod's node makes responsible. The pod may still wait for a node.
-  if (client === undefined) return false;
   return client.state === "over" || (client.node !== undefined && !agents.has(client.node));
+}
+
+/** Its pod's node makes an agent responsible; the pod may still wait for one. */
+export function isUnplaced({ kind, phase, ending }: Transfer): boolean {
+  return kind === "PodVolumeRestore" && phase === "New" && !ending;
 }
 
 /** Whether the agent in charge waits for a hosting pod to run, wherever that is. */

@@ -8,7 +8,7 @@ import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { Action } from "./action.ts";
 import type { AgentDeps } from "./agent-deps.ts";
 import { decideTransfer, isOurs, type World } from "./decide.ts";
-import { decidePatrol, waitsForPod } from "./decide-patrol.ts";
+import { decidePatrol, isUnplaced, waitsForPod } from "./decide-patrol.ts";
 import { freshClientOf, freshPodOf, observe, toldBy } from "./observe.ts";
 import { perform } from "./perform.ts";
 import {
@@ -106,9 +106,8 @@ async function patrolTransfer(
 
 /** A pod that a restore waits for may be on no node that has an agent. One agent is enough to look. */
 function isToFind({ node, settings, view }: AgentDeps, transfer: Transfer): boolean {
-  const { kind, phase, ending } = transfer;
-  if (kind !== "PodVolumeRestore" || phase !== "New" || ending) return false;
-  return isOurs(transfer, settings) && [...view.agents()].sort()[0] === node;
+  if (!isUnplaced(transfer) || !isOurs(transfer, settings)) return false;
+  return [...view.agents()].sort()[0] === node;
 }
 
 function patrolWorld(deps: AgentDeps, transfer: Transfer): World {
