@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { commandName } from "./command-name.ts";
 import { beginKey } from "./early-key.ts";
 
 /** What a user of an older Node would see otherwise is a missing method, after half of the work. */
@@ -17,18 +18,18 @@ function assertNodeIsNew(): void {
 
 /**
  * Node keeps what it has compiled for the next run. In the cache of this user, for what lies there is run as code, and the
- * default is a folder that all users of the machine may write to. Where nothing can be written, nothing is kept.
+ * default is a folder that all users of the machine may write to. Where nothing can be written, nothing is kept. Of a module,
+ * what the first run has used is kept and nothing later, so each command has a folder of its own.
  */
-function keepCompiledCode(): void {
+function keepCompiledCode(argv: readonly string[]): void {
   const { HOME, LOCALAPPDATA, XDG_CACHE_HOME } = process.env;
   const cache = XDG_CACHE_HOME || LOCALAPPDATA || (HOME && join(HOME, ".cache"));
-  if (cache) enableCompileCache(join(cache, "dm", "compiled"));
+  if (cache) enableCompileCache(join(cache, "dm", "compiled", commandName(argv)));
 }
 
 assertNodeIsNew();
-keepCompiledCode();
+keepCompiledCode(process.argv.slice(2));
 const earlyKey = beginKey(process.argv.slice(2), process.env);
-const { main } = await import("./main.ts");
 
 /** Small writes to a pipe are collected: one system call for each of a million lines costs more than the lines. */
 const collectBytes = 1 << 16;
@@ -95,20 +96,25 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 /** Whoever writes to it may go on for hours after an interruption, and would keep the process. */
 let isStdinOpen = false;
 
-process.exitCode = await main(process.argv.slice(2), {
-  env: process.env,
-  out,
-  err: (message) => process.stderr.write(message),
-  readStdin: () => text(process.stdin),
-  openStdin: () => {
-    isStdinOpen = true;
-    return process.stdin;
-  },
-  askSecret,
-  ask,
-  isTerminal: process.stderr.isTTY === true,
-  signal: interruption.signal,
-  earlyKey,
-});
-await flush();
-if (isStdinOpen) process.stdin.destroy();
+async function run(): Promise<void> {
+  const { main } = await import("./main.ts");
+  process.exitCode = await main(process.argv.slice(2), {
+    env: process.env,
+    out,
+    err: (message) => process.stderr.write(message),
+    readStdin: () => text(process.stdin),
+    openStdin: () => {
+      isStdinOpen = true;
+      return process.stdin;
+    },
+    askSecret,
+    ask,
+    isTerminal: process.stderr.isTTY === true,
+    signal: interruption.signal,
+    earlyKey,
+  });
+  await flush();
+  if (isStdinOpen) process.stdin.destroy();
+}
+
+void run();

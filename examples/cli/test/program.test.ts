@@ -42,20 +42,22 @@ describe("dm", () => {
     expect(statSync(program).size).toBeLessThan(100_000);
   });
 
-  it("loads no library before it knows the command", () => {
-    const loaded = new Map<string, number>();
-    const load = (name: string): void => {
-      const path = join(program, "..", name);
-      if (loaded.has(path)) return;
-      const text = readFileSync(path, "utf8");
-      loaded.set(path, text.length);
-      for (const [, next] of text.matchAll(/^(?:import|\}) (?:from )?"(\.\/.*)";$/gm)) load(next!);
+  it("runs no library before it knows the command", () => {
+    const probe =
+      "data:text/javascript,process.on('exit',()=>console.error(process.moduleLoadList.join()))";
+    const builtins = (...args: string[]): string => {
+      const child = spawnSync(process.execPath, ["--import", probe, program, ...args], {
+        env: { ...process.env, ...home.env },
+        encoding: "utf8",
+      });
+      expect(child.status).toBe(0);
+      return child.stderr;
     };
-    load("main.js");
-    expect(loaded.size).toBeGreaterThan(3);
-    const characters = [...loaded.values()].reduce((sum, length) => sum + length, 0);
-    // Commander is most of it.
-    expect(characters).toBeLessThan(150_000);
+    // What compression, storage and worker threads are made of.
+    const ofLibraries = /NativeModule (zlib|fs\/promises|https?)\b/;
+    expect(builtins("snapshot", "--help")).toMatch(ofLibraries);
+    expect(builtins("--help")).toContain("NativeModule path");
+    expect(builtins("--help")).not.toMatch(ofLibraries);
   });
 
   it("works on a repository, without progress in a pipe", async () => {

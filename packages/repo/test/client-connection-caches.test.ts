@@ -22,8 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-function connection(caching: ClientConfig["caching"]) {
-  const config: ClientConfig = { storage: { type: "filesystem", config: {} }, caching };
+function connection(caching: ClientConfig["caching"], type = "s3") {
+  const config: ClientConfig = { storage: { type, config: {} }, caching };
   return { config, configPath: join(folder, "repository.config"), env: {} };
 }
 
@@ -42,6 +42,11 @@ it("share the limits of the configuration", () => {
     2,
   ]);
   expect(cached({ maxCacheSize: 1000 })).toEqual([undefined, undefined, undefined]);
+});
+
+it("are none of a repository in a directory, which is as near as they would be", () => {
+  const caching = { cacheDirectory: "c", maxCacheSize: 1000, maxMetadataCacheSize: 500 };
+  expect(connectionCaches(opened, connection(caching, "filesystem"))).toEqual({});
 });
 
 it("lie in a directory of their own, which goes with them", async () => {

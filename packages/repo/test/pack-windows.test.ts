@@ -23,13 +23,10 @@ async function written(
   return { ...made, ids };
 }
 
-it("a thousand directories of one pack take one request, nearby as many as there are", async () => {
+it("a thousand directories of one pack take one request, far away and nearby", async () => {
   const lengths = Array.from({ length: 1000 }, (_, index) => 50 + (index % 100));
   const { ids, open, store } = await written(lengths);
-  for (const [type, wanted] of [
-    ["s3", 1],
-    ["filesystem", 1000],
-  ] as const) {
+  for (const type of ["s3", "filesystem"]) {
     const counted = counting({ ...forward(store), type });
     const reader = await open({ store: counted });
     await reader.refresh();
@@ -37,7 +34,7 @@ it("a thousand directories of one pack take one request, nearby as many as there
     const read = await Promise.all(ids.map((id) => reader.readContent(id)));
     for (const [index, bytes] of read.entries())
       expect(bytes).toEqual(bytesOf(lengths[index]!, index + 1));
-    expect([type, counted.counts.get]).toEqual([type, wanted]);
+    expect([type, counted.counts.get]).toEqual([type, 1]);
   }
 });
 

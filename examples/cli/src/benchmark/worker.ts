@@ -5,8 +5,13 @@ import { repeated, type WorkerMessage, type WorkerTask } from "./measure.ts";
 
 const { job, repeat } = workerData as WorkerTask;
 const post = (message: WorkerMessage): void => parentPort?.postMessage(message);
-const work = await prepare(job);
-parentPort?.once("message", () => {
-  void repeated(work, repeat).then((result) => post({ state: "done", result }));
-});
-post({ state: "ready" });
+
+async function run(): Promise<void> {
+  const work = await prepare(job);
+  parentPort?.once("message", () => {
+    void repeated(work, repeat).then((result) => post({ state: "done", result }));
+  });
+  post({ state: "ready" });
+}
+
+void run();

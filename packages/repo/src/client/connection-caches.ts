@@ -33,7 +33,8 @@ const ownDirectory = "dm";
 const indexShare = 0.2;
 
 /**
- * Caches for `openRepository`, within the limits of the configuration: none where it names no directory or a limit of 0.
+ * Caches for `openRepository`, within the limits of the configuration: none where it names no directory or a limit of 0, and
+ * none of a repository in a directory, which answers as soon as a copy of it in another one would.
  * Nothing is read or written before they are used.
  * @throws {FormatError} `DM_CONFIG_INVALID` when `KOPIA_CACHE_DIRECTORY` is not an absolute path
  */
@@ -41,10 +42,11 @@ export function connectionCaches(
   opened: OpenedFormat,
   options: ConnectionCachesOptions,
 ): RepositoryCaches {
-  const { clock, logger } = options;
+  const { clock, config, logger } = options;
+  if (config.storage?.type === "filesystem") return {};
   const directory = directoryOf(options);
   if (!directory) return {};
-  const { contentBytes, metadataBytes } = cacheLimitsOf(options.config);
+  const { contentBytes, metadataBytes } = cacheLimitsOf(config);
   const key = deriveRepositoryKey(opened, "local-cache-integrity", 16);
   const cache = (name: string, maxBytes: number): ContentCache | undefined => {
     if (maxBytes <= 0) return undefined;

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, isDmError, NotFoundError } from "@dm/core";
-import { type BlobStore, type CallOptions, isNearby } from "@dm/storage";
+import type { BlobStore, CallOptions } from "@dm/storage";
 import type { ContentCache } from "../cache/content-cache.ts";
 import { type ContentId, contentIdPrefix } from "../content-id.ts";
 import type { Crypter } from "../crypto/crypter.ts";
@@ -27,13 +27,13 @@ export interface ContentReaderOptions {
 export class ContentReader {
   readonly #options: ContentReaderOptions;
   readonly #decoder: ContentDecoder;
-  /** For contents with a prefix; undefined where the store is near. */
-  readonly #windows: PackWindows | undefined;
+  /** For contents with a prefix. */
+  readonly #windows: PackWindows;
 
   constructor(options: ContentReaderOptions) {
     this.#options = options;
     const { index, store } = options;
-    if (!isNearby(store)) this.#windows = new PackWindows({ store, index: () => index.current });
+    this.#windows = new PackWindows({ store, index: () => index.current });
     this.#decoder = new ContentDecoder(options.crypter);
   }
 
@@ -71,8 +71,8 @@ export class ContentReader {
   }
 
   /**
-   * Reads the content that an entry describes. One ranged read of its pack unless cached; across a network one for several
-   * contents with a prefix that lie side by side.
+   * Reads the content that an entry describes. One ranged read of its pack unless cached, and one for several contents with
+   * a prefix that lie side by side.
    * @throws {NotFoundError} `DM_PACK_NOT_FOUND` when the pack is gone
    * @throws {FormatError} `DM_PACK_TRUNCATED`, `DM_INDEX_ENTRY_INVALID`, `DM_CONTENT_LENGTH_MISMATCH`
    * @throws {IntegrityError} `DM_CONTENT_ALTERED` when the stored bytes do not authenticate
@@ -93,7 +93,7 @@ export class ContentReader {
         if (!isDmError(error)) throw error;
       }
     }
-    const shared = isData ? undefined : await this.#windows?.read(entry, options);
+    const shared = isData ? undefined : await this.#windows.read(entry, options);
     if (shared) {
       try {
         const plaintext = this.decode(entry, shared);

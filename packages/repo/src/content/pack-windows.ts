@@ -1,7 +1,7 @@
 /**
- * Reading of metadata across a network: directories, manifests and object indexes are small and lie side by side in few packs,
- * and whoever reads one soon reads its neighbours. So a read takes a window of the pack, which grows with every window that
- * was too small; memory holds a few of them.
+ * Reading of metadata: directories, manifests and object indexes are small and lie side by side in few packs, and whoever reads
+ * one soon reads its neighbours. So a read takes a window of the pack, which grows with every window that was too small; memory
+ * holds a few of them. Across a network that saves round trips, and 100 µs of opening and closing in a directory.
  * Proof: test/pack-windows.test.ts.
  * @module
  */

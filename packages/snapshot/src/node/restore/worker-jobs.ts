@@ -6,6 +6,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { ContentDecoder, createCrypter } from "@dm/repo/sealing";
 import { loadPosix } from "../posix/load-posix.ts";
+import type { Posix } from "../posix/posix.ts";
 import { PieceReader } from "./contents.ts";
 import { writeSome } from "./executor.ts";
 import { restoreEntries } from "./file-work.ts";
@@ -13,11 +14,10 @@ import type { RestoreJob, RestoreResult, RestoreWorkerStart } from "./worker-mes
 
 const port = parentPort!;
 const { format, settings } = workerData as RestoreWorkerStart;
-const posix = await loadPosix();
 const decoder = new ContentDecoder(createCrypter(format));
 const reader = new PieceReader(decoder, { isOwner: true });
 
-function resultOf(job: RestoreJob): RestoreResult {
+function resultOf(job: RestoreJob, posix: Posix): RestoreResult {
   const { id, loaded } = job;
   try {
     if ("entries" in job)
@@ -28,9 +28,15 @@ function resultOf(job: RestoreJob): RestoreResult {
   }
 }
 
-port.on("message", (job: RestoreJob) => {
-  const result = resultOf(job);
-  // Freed now: the collector sees memory outside of its heap late.
-  for (const { buffer } of job.loaded.buffers) (buffer as ArrayBuffer).transfer(0);
-  port.postMessage(result);
-});
+async function run(): Promise<void> {
+  const posix = await loadPosix();
+  port.on("message", (job: RestoreJob) => {
+    const result = resultOf(job, posix);
+    // Freed now: the collector sees memory outside of its heap late.
+    for (const { buffer } of job.loaded.buffers) (buffer as ArrayBuffer).transfer(0);
+    port.postMessage(result);
+  });
+}
+
+// No await here: a program in CommonJS may have this module in it.
+void run();

@@ -7,4 +7,5 @@ import { useCompiledCode } from "../compiled-code.ts";
 import type { RestoreWorkerStart } from "./worker-messages.ts";
 
 useCompiledCode((workerData as RestoreWorkerStart).compiledCode);
-await import("./worker-jobs.ts");
+// No await here: a program in CommonJS may have this module in it.
+void import("./worker-jobs.ts");
