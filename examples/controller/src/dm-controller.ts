@@ -58,6 +58,10 @@ role("node-agent", "controllers of which every node needs one: DataUploads and D
     "until a volume is exposed; 30m by default",
     durationMs,
   )
+  .option(
+    "--host-pods-root <path>",
+    "the kubelet's pods; turns backup of volumes by their files on",
+  )
   .option("--take-over-velero", "move also what is meant for Velero's own data mover", false)
   .action(
     async (
@@ -67,6 +71,7 @@ role("node-agent", "controllers of which every node needs one: DataUploads and D
         nodeAgentConfigmap?: string;
         moverServiceAccount: string;
         dataMoverPrepareTimeout?: number;
+        hostPodsRoot?: string;
         takeOverVelero: boolean;
       },
     ) => {
@@ -78,6 +83,7 @@ role("node-agent", "controllers of which every node needs one: DataUploads and D
         daemonSet: daemonset,
         configMap: flags.nodeAgentConfigmap,
         moverServiceAccount,
+        hostPodsRoot: flags.hostPodsRoot,
         prepareTimeoutMs: flags.dataMoverPrepareTimeout,
         takeOverVelero,
       });

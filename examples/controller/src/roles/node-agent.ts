@@ -1,5 +1,6 @@
 /**
- * The node agent: on every node, the controllers of DataUploads and DataDownloads.
+ * The node agent: on every node, the controllers of DataUploads and DataDownloads, and where it sees the kubelet's pods those of
+ * PodVolumeBackups and PodVolumeRestores.
  * @module
  */
 import {
@@ -22,6 +23,8 @@ export interface NodeAgentFlags extends RoleFlags {
   readonly daemonSet: string;
   readonly configMap?: string | undefined;
   readonly moverServiceAccount: string;
+  /** Where the kubelet's directory of pods is mounted; without it there are no backups of volumes by their files. */
+  readonly hostPodsRoot?: string | undefined;
   readonly prepareTimeoutMs?: number | undefined;
   readonly takeOverVelero: boolean;
 }
@@ -56,7 +59,9 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
       template: { ...template, serviceAccountName: flags.moverServiceAccount },
       agentSelector: `${labels.appName}=${flags.daemonSet}`,
       config,
+      hostPods: flags.hostPodsRoot === undefined ? undefined : { root: flags.hostPodsRoot },
       settings: {
+        podVolumes: flags.hostPodsRoot !== undefined,
         takeOverVelero: flags.takeOverVelero,
         ...(flags.prepareTimeoutMs ? { prepareTimeoutMs: flags.prepareTimeoutMs } : {}),
       },
