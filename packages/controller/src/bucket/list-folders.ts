@@ -44,6 +44,8 @@ const topLevel: ReadonlySet<string> = new Set([
   "kopia",
 ]);
 
+const maxShown = 3;
+
 /**
  * Refuses a place that others use, too: a prefix that was forgotten, mostly.
  * @param names of the folders at the top level
@@ -52,10 +54,12 @@ const topLevel: ReadonlySet<string> = new Set([
 export function checkTopLevel(names: readonly string[]): void {
   const foreign = names.filter((name) => !topLevel.has(name)).sort();
   if (foreign.length === 0) return;
-  const shown = foreign.slice(0, 20).join(" ");
+  const shown = foreign.slice(0, maxShown);
+  const count = foreign.length > maxShown ? `${foreign.length} ` : "";
+  const list = [...shown, ...(count ? ["..."] : [])].join(" ");
   throw new FormatError(
     "DM_BUCKET_FOREIGN",
-    `Backup store contains invalid top-level directories: [${shown}]`,
-    { foreign: foreign.slice(0, 20) },
+    `Backup store contains ${count}invalid top-level directories: [${list}]`,
+    { foreign: shown },
   );
 }

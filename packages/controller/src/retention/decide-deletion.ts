@@ -51,6 +51,8 @@ export function decideDeletion(seen: SeenRequest, nowMs: number): RequestDecisio
   const { backup, limits, location, request } = seen;
   const phase = phaseOf(request);
   if (phase === "Processed") {
+    // All went well, and then the process was killed.
+    if (!request.status?.errors?.length) return { do: "forget" };
     const createdMs = Date.parse(request.metadata.creationTimestamp ?? "") || nowMs;
     const leftMs = createdMs + limits.maxAgeMs - nowMs;
     return leftMs > 0 ? { do: "wait", ms: Math.min(leftMs, limits.maxAgeMs) } : { do: "forget" };

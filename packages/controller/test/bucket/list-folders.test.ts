@@ -107,5 +107,8 @@ describe("checkTopLevel", () => {
     expect(() => checkTopLevel(["backups", "photos", "mail"])).toThrow(
       "Backup store contains invalid top-level directories: [mail photos]",
     );
+    expect(() => checkTopLevel(["a", "b", "c", "d"])).toThrow(
+      "Backup store contains 4 invalid top-level directories: [a b c ...]",
+    );
   });
 });
