@@ -7,8 +7,12 @@ import type { Restore } from "@dm/crds";
 
 export type LogFields = Readonly<Record<string, string>>;
 
+/** It is kept in memory until all objects are there. */
+const maxLength = 32 << 20;
+
 export class RestoreLog {
   readonly #lines: string[] = [];
+  #length = 0;
   readonly #now: () => Date;
   readonly #restore: string;
 
@@ -37,7 +41,9 @@ export class RestoreLog {
     const time = `${this.#now().toISOString().slice(0, 19)}Z`;
     const more = Object.entries({ ...fields, restore: this.#restore }).sort();
     const pairs = [["time", time], ["level", level], ["msg", msg], ...more];
-    this.#lines.push(`${pairs.map(([key, value = ""]) => `${key}=${quoted(value)}`).join(" ")}\n`);
+    const line = `${pairs.map(([key, value = ""]) => `${key}=${quoted(value)}`).join(" ")}\n`;
+    this.#length += line.length;
+    if (this.#length <= maxLength) this.#lines.push(line);
   }
 }
 

@@ -393,8 +393,16 @@ describe("other kinds", () => {
     expect(prepared(service)).toBeInstanceOf(Leave);
   });
 
-  it("DataUploads are read, not restored", () => {
-    expect(prepared(object("velero.io/v2alpha1", "DataUpload", "u"))).toBeInstanceOf(Leave);
+  it.each([
+    "DataUpload",
+    "DataDownload",
+    "PodVolumeBackup",
+    "PodVolumeRestore",
+    "DeleteBackupRequest",
+    "DownloadRequest",
+    "ServerStatusRequest",
+  ])("a %s would do its work once more: it stays behind", (kind) => {
+    expect(prepared(object("velero.io/v1", kind, "u"))).toMatchObject({ as: "skipped" });
   });
 });
 

@@ -8,6 +8,7 @@ import { finalizers, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { decodeTar, encodeTar } from "../../src/bucket/tar-codec.ts";
 import type { AnyObject } from "../../src/restore/actions/action.ts";
+import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
 import { kinds, operator, World } from "../backup/world.ts";
 import { putBackup, restoreFile } from "./backups.ts";
 import { object } from "./objects.ts";
@@ -453,6 +454,72 @@ resourceModifierRules:
     expect(await problems("odd", { kind: "Secret", name: "rules" })).toEqual([
       "resourceModifier may be a ConfigMap only, not a Secret",
     ]);
+  });
+});
+
+describe("snapshots that were kept in the storage", () => {
+  const group = "snapshot.storage.k8s.io/v1";
+  const claim = object(
+    "v1",
+    "PersistentVolumeClaim",
+    "data",
+    {
+      spec: {
+        volumeName: "pv",
+        accessModes: ["ReadWriteOnce"],
+        resources: { requests: { storage: "1Gi" } },
+      },
+      status: { phase: "Bound" },
+    },
+    { annotations: { "velero.io/volume-snapshot-name": "s" } },
+  );
+  const snapshot = object(group, "VolumeSnapshot", "s", {
+    spec: { source: { persistentVolumeClaimName: "data" }, volumeSnapshotClassName: "gone" },
+    status: { boundVolumeSnapshotContentName: "c", readyToUse: true },
+  });
+  const content = object(
+    group,
+    "VolumeSnapshotContent",
+    "c",
+    {
+      spec: {
+        driver: "csi.test",
+        deletionPolicy: "Delete",
+        source: { volumeHandle: "v" },
+        volumeSnapshotRef: { name: "s", namespace: "shop", uid: "u" },
+      },
+      status: { snapshotHandle: "h1" },
+    },
+    { namespace: undefined },
+  );
+
+  it("give their claims new volumes, in another namespace too, as often as one likes", async () => {
+    putBackup(world, "b", [claim, snapshot, content], {
+      volumes: [
+        { pvcName: "data", pvcNamespace: "shop", pvName: "pv", backupMethod: "CSISnapshot" },
+      ],
+    });
+    for (const name of ["one", "two"]) {
+      world.restore(name, { backupName: "b", namespaceMapping: { shop: name } });
+      await reconcileRestore(world.deps, { namespace: operator, name });
+      expect(world.get("restores", operator, name).status).toMatchObject({
+        phase: "Completed",
+        progress: { itemsRestored: 4 },
+      });
+      const { dataSource } = world.get("claims", name, "data").spec;
+      const made = world.get("snapshots", name, dataSource.name);
+      expect(made.spec).toEqual({ source: { volumeSnapshotContentName: dataSource.name } });
+      expect(world.get("contents", "", dataSource.name).spec).toEqual({
+        driver: "csi.test",
+        deletionPolicy: "Retain",
+        volumeSnapshotClassName: "plain",
+        source: { snapshotHandle: "h1" },
+        volumeSnapshotRef: { name: dataSource.name, namespace: name },
+      });
+      expect(restoreFile(world, name, `${name}-volumeinfo.json.gz`)).toMatchObject([
+        { pvcName: "data", restoreMethod: "CSISnapshot", snapshotDataMoved: false },
+      ]);
+    }
   });
 });
 

@@ -7,7 +7,7 @@ import type { Action } from "./action.ts";
 import { restoreApiService } from "./api-service.ts";
 import { restoreClaim } from "./claim.ts";
 import { restoreDefinition } from "./custom-resource-definition.ts";
-import { restoreUpload } from "./data-upload.ts";
+import { leaveDoneWork } from "./done-work.ts";
 import { changeCronJobImages, changePodImages, changeTemplateImages } from "./image.ts";
 import { addInitHooks } from "./init-hook.ts";
 import { restoreJob } from "./job.ts";
@@ -32,18 +32,24 @@ const table: Readonly<Record<string, readonly Action[]>> = {
   "cronjobs.batch": [changeCronJobImages],
   "customresourcedefinitions.apiextensions.k8s.io": [restoreDefinition],
   "daemonsets.apps": [changeTemplateImages],
-  "datauploads.velero.io": [restoreUpload],
+  "datadownloads.velero.io": [leaveDoneWork],
+  "datauploads.velero.io": [leaveDoneWork],
+  "deletebackuprequests.velero.io": [leaveDoneWork],
   "deployments.apps": [changeTemplateImages],
+  "downloadrequests.velero.io": [leaveDoneWork],
   "jobs.batch": [changeTemplateImages, restoreJob],
   "mutatingwebhookconfigurations.admissionregistration.k8s.io": [restoreWebhookConfiguration],
   persistentvolumeclaims: [changeStorageClass, restoreClaim],
   persistentvolumes: [changeStorageClass, restoreVolume],
   pods: [restorePod, changePodImages, addInitHooks, waitForPodVolumes],
+  "podvolumebackups.velero.io": [leaveDoneWork],
+  "podvolumerestores.velero.io": [leaveDoneWork],
   "replicasets.apps": [changeTemplateImages],
   replicationcontrollers: [changeTemplateImages],
   "rolebindings.rbac.authorization.k8s.io": [restoreRoleBinding],
   secrets: [restoreSecret],
   serviceaccounts: [restoreServiceAccount],
+  "serverstatusrequests.velero.io": [leaveDoneWork],
   services: [restoreService],
   "statefulsets.apps": [changeTemplateImages, changeTemplateStorageClass],
   "validatingwebhookconfigurations.admissionregistration.k8s.io": [restoreWebhookConfiguration],
