@@ -14,7 +14,7 @@ import {
 } from "@dm/snapshot/velero";
 import type { KubeCallOptions, KubeClient, ObjectKey } from "../runtime/kube-client.ts";
 import type { RepositoryDeps } from "./repository-deps.ts";
-import { readRepositoryPassword } from "./repository-password.ts";
+import { presentRepositoryPassword } from "./repository-password.ts";
 import { readStorageLocation } from "./storage-location.ts";
 
 /** Snapshots of one namespace's volumes. */
@@ -56,7 +56,7 @@ export function snapshotRepositories(
     } = await readStorageLocation(client, key, {
       signal,
     });
-    const password = await readRepositoryPassword(client, key.namespace ?? "", { signal });
+    const password = await presentRepositoryPassword(client, key.namespace ?? "", { signal });
     const store = await openStore(location, volumeNamespace, {
       credentials,
       environment,

@@ -22,6 +22,22 @@ export async function readRepositoryPassword(
   return (await readSecretKey(client, namespace, veleroPasswordSecret, options)).trim();
 }
 
+/**
+ * The password of repositories that others have made: a cluster that has only seen their backups has no Secret yet, and none is made
+ * here. Then it can only be Velero's.
+ * @throws {NotFoundError} `DM_SECRET_NOT_FOUND` when the Secret has no password in it
+ */
+export async function presentRepositoryPassword(
+  client: Pick<KubeClient, "get">,
+  namespace: string,
+  options: KubeCallOptions = {},
+): Promise<string> {
+  const { name } = veleroPasswordSecret;
+  if ((await client.get(secrets, { namespace, name }, options)) === undefined)
+    return veleroDefaultPassword;
+  return readRepositoryPassword(client, namespace, options);
+}
+
 export interface EnsurePasswordOptions extends KubeCallOptions {
   /** What a Secret that is missing gets: `velero` (default) the password that everybody knows, `random` one of its own. */
   readonly missing?: "random" | "velero" | undefined;

@@ -4,6 +4,7 @@ import type { Secret } from "@dm/crds";
 import { expect, it } from "vitest";
 import {
   ensureRepositoryPassword,
+  presentRepositoryPassword,
   readRepositoryPassword,
 } from "../../src/repository/repository-password.ts";
 import type { KubeClient } from "../../src/runtime/kube-client.ts";
@@ -63,4 +64,13 @@ it("a Secret without the key is not filled", async () => {
     code: "DM_SECRET_NOT_FOUND",
   });
   expect(state.secret?.data).toEqual({});
+});
+
+it("of what others have made it is Velero's where there is no Secret, and none is made", async () => {
+  const { client, state } = clientOf(undefined);
+  expect(await presentRepositoryPassword(client, "velero")).toBe("static-passw0rd");
+  expect(state.secret).toBeUndefined();
+  expect(await presentRepositoryPassword(clientOf(secret("own")).client, "velero")).toBe("own");
+  const { client: odd } = clientOf({ ...secret(""), data: {} });
+  await expect(presentRepositoryPassword(odd, "velero")).rejects.toThrow("does not exist");
 });
