@@ -11,12 +11,12 @@ import {
   backupFile,
   decodeBackup,
   decodeGzipJson,
-  decodeItems,
   tarballFile,
   type VolumeInfo,
   volumeInfoFile,
 } from "./backup-files.ts";
 import type { BackupFolder } from "./backup-store.ts";
+import { readItems } from "./read-items.ts";
 
 export interface BackupContents {
   readonly backup: Backup;
@@ -46,7 +46,7 @@ export async function readBackup(
   const volumes = await folder.read(volumeInfoFile(name), options);
   return {
     backup: decodeBackup(head),
-    items: decodeItems(tarball, tarballFile(name)),
+    items: await readItems(tarball, tarballFile(name), options),
     volumes: volumes === undefined ? [] : volumeInfos(volumes, volumeInfoFile(name)),
   };
 }

@@ -75,7 +75,7 @@ export async function adjustVolumes(
     const { name = "", namespace = "" } = claim.metadata;
     const info = wanted.find(
       ({ pvcName, pvcNamespace }) =>
-        pvcName === name && targetNamespace(restore, pvcNamespace) === namespace,
+        pvcName === name && targetNamespace(restore, pvcNamespace ?? "") === namespace,
     );
     const isOurs = isMadeBy(restore, claim as unknown as AnyObject);
     if (!info?.pvInfo || !isOurs || !isFilled(claim)) continue;

@@ -108,8 +108,10 @@ const movedBy = ({ annotations: all }: PersistentVolumeClaim["metadata"]): strin
   all?.[annotations.dataUploadName];
 
 /** How its data was backed up. Backups of Velero before 1.13 do not say. */
-const methodOf = (info: Partial<VolumeInfo> | undefined, hasData: boolean): string =>
-  info ? (info.backupMethod ?? "") : hasData ? "unknown" : "";
+const methodOf = (
+  info: Pick<Partial<VolumeInfo>, "backupMethod"> | undefined,
+  hasData: boolean,
+): string => (info ? (info.backupMethod ?? "") : hasData ? "unknown" : "");
 
 const lost = (error: string): ClaimData => ({ from: "lost", error });
 
