@@ -169,16 +169,22 @@ async function directoriesIn(root: string, prefix: string): Promise<string[]> {
   const { join } = await import("node:path");
   try {
     const entries = await readdir(join(root, prefix), { withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name)
-      .sort();
+    return (
+      entries
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => name)
+        // Of the file system, not of whoever uses it.
+        .filter((name) => !name.startsWith(".") && name !== "lost+found")
+        .sort()
+    );
   } catch (cause) {
     const { code } = cause as { readonly code?: string };
     if (code === "ENOENT" && (await stat(root).catch(() => undefined))?.isDirectory()) return [];
-    const text = `cannot access storage path ${root} (${code})`;
-    if (code === "ENOENT")
+    if (code === "ENOENT") {
+      const text = `cannot access storage path ${root}: there is no such directory`;
       throw new NotFoundError("DM_STORE_NOT_FOUND", text, { path: root }, { cause });
+    }
+    const text = `cannot access storage path ${root} (${code})`;
     throw new StorageError("DM_STORE_FAILED", text, { path: root, code }, { cause });
   }
 }
