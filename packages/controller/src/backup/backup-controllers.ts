@@ -8,14 +8,16 @@ import { backups, dataUploads } from "@dm/crds";
 import { bucketFolders, type OpenBackupFolder } from "../bucket/backup-store.ts";
 import {
   type ApiDiscovery,
+  type EventRecorder,
   type KubeClient,
   type Manager,
   type PodExec,
   source,
 } from "../runtime/index.ts";
-import type { BackupDeps, BackupSettings } from "./backup-deps.ts";
+import { type BackupDeps, type BackupSettings, settingsOf } from "./backup-deps.ts";
 import { ownersOfEnded } from "./owners-of-ended.ts";
 import { reconcileBackup } from "./reconcile-backup.ts";
+import { reconcileQueue } from "./reconcile-queue.ts";
 
 export interface BackupControllersOptions {
   readonly client: KubeClient;
@@ -25,6 +27,8 @@ export interface BackupControllersOptions {
   readonly discovery: ApiDiscovery;
   /** Runs hooks. */
   readonly exec: PodExec;
+  /** Where Backups say what they do not do. */
+  readonly events?: EventRecorder | undefined;
   readonly settings?: Partial<BackupSettings> | undefined;
   /** By default the buckets that the cluster's BackupStorageLocations name. */
   readonly openFolder?: OpenBackupFolder | undefined;
@@ -32,8 +36,10 @@ export interface BackupControllersOptions {
   readonly logger?: Logger | undefined;
 }
 
-/** Backups that are looked at at the same time. */
+/** Backups that are looked at beside those that run. */
 const concurrency = 4;
+/** A run takes as long as its hooks, snapshots and file system backups, which have limits of their own. */
+const timeoutMs = 7 * 24 * 3_600_000;
 
 /**
  * Call before the manager runs.
@@ -44,12 +50,29 @@ export function addBackupControllers(manager: Manager, options: BackupController
   const { client, clock = systemClock, discovery, exec, logger = silentLogger } = options;
   const { namespace, settings } = options;
   const openFolder = options.openFolder ?? bucketFolders(client, { clock, logger });
-  const deps: BackupDeps = { client, clock, discovery, exec, logger, openFolder, settings };
+  const deps: BackupDeps = {
+    client,
+    clock,
+    discovery,
+    exec,
+    logger,
+    openFolder,
+    events: options.events,
+    settings,
+  };
+  const all = manager.cache(backups, { namespace });
+  manager.add({
+    name: "BackupQueue",
+    concurrency: 1,
+    sources: [source(all)],
+    reconcile: (key, signal) => reconcileQueue(deps, key, { signal }),
+  });
   manager.add({
     name: "Backup",
-    concurrency,
+    concurrency: settingsOf(deps).concurrentBackups + concurrency,
+    timeoutMs,
     sources: [
-      source(manager.cache(backups, { namespace })),
+      source(all),
       source(manager.cache(dataUploads, { namespace }), ownersOfEnded(backups)),
     ],
     reconcile: (key, signal) => reconcileBackup(deps, key, { signal }),

@@ -6,6 +6,7 @@
 import { type Clock, type Logger, nsPerMs } from "@dm/core";
 import type { OpenBackupFolder } from "../bucket/backup-store.ts";
 import type { ApiDiscovery } from "../runtime/api-discovery.ts";
+import type { EventRecorder } from "../runtime/event-recorder.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
 import type { PodExec } from "../runtime/pod-exec.ts";
 
@@ -23,6 +24,16 @@ export interface BackupSettings {
   readonly snapshotPollMs: number;
   /** Between two looks at DataUploads and DataDownloads. */
   readonly operationPollMs: number;
+  /** How long file system backups of pod volumes may take in all. A Go duration. */
+  readonly podVolumeTimeout: string;
+  /** `restic` is accepted, and Kopia used. */
+  readonly uploaderType: string;
+  /** Backups that run at the same time; more wait. */
+  readonly concurrentBackups: number;
+  /** Blocks of pods and claims whose volumes are taken at the same time. */
+  readonly blockConcurrency: number;
+  /** Between two writes of how far a Backup is. */
+  readonly progressMs: number;
   /** How long single things, such as a namespace on its way out or a store, may be in the way. */
   readonly resourceTimeoutMs: number;
 }
@@ -36,6 +47,11 @@ export const backupDefaults: BackupSettings = Object.freeze({
   dataMover: "dm",
   snapshotPollMs: 5_000,
   operationPollMs: 10_000,
+  podVolumeTimeout: "4h0m0s",
+  uploaderType: "kopia",
+  concurrentBackups: 1,
+  blockConcurrency: 4,
+  progressMs: 2_000,
   resourceTimeoutMs: 10 * 60_000,
 });
 
@@ -48,6 +64,8 @@ export interface BackupDeps {
   readonly discovery: ApiDiscovery;
   /** Runs hooks. */
   readonly exec: PodExec;
+  /** Where Backups say what they do not do. */
+  readonly events?: EventRecorder | undefined;
   readonly settings?: Partial<BackupSettings> | undefined;
 }
 

@@ -1,5 +1,6 @@
 /**
- * What is written down of a Backup: first when the last claim is under way, then again with what became of each. Pure.
+ * What is written down of a Backup's volumes and of what went wrong: first when the last volume is under way, then again with what
+ * became of each. Pure.
  * Proof: test/backup/reconcile-backup.test.ts.
  * @module
  */
@@ -10,30 +11,30 @@ import {
   dataUploadOperationId,
   labels,
   labelValue,
-  type Namespace,
+  type PersistentVolume,
   type PersistentVolumeClaim,
+  type PodVolumeBackup,
+  type VolumeSnapshot,
+  type VolumeSnapshotContent,
 } from "@dm/crds";
 import type {
-  BackupItem,
   ItemIdentifier,
   ItemOperation,
   ResultMessages,
   Results,
   VolumeInfo,
 } from "../bucket/backup-files.ts";
-import { withItem } from "../bucket/backup-files.ts";
 import type { Followed } from "./follow.ts";
 import type { ClaimOutcome } from "./move-claim.ts";
-import { sourceAnnotation, sourceOf, withoutManagedFields } from "./source-note.ts";
 
 export interface SettledClaim {
   readonly claim: PersistentVolumeClaim;
-  readonly outcome: Exclude<ClaimOutcome, { do: "wait" }>;
+  readonly volume?: PersistentVolume | undefined;
+  readonly outcome: ClaimOutcome | { readonly do: "files" };
 }
 
-/** Everything of a backup but the Backup itself. */
+/** Everything of a backup that changes when its data has been moved. */
 export interface BackupRecord {
-  readonly items: readonly BackupItem[];
   readonly operations: readonly ItemOperation[];
   readonly volumes: readonly VolumeInfo[];
   readonly results: Results;
@@ -42,47 +43,77 @@ export interface BackupRecord {
 const action = "velero.io/csi-pvc-backupper";
 const unknown = "unknown";
 
-export function recordBackup(
+export function recordVolumes(
   backup: Backup,
   settled: readonly SettledClaim[],
-  seen: {
-    readonly namespaces: readonly Namespace[];
-    readonly missingNamespaces: readonly string[];
-  },
-): BackupRecord {
-  const errors = new Messages();
-  const warnings = new Messages();
-  for (const name of seen.missingNamespaces)
-    warnings.about(name, `namespace ${name} does not exist`);
-  for (const { claim, outcome } of settled) {
-    const { name, namespace = "" } = claim.metadata;
-    if (outcome.do === "fail")
-      errors.about(namespace, `persistentvolumeclaims/${name}: ${outcome.message}`);
-    if (outcome.do === "skip" && outcome.why === "no CSI volume")
-      warnings.about(
-        namespace,
-        `persistentvolumeclaims/${name}: its volume is of no CSI driver, its data is not in the backup`,
-      );
-  }
-  const uploads = settled.flatMap(({ claim, outcome }) =>
-    outcome.do === "follow" ? [{ claim, upload: outcome.upload }] : [],
+  podVolumes: readonly PodVolumeBackup[],
+): Pick<BackupRecord, "operations" | "volumes"> {
+  const byClaim = new Map(
+    podVolumes.map((one) => [one.metadata.labels?.[labels.pvcUid] ?? one.metadata.uid, one]),
   );
+  const operations = settled.flatMap(({ claim, outcome }) =>
+    outcome.do === "follow" ? [operationOf(backup, claim, outcome.upload)] : [],
+  );
+  const volumes = settled.map((one) => volumeInfo(one, byClaim.get(one.claim.metadata.uid ?? "")));
+  const ofPods = podVolumes.filter(({ metadata }) => !metadata.labels?.[labels.pvcUid]);
+  return { operations, volumes: [...volumes, ...ofPods.map(podVolumeInfo)] };
+}
+
+/** The claim as it lies in the backup: a restore finds by it what was taken of its volume. */
+export function claimItem(
+  { metadata: backup }: Backup,
+  claim: PersistentVolumeClaim,
+  outcome: SettledClaim["outcome"],
+): PersistentVolumeClaim {
+  if (outcome.do !== "follow" && outcome.do !== "keep") return claim;
+  const { annotations: notes, labels: own } = claim.metadata;
+  const snapshot = outcome.snapshot.metadata.name ?? "";
+  const upload = outcome.do === "follow" ? outcome.upload.metadata : undefined;
   return {
-    items: [
-      ...seen.namespaces.map((object) => ({
-        resource: "namespaces",
-        version: "v1",
-        object: withoutManagedFields(object),
-      })),
-      ...settled.map((one) => claimItem(backup, one)),
-    ],
-    operations: uploads.map(({ claim, upload }) => operationOf(backup, claim, upload)),
-    volumes: settled.map(volumeInfo),
-    results: { errors: errors.all, warnings: warnings.all },
+    ...claim,
+    metadata: {
+      ...claim.metadata,
+      annotations: {
+        ...notes,
+        ...(upload && { [annotations.dataUploadName]: `${upload.namespace}/${upload.name}` }),
+        [annotations.volumeSnapshotName]: snapshot,
+      },
+      labels: {
+        ...own,
+        [labels.volumeSnapshotName]: labelValue(snapshot),
+        [labels.backupName]: labelValue(backup.name ?? ""),
+      },
+    },
   };
 }
 
-/** The record with the DataUploads as they ended: what a restore needs. */
+/** A snapshot that is kept, as it lies in the backup: with what a restore in another cluster needs. */
+export function snapshotItem(
+  { metadata: backup }: Backup,
+  snapshot: VolumeSnapshot,
+  { spec, status }: VolumeSnapshotContent,
+): VolumeSnapshot {
+  const size = status?.restoreSize;
+  return {
+    ...snapshot,
+    metadata: {
+      ...snapshot.metadata,
+      annotations: {
+        ...snapshot.metadata.annotations,
+        [annotations.csiVolumeSnapshotHandle]: status?.snapshotHandle ?? "",
+        [annotations.csiDriverName]: spec.driver,
+        [annotations.csiDeletionPolicy]: spec.deletionPolicy,
+        ...(size && { [annotations.csiVolumeSnapshotRestoreSize]: String(size) }),
+      },
+      labels: {
+        ...snapshot.metadata.labels,
+        [labels.backupName]: labelValue(backup.name ?? ""),
+      },
+    },
+  };
+}
+
+/** The record with the DataUploads as they ended. */
 export function completeRecord(
   record: BackupRecord,
   uploads: readonly DataUpload[],
@@ -93,17 +124,12 @@ export function completeRecord(
   );
   const failures = new Map(followed.failed.map(({ message, object }) => [object, message]));
   const errors = new Messages(record.results.errors);
-  let { items } = record;
   const operations = record.operations.map((operation): ItemOperation => {
     const { operationID, resourceIdentifier } = operation.spec;
     const upload = byOperation.get(operationID);
     const error = upload
       ? failures.get(upload)
       : `no DataUpload found with label ${labels.asyncOperationId}=${operationID}`;
-    if (upload) {
-      const object = withoutNote(upload);
-      items = withItem(items, { resource: "datauploads.velero.io", version: "v2alpha1", object });
-    }
     if (error !== undefined)
       errors.about(
         resourceIdentifier.Namespace,
@@ -116,7 +142,7 @@ export function completeRecord(
     const upload = typeof id === "string" ? byOperation.get(id) : undefined;
     return upload ? movedInfo(info, upload) : info;
   });
-  return { items, operations, volumes, results: { ...record.results, errors: errors.all } };
+  return { operations, volumes, results: { ...record.results, errors: errors.all } };
 }
 
 export function countMessages({ cluster, namespaces = {}, velero }: ResultMessages): number {
@@ -124,49 +150,29 @@ export function countMessages({ cluster, namespaces = {}, velero }: ResultMessag
   return lists.reduce((sum, list) => sum + (list?.length ?? 0), 0);
 }
 
-/** Messages by namespace, each once: a record may be completed twice. */
+/** Messages by what they concern, each once: a record may be completed twice. */
 export class Messages {
-  readonly #all: { readonly [K in keyof ResultMessages]: ResultMessages[K] };
+  readonly #lists: Record<string, string[]> = {};
   readonly #namespaces: Record<string, string[]> = {};
 
-  constructor(start: ResultMessages = {}) {
-    this.#all = start;
-    for (const [name, list] of Object.entries(start.namespaces ?? {}))
-      this.#namespaces[name] = [...list];
+  constructor({ namespaces = {}, ...lists }: ResultMessages = {}) {
+    for (const [name, list] of Object.entries(lists)) this.#lists[name] = [...(list ?? [])];
+    for (const [name, list] of Object.entries(namespaces)) this.#namespaces[name] = [...list];
   }
 
+  /** Without a namespace, about the cluster. */
   about(namespace: string, message: string): void {
-    this.#namespaces[namespace] ??= [];
-    const list = this.#namespaces[namespace];
+    const lists = namespace === "" ? this.#lists : this.#namespaces;
+    const key = namespace === "" ? "cluster" : namespace;
+    lists[key] ??= [];
+    const list = lists[key];
     if (!list.includes(message)) list.push(message);
   }
 
   get all(): ResultMessages {
     const hasAny = Object.keys(this.#namespaces).length > 0;
-    return hasAny ? { ...this.#all, namespaces: this.#namespaces } : this.#all;
+    return hasAny ? { ...this.#lists, namespaces: this.#namespaces } : { ...this.#lists };
   }
-}
-
-function claimItem(backup: Backup, { claim, outcome }: SettledClaim): BackupItem {
-  const object = structuredClone(withoutManagedFields(claim));
-  const added = { labels: {}, annotations: {} } as Record<"labels" | "annotations", object>;
-  if (outcome.do === "follow") {
-    const { metadata, spec } = outcome.upload;
-    const snapshot = spec.csiSnapshot?.volumeSnapshot ?? "";
-    added.annotations = {
-      [annotations.dataUploadName]: `${metadata.namespace}/${metadata.name}`,
-      [annotations.volumeSnapshotName]: snapshot,
-      [annotations.mustIncludeAdditionalItems]: "true",
-    };
-    added.labels = {
-      [labels.volumeSnapshotName]: labelValue(snapshot),
-      [labels.backupName]: labelValue(backup.metadata.name ?? ""),
-    };
-  } else if (outcome.do === "skip" && outcome.why === "no CSI volume")
-    added.annotations = { [annotations.skippedNoCSIPV]: "true" };
-  object.metadata.labels = { ...object.metadata.labels, ...added.labels };
-  object.metadata.annotations = { ...object.metadata.annotations, ...added.annotations };
-  return { resource: "persistentvolumeclaims", version: "v1", object };
 }
 
 function operationOf(
@@ -217,62 +223,96 @@ function operationStatus(
   };
 }
 
-function volumeInfo({ claim, outcome }: SettledClaim): VolumeInfo {
+function volumeInfo(
+  { claim, outcome, volume }: SettledClaim,
+  podVolume: PodVolumeBackup | undefined,
+): VolumeInfo {
   const { name = "", namespace = "" } = claim.metadata;
   const common = {
     pvcName: name,
     pvcNamespace: namespace,
     pvName: claim.spec.volumeName || unknown,
+    snapshotDataMoved: false,
     preserveLocalSnapshot: false,
-  };
-  if (outcome.do !== "follow") {
-    const skippedReason = outcome.do === "fail" ? outcome.message : outcome.why;
-    return { ...common, backupMethod: "", snapshotDataMoved: false, skipped: true, skippedReason };
-  }
-  const { upload } = outcome;
-  const note = sourceOf(upload);
-  const operationID = upload.metadata.labels?.[labels.asyncOperationId] ?? unknown;
-  return movedInfo(
-    {
-      ...common,
-      backupMethod: "CSISnapshot",
-      snapshotDataMoved: true,
-      skipped: false,
-      ...(note?.snapshot.takenAt && { startTimestamp: note.snapshot.takenAt }),
-      csiSnapshotInfo: {
-        snapshotHandle: note?.snapshot.handle || unknown,
-        size: note?.snapshot.size ?? 0,
-        driver: upload.spec.csiSnapshot?.driver || unknown,
-        vscName: note?.snapshot.content || unknown,
-        operationID,
-        ReadyToUse: true,
+    skipped: false,
+    ...(volume && {
+      pvInfo: {
+        reclaimPolicy: volume.spec.persistentVolumeReclaimPolicy ?? "",
+        labels: volume.metadata.labels ?? {},
       },
-      ...(note && {
-        pvInfo: { reclaimPolicy: note.volume.reclaimPolicy, labels: note.volume.labels },
-      }),
+    }),
+  };
+  if (podVolume) return { ...podVolumeInfo(podVolume), ...common };
+  if (outcome.do === "files")
+    return { ...common, skipped: true, skippedReason: "podvolume: it was not taken" };
+  if (outcome.do === "skip" || outcome.do === "fail") {
+    const skippedReason = outcome.do === "fail" ? outcome.message : outcome.why;
+    return { ...common, skipped: true, skippedReason };
+  }
+  const { content, snapshot } = outcome;
+  const upload = outcome.do === "follow" ? outcome.upload : undefined;
+  const operationID = upload?.metadata.labels?.[labels.asyncOperationId];
+  const info: VolumeInfo = {
+    ...common,
+    backupMethod: "CSISnapshot",
+    snapshotDataMoved: upload !== undefined,
+    ...(!upload && { preserveLocalSnapshot: true, result: "succeeded" }),
+    ...(content.metadata.creationTimestamp && {
+      startTimestamp: content.metadata.creationTimestamp,
+    }),
+    csiSnapshotInfo: {
+      snapshotHandle: content.status?.snapshotHandle || unknown,
+      size: content.status?.restoreSize ?? 0,
+      driver: content.spec.driver || unknown,
+      vscName: content.metadata.name || unknown,
+      ...(operationID && { operationID }),
+      ReadyToUse: snapshot.status?.readyToUse ?? null,
     },
-    upload,
-  );
+  };
+  return upload ? movedInfo(info, upload) : info;
 }
 
 function movedInfo(info: VolumeInfo, { metadata, spec, status }: DataUpload): VolumeInfo {
+  const { completionTimestamp, phase } = status ?? {};
   return {
     ...info,
+    ...(completionTimestamp && {
+      completionTimestamp,
+      result: phase === "Completed" ? "succeeded" : "failed",
+    }),
     snapshotDataMovementInfo: {
       dataMover: spec.datamover || "velero",
       uploaderType: "kopia",
-      retainedSnapshot: unknown,
-      snapshotHandle: status?.snapshotID || unknown,
+      retainedSnapshot: spec.csiSnapshot?.volumeSnapshot || unknown,
+      snapshotHandle: status?.snapshotID ?? "",
       operationID: metadata.labels?.[labels.asyncOperationId] ?? unknown,
       size: status?.progress?.totalBytes ?? 0,
       incrementalSize: status?.incrementalBytes ?? 0,
-      Phase: status?.phase ?? "New",
+      Phase: phase ?? "New",
     },
   };
 }
 
-function withoutNote(upload: DataUpload): DataUpload {
-  const object = structuredClone(withoutManagedFields(upload));
-  delete object.metadata.annotations?.[sourceAnnotation];
-  return object;
+function podVolumeInfo({ spec, status }: PodVolumeBackup): VolumeInfo {
+  const { completionTimestamp, phase, progress, startTimestamp } = status ?? {};
+  return {
+    backupMethod: "PodVolumeBackup",
+    snapshotDataMoved: false,
+    preserveLocalSnapshot: false,
+    skipped: false,
+    ...(startTimestamp && { startTimestamp }),
+    ...(completionTimestamp && { completionTimestamp }),
+    result: phase === "Completed" ? "succeeded" : "failed",
+    pvbInfo: {
+      ...(status?.snapshotID && { snapshotHandle: status.snapshotID }),
+      ...(progress?.totalBytes && { size: progress.totalBytes }),
+      ...(status?.incrementalBytes && { incrementalSize: status.incrementalBytes }),
+      uploaderType: spec.uploaderType ?? "kopia",
+      volumeName: spec.volume,
+      podName: spec.pod.name ?? "",
+      podNamespace: spec.pod.namespace ?? "",
+      nodeName: spec.node,
+      Phase: phase ?? "New",
+    },
+  };
 }

@@ -1,11 +1,11 @@
 /**
- * What should happen next to one claim of a Backup, from its snapshot to its DataUpload. No I/O, no clock reads.
+ * What should happen next to one claim of a Backup: its snapshot, and then its DataUpload, or that the snapshot itself is the copy.
+ * No I/O, no clock reads.
  * Proof: test/backup/decide-claim.test.ts.
  * @module
  */
 import type {
   Backup,
-  DataUpload,
   PersistentVolume,
   PersistentVolumeClaim,
   VolumeSnapshot,
@@ -22,21 +22,23 @@ export interface SeenClaim {
   /** The one taken for this Backup. */
   readonly snapshot?: VolumeSnapshot | undefined;
   readonly content?: VolumeSnapshotContent | undefined;
-  readonly upload?: DataUpload | undefined;
 }
 
 export type ClaimDecision =
-  /** Nothing more: its DataUpload is there. */
-  | { readonly do: "follow"; readonly upload: DataUpload }
-  | { readonly do: "skip"; readonly why: "no CSI volume" | "no snapshots wanted" }
+  /** Nothing can be done for it. */
+  | { readonly do: "skip"; readonly why: string }
   | { readonly do: "fail"; readonly message: string; readonly hadSnapshot: boolean }
   | { readonly do: "takeSnapshot"; readonly className: string }
   | { readonly do: "wait" }
-  | {
-      readonly do: "upload";
-      readonly snapshot: VolumeSnapshot;
-      readonly content: VolumeSnapshotContent;
-    };
+  /** Its data is moved. */
+  | ({ readonly do: "upload" } & TakenSnapshot)
+  /** The snapshot itself is the copy. */
+  | ({ readonly do: "keep" } & TakenSnapshot);
+
+export interface TakenSnapshot {
+  readonly snapshot: VolumeSnapshot;
+  readonly content: VolumeSnapshotContent;
+}
 
 export function decideClaim(
   seen: SeenClaim,
@@ -44,22 +46,20 @@ export function decideClaim(
   classes: readonly VolumeSnapshotClass[],
   { now, timeoutMs }: { readonly now: Date; readonly timeoutMs: number },
 ): ClaimDecision {
-  const { claim, content, snapshot, upload, volume } = seen;
-  if (upload) return { do: "follow", upload };
-  if (backup.spec?.snapshotVolumes === false) return { do: "skip", why: "no snapshots wanted" };
+  const { claim, content, snapshot, volume } = seen;
   if (snapshot === undefined) return beforeSnapshot(claim, volume, backup, classes);
   const title = `${snapshot.metadata.namespace}/${snapshot.metadata.name}`;
   if (isDeleting(snapshot)) return { do: "wait" };
-  if (content?.status?.snapshotHandle) return { do: "upload", snapshot, content };
+  const isTaken = content?.status?.snapshotHandle !== undefined;
+  if (isTaken && backup.spec?.snapshotMoveData) return { do: "upload", snapshot, content };
+  if (isTaken && snapshot.status?.readyToUse) return { do: "keep", snapshot, content };
   const ageMs = now.getTime() - Date.parse(snapshot.metadata.creationTimestamp ?? "");
   // A time that cannot be read counts as long ago: everything ends some time.
   if (ageMs < timeoutMs) return { do: "wait" };
   const cause = snapshot.status?.error?.message ?? content?.status?.error?.message;
   const because = cause === undefined ? "" : `: ${cause}`;
-  return fail(
-    `timed out waiting for the snapshot handle of VolumeSnapshot ${title}${because}`,
-    true,
-  );
+  const what = isTaken ? "readiness" : "the snapshot handle";
+  return fail(`timed out waiting for ${what} of VolumeSnapshot ${title}${because}`, true);
 }
 
 function beforeSnapshot(

@@ -36,6 +36,27 @@ export function isLasting(
   return !(nowOf(deps).getTime() - Date.parse(startedAt) < limitMs);
 }
 
+const firstDelayMs = 1_000;
+const longestDelayMs = 60_000;
+
+/** Does it again while the outside fails, for as long as single things may be in the way. */
+export async function insist<R>(
+  deps: BackupDeps,
+  { signal }: KubeCallOptions,
+  work: () => Promise<R>,
+): Promise<R> {
+  const endMs = nowOf(deps).getTime() + settingsOf(deps).resourceTimeoutMs;
+  for (let delayMs = firstDelayMs; ; delayMs = Math.min(2 * delayMs, longestDelayMs)) {
+    try {
+      return await work();
+    } catch (error) {
+      const mayPass = isDmError(error) && (error as { retryable?: boolean }).retryable === true;
+      if (!mayPass || nowOf(deps).getTime() + delayMs > endMs) throw error;
+      await deps.clock.sleep(delayMs, { signal });
+    }
+  }
+}
+
 /** Asks for it, unless it has ended or somebody else has. */
 export async function cancelMovement<T extends Movement>(
   client: KubeClient,

@@ -1,10 +1,10 @@
 /**
- * Carries out what was decided for one claim of a Backup: its snapshot, then its DataUpload. What only this claim is to blame for
+ * One claim of a Backup, from its snapshot to its DataUpload. What only this claim is to blame for
  * comes back as a failure of it; what may pass is thrown.
  * Proof: test/backup/reconcile-backup.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
+import { isDmError, parseGoDuration } from "@dm/core";
 import {
   type Backup,
   type DataUpload,
@@ -15,37 +15,80 @@ import {
   newDataUpload,
   type PersistentVolumeClaim,
   type VolumeSnapshot,
+  type VolumeSnapshotClass,
   volumeSnapshotContents,
   volumeSnapshots,
 } from "@dm/crds";
 import type { KubeCallOptions, KubeClient } from "../runtime/kube-client.ts";
 import { isAlreadyExists, isNotFound } from "../runtime/kube-errors.ts";
-import { type BackupDeps, settingsOf } from "./backup-deps.ts";
-import type { ClaimDecision, SeenClaim } from "./decide-claim.ts";
-import { contentOf, snapshotName, uploadName } from "./observe-backup.ts";
-import { noteSource, sourceAnnotation } from "./source-note.ts";
+import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
+import {
+  type ClaimDecision,
+  decideClaim,
+  type SeenClaim,
+  type TakenSnapshot,
+} from "./decide-claim.ts";
+import { contentOf, snapshotName, uploadName } from "./made-objects.ts";
 
-/** Of a decision that left nothing to be done, or of the work. */
-export type ClaimOutcome = Extract<ClaimDecision, { do: "follow" | "skip" | "fail" | "wait" }>;
+/** What became of a claim. */
+export type ClaimOutcome =
+  | Extract<ClaimDecision, { do: "skip" | "fail" | "keep" }>
+  | ({ readonly do: "follow"; readonly upload: DataUpload } & TakenSnapshot);
 
-const wait: ClaimOutcome = { do: "wait" };
+type Step = ClaimOutcome | { readonly do: "wait" };
 
-export async function moveClaim(
+const wait: Step = { do: "wait" };
+
+/**
+ * Takes the snapshot, waits until the storage has it, and starts its DataUpload. Throws what may pass.
+ * @example const outcome = await backUpClaim(deps, backup, { claim, volume }, classes, { signal });
+ */
+export async function backUpClaim(
+  deps: BackupDeps,
+  backup: Backup,
+  { claim, volume }: Pick<SeenClaim, "claim" | "volume">,
+  classes: readonly VolumeSnapshotClass[],
+  options: KubeCallOptions,
+): Promise<ClaimOutcome> {
+  const { client, clock } = deps;
+  const key = { namespace: claim.metadata.namespace, name: snapshotName(backup, claim) };
+  const timeoutMs = parseGoDuration(backup.spec?.csiSnapshotTimeout ?? "") ?? 0;
+  for (;;) {
+    const snapshot = await client.get(volumeSnapshots, key, options);
+    const content = await contentOf(client, snapshot, options);
+    const seen = { claim, volume, snapshot, content };
+    const decision = decideClaim(seen, backup, classes, { now: nowOf(deps), timeoutMs });
+    const step = await moveClaim(deps, backup, seen, decision, options);
+    if (step.do === "fail" && step.hadSnapshot && snapshot && isOurs(backup, snapshot))
+      await dropSnapshot(client, snapshot, options);
+    if (step.do !== "wait") return step;
+    if (decision.do === "wait") await clock.sleep(settingsOf(deps).snapshotPollMs, options);
+  }
+}
+
+const isOurs = ({ metadata: { uid } }: Backup, { metadata }: VolumeSnapshot): boolean =>
+  metadata.labels?.[labels.backupUid] === uid;
+
+async function moveClaim(
   deps: BackupDeps,
   backup: Backup,
   seen: SeenClaim,
   decision: ClaimDecision,
   options: KubeCallOptions,
-): Promise<ClaimOutcome> {
+): Promise<Step> {
   if (decision.do === "takeSnapshot") {
     const { className } = decision;
     return orFailure(false, () =>
       takeSnapshot(deps.client, backup, seen.claim, className, options),
     );
   }
-  if (decision.do === "upload")
-    return orFailure(true, () => startUpload(deps, backup, seen, decision, options));
-  return decision;
+  if (decision.do === "upload") {
+    const { content, snapshot } = decision;
+    return orFailure(true, () =>
+      startUpload(deps, backup, seen.claim, { content, snapshot }, options),
+    );
+  }
+  return decision as Step;
 }
 
 async function takeSnapshot(
@@ -54,7 +97,7 @@ async function takeSnapshot(
   claim: PersistentVolumeClaim,
   className: string,
   options: KubeCallOptions,
-): Promise<ClaimOutcome> {
+): Promise<Step> {
   const { name: backupName = "", uid: backupUid = "" } = backup.metadata;
   const { labels: own, name: claimName = "", namespace, uid: claimUid = "" } = claim.metadata;
   const name = snapshotName(backup, claim);
@@ -81,7 +124,7 @@ async function takeSnapshot(
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     const there = await client.get(volumeSnapshots, { namespace, name }, options);
-    if (there && there.metadata.labels?.[labels.backupUid] !== backupUid)
+    if (there && !isOurs(backup, there))
       return foreign(`VolumeSnapshot ${namespace}/${name}`, false);
   }
   return wait;
@@ -90,10 +133,10 @@ async function takeSnapshot(
 async function startUpload(
   deps: BackupDeps,
   backup: Backup,
-  { claim, volume }: SeenClaim,
-  { content, snapshot }: Extract<ClaimDecision, { do: "upload" }>,
+  claim: PersistentVolumeClaim,
+  { content, snapshot }: TakenSnapshot,
   options: KubeCallOptions,
-): Promise<ClaimOutcome> {
+): Promise<Step> {
   const { name: backupName = "", namespace = "", uid: backupUid = "" } = backup.metadata;
   const {
     name: claimName = "",
@@ -106,7 +149,6 @@ async function startUpload(
   const upload = newDataUpload({
     namespace,
     name,
-    annotations: { [sourceAnnotation]: noteSource(claim, volume, content) },
     backup: { name: backupName, uid: backupUid },
     backupStorageLocation: spec.storageLocation ?? "",
     sourceNamespace,
@@ -124,16 +166,35 @@ async function startUpload(
   });
   try {
     const made = await deps.client.create(dataUploads, upload, options);
-    return { do: "follow", upload: made };
+    return { do: "follow", upload: made, snapshot, content };
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     const there = await deps.client.get(dataUploads, { namespace, name }, options);
     if (there === undefined) return wait;
-    const isOurs = operationOf(there) === dataUploadOperationId(backupUid, claimUid);
-    return isOurs
-      ? { do: "follow", upload: there }
+    return operationOf(there) === dataUploadOperationId(backupUid, claimUid)
+      ? { do: "follow", upload: there, snapshot, content }
       : foreign(`DataUpload ${namespace}/${name}`, true);
   }
+}
+
+/**
+ * Keeps what the storage has of a snapshot, which is a backup now, and takes its objects away: nothing in the cluster may delete it
+ * with them.
+ */
+export async function releaseSnapshot(
+  client: KubeClient,
+  snapshot: VolumeSnapshot,
+  options: KubeCallOptions,
+): Promise<void> {
+  const content = await contentOf(client, snapshot, options);
+  const contentKey = { name: content?.metadata.name ?? "" };
+  if (content && content.spec.deletionPolicy !== "Retain") {
+    const spec = { deletionPolicy: "Retain" };
+    await client.patch(volumeSnapshotContents, contentKey, { spec }, options);
+  }
+  const { name = "", namespace, uid } = snapshot.metadata;
+  await client.delete(volumeSnapshots, { namespace, name }, { ...options, uid });
+  if (content) await client.delete(volumeSnapshotContents, contentKey, options);
 }
 
 /** Deletes a snapshot of ours together with what the storage has of it, whatever its class says. */
@@ -159,7 +220,7 @@ export async function dropSnapshot(
 const operationOf = ({ metadata }: DataUpload): string | undefined =>
   metadata.labels?.[labels.asyncOperationId];
 
-function foreign(what: string, hadSnapshot: boolean): ClaimOutcome {
+function foreign(what: string, hadSnapshot: boolean): Step {
   return {
     do: "fail",
     message: `${what} is there already and was not made for this backup`,
@@ -169,10 +230,7 @@ function foreign(what: string, hadSnapshot: boolean): ClaimOutcome {
 
 const refusals = ["DM_KUBE_INVALID", "DM_KUBE_FORBIDDEN", "DM_KUBE_NOT_FOUND"];
 
-async function orFailure(
-  hadSnapshot: boolean,
-  work: () => Promise<ClaimOutcome>,
-): Promise<ClaimOutcome> {
+async function orFailure(hadSnapshot: boolean, work: () => Promise<Step>): Promise<Step> {
   try {
     return await work();
   } catch (error) {

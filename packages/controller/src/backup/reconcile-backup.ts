@@ -1,45 +1,51 @@
 /**
- * Backups, as far as they move volumes: each claim's snapshot, its DataUpload, and the files from which a restore works. Every step
- * is found again in the cluster and the bucket, so that a Backup which a server left InProgress goes on with the next one.
- * (Velero gives up such a Backup.)
+ * Backups: one call runs a Backup until everything is in the bucket but what its DataUploads still move; then it is looked at again
+ * until they have ended. A Backup that a server left InProgress has failed: its pods may have changed since their hooks ran. The
+ * later phases go on with the next server. (Unlike Velero's, what it leaves behind is taken away then: snapshots, DataUploads,
+ * PodVolumeBackups, and pods that stand still.)
  * Proof: test/backup/reconcile-backup.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { mapConcurrent, parseGoDuration } from "@dm/core";
+import { isDmError, parseGoDuration } from "@dm/core";
 import {
   type Backup,
   type BackupPhase,
   type BackupStatus,
-  backupStorageLocations,
   backups,
   type DataUpload,
   dataUploads,
   isFinalBackupPhase,
   isFinalPhase,
   phaseOf,
+  podVolumeBackups,
 } from "@dm/crds";
-import { backupFile } from "../bucket/backup-files.ts";
+import { backupFile, decodeBackup } from "../bucket/backup-files.ts";
 import type { BackupFolder } from "../bucket/backup-store.ts";
-import { readRecord, writeBackup, writeRecord } from "../bucket/write-backup.ts";
+import { completeFiles, writeBackup, writeFiles } from "../bucket/write-backup.ts";
+import { patientClient } from "../node-agent/patient-client.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { isDeleting, kubeTime } from "../runtime/objects.ts";
 import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
-import { completeRecord, countMessages, recordBackup, type SettledClaim } from "./backup-record.ts";
-import { decideClaim } from "./decide-claim.ts";
+import { backupLog } from "./backup-log.ts";
+import { completeRecord, countMessages } from "./backup-record.ts";
 import { follow, timedOutText } from "./follow.ts";
-import { cancelMovement, isLasting } from "./give-up.ts";
-import { listAll } from "./list-all.ts";
-import { dropSnapshot, moveClaim } from "./move-claim.ts";
-import { claimConcurrency, observeBackup, snapshotsOf, uploadsOf } from "./observe-backup.ts";
+import { cancelMovement, insist, isLasting } from "./give-up.ts";
+import { podVolumeBackupsOf, snapshotsOf, uploadsOf } from "./made-objects.ts";
+import { dropSnapshot, releaseSnapshot } from "./move-claim.ts";
+import { observeStart } from "./observe-start.ts";
+import { runBackup } from "./run-backup.ts";
 import { startBackup } from "./start-backup.ts";
+import { thaw } from "./thaw.ts";
 
 /** The next state, or how long there is nothing to do. */
 type Progress = Backup | { readonly waitMs: number } | undefined;
 
-/** From New to the end there are fewer. */
+/** From ReadyToStart to the end there are fewer. */
 const maxSteps = 8;
+const diedText =
+  'found a backup with status "InProgress" during the server starting, mark it as "Failed"';
 
 /**
  * @example reconcile: (key, signal) => reconcileBackup(deps, key, { signal })
@@ -65,9 +71,9 @@ async function oneStep(
   options: KubeCallOptions,
 ): Promise<Progress> {
   const phase = phaseOf<BackupPhase>(backup);
-  if (isFinalBackupPhase(phase) || phase === "Deleting") return undefined;
+  if (isFinalBackupPhase(phase) || ["New", "Queued", "Deleting"].includes(phase)) return undefined;
   try {
-    if (phase === "InProgress") return await moveClaims(deps, backup, options);
+    if (phase === "InProgress") return await settle(deps, backup, options);
     if (phase.startsWith("Waiting")) return await followUploads(deps, backup, options);
     if (phase.startsWith("Finalizing")) return await finish(deps, backup, options);
     return await start(deps, backup, options);
@@ -77,14 +83,15 @@ async function oneStep(
   }
 }
 
+/** What cannot work is refused; everything else is begun and carried through to what goes on without this call. */
 async function start(
   deps: BackupDeps,
   backup: Backup,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const { namespace } = backup.metadata;
-  const locations = await listAll(deps.client, backupStorageLocations, { ...options, namespace });
-  const started = startBackup(backup, locations, settingsOf(deps), nowOf(deps));
+  const { client, logger } = deps;
+  const world = await observeStart(deps, backup, options);
+  const started = startBackup(backup, world, settingsOf(deps), nowOf(deps));
   if (started.status?.phase === "InProgress") {
     const isTaken = await inFolder(deps, started, options, async (folder) =>
       Boolean(await folder.read(backupFile, options)),
@@ -92,73 +99,106 @@ async function start(
     if (isTaken) return fail(deps, backup, "backup already exists in object storage", options);
   }
   const written = await change(deps, backup, options, (stored) =>
-    startBackup(stored, locations, settingsOf(deps), nowOf(deps)),
+    startBackup(stored, world, settingsOf(deps), nowOf(deps)),
   );
-  deps.logger.info("Started Backup", {
+  logger.info("Started Backup", {
     backup: backup.metadata.name,
     phase: written?.status?.phase,
     validationErrors: written?.status?.validationErrors,
   });
-  return written;
+  if (written?.status?.phase !== "InProgress") return written;
+  if (settingsOf(deps).uploaderType === "restic")
+    deps.events?.record(backups, written, {
+      type: "Warning",
+      reason: "ResticDeprecated",
+      message: "uploaderType restic is deprecated: Kopia is used in its place",
+    });
+  try {
+    return await run({ ...deps, client: patientClient(client, deps) }, written, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!isDmError(error)) throw error;
+    return fail(deps, written, error.message, options);
+  }
 }
 
-async function moveClaims(
+/** From InProgress to what is waited for. */
+async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): Promise<Progress> {
+  const log = backupLog(backup, () => nowOf(deps), deps.logger);
+  const { count, claims, hooks, ...files } = await runBackup(
+    deps,
+    backup,
+    log,
+    progressOf(deps, backup, options),
+    options,
+  );
+  const outcomes = (way: string): number =>
+    claims.filter(({ outcome }) => outcome.do === way).length;
+  const uploads = outcomes("follow");
+  const taken = uploads + outcomes("keep");
+  const lost = claims.filter(({ outcome }) => outcome.do === "fail" && outcome.hadSnapshot).length;
+  const errors = countMessages(files.results.errors);
+  const warnings = countMessages(files.results.warnings);
+  const phase = uploads > 0 ? "WaitingForPluginOperations" : "Finalizing";
+  const status: BackupStatus = {
+    phase: errors > 0 ? `${phase}PartiallyFailed` : phase,
+    progress: { totalItems: count, itemsBackedUp: count },
+    hookStatus: {
+      ...(hooks.attempted > 0 && { hooksAttempted: hooks.attempted }),
+      ...(hooks.failed > 0 && { hooksFailed: hooks.failed }),
+    },
+    ...(taken + lost > 0 && {
+      csiVolumeSnapshotsAttempted: taken + lost,
+      csiVolumeSnapshotsCompleted: taken,
+    }),
+    ...(uploads > 0 && { backupItemOperationsAttempted: uploads }),
+    ...(errors > 0 && { errors }),
+    ...(warnings > 0 && { warnings }),
+  };
+  log.info("Backed up all items", { count, errors, warnings });
+  return insist(deps, options, () =>
+    advance(deps, backup, options, {
+      record: (folder) =>
+        writeFiles(folder, backup.metadata.name ?? "", { ...files, log: log.member() }, options),
+      status,
+    }),
+  );
+}
+
+/** Writes how far the run is, now and then. */
+function progressOf(
+  deps: BackupDeps,
+  backup: Backup,
+  options: KubeCallOptions,
+): (count: number) => Promise<void> {
+  const intervalMs = settingsOf(deps).progressMs;
+  let lastMs = nowOf(deps).getTime();
+  return async (count) => {
+    const nowMs = nowOf(deps).getTime();
+    if (nowMs - lastMs < intervalMs) return;
+    lastMs = nowMs;
+    await change(deps, backup, options, (stored) => ({
+      ...stored,
+      status: { ...stored.status, progress: { totalItems: count, itemsBackedUp: count } },
+    }));
+  };
+}
+
+/**
+ * A Backup that is InProgress at the beginning of a call belongs to a server that has died. When all of its files are there, only the
+ * word of it was lost; otherwise what it began is undone.
+ */
+async function settle(
   deps: BackupDeps,
   backup: Backup,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const { client, logger } = deps;
-  const seen = await observeBackup(client, backup, options);
-  const limits = {
-    now: nowOf(deps),
-    timeoutMs: parseGoDuration(backup.spec?.csiSnapshotTimeout ?? "") ?? 0,
-  };
-  const outcomes = await mapConcurrent(
-    seen.claims,
-    async (one) => ({
-      claim: one.claim,
-      outcome: await moveClaim(
-        deps,
-        backup,
-        one,
-        decideClaim(one, backup, seen.classes, limits),
-        options,
-      ),
-    }),
-    { concurrency: claimConcurrency, signal: options.signal },
-  );
-  const settled = outcomes.filter((one): one is SettledClaim => one.outcome.do !== "wait");
-  if (settled.length < outcomes.length) return { waitMs: settingsOf(deps).snapshotPollMs };
-
-  const record = recordBackup(backup, settled, seen);
-  const uploads = settled.filter(({ outcome }) => outcome.do === "follow").length;
-  const lost = settled.filter(({ outcome }) => outcome.do === "fail" && outcome.hadSnapshot).length;
-  const errors = countMessages(record.results.errors);
-  const warnings = countMessages(record.results.warnings);
-  for (const { claim, outcome } of settled)
-    if (outcome.do === "fail")
-      logger.warn("Failed to back up PersistentVolumeClaim", {
-        backup: backup.metadata.name,
-        claim: `${claim.metadata.namespace}/${claim.metadata.name}`,
-        error: outcome.message,
-      });
-  const count = record.items.length;
-  const phase = uploads > 0 ? "WaitingForPluginOperations" : "Finalizing";
-  return advance(deps, backup, options, {
-    record: (folder) =>
-      writeRecord(folder, backup.metadata.name ?? "", record, nowOf(deps), options),
-    status: {
-      phase: errors > 0 ? `${phase}PartiallyFailed` : phase,
-      progress: { totalItems: count, itemsBackedUp: count },
-      ...(uploads + lost > 0 && {
-        csiVolumeSnapshotsAttempted: uploads + lost,
-        csiVolumeSnapshotsCompleted: uploads,
-      }),
-      ...(uploads > 0 && { backupItemOperationsAttempted: uploads }),
-      ...(errors > 0 && { errors }),
-      ...(warnings > 0 && { warnings }),
-    },
-  });
+  const bytes = await inFolder(deps, backup, options, (folder) => folder.read(backupFile, options));
+  const stored = bytes === undefined ? undefined : decodeBackup(bytes);
+  if (stored?.metadata.uid === backup.metadata.uid && stored?.status?.phase !== "Failed")
+    return change(deps, backup, options, (one) => ({ ...one, status: stored?.status ?? {} }));
+  await thaw(deps, backup, options);
+  return fail(deps, backup, diedText, options);
 }
 
 async function followUploads(
@@ -199,22 +239,25 @@ async function finish(
   const status = followedStatus(backup, followed);
   const now = nowOf(deps);
   const isBad = (status.errors ?? 0) > 0;
+  const log = backupLog(backup, () => now, deps.logger);
+  const phase = isBad ? "PartiallyFailed" : "Completed";
+  for (const { message, object } of followed.failed)
+    log.error("Failed DataUpload", { upload: object?.metadata.name, error: message });
+  log.info("Finished Backup", { phase, uploads: followed.completed.length });
   const finished = await advance(deps, backup, options, {
-    record: async (folder) => {
-      const record = completeRecord(await readRecord(folder, name, options), uploads, followed);
-      await writeRecord(folder, name, record, now, options);
-    },
-    status: {
-      ...status,
-      phase: isBad ? "PartiallyFailed" : "Completed",
-      completionTimestamp: kubeTime(now),
-    },
-  });
-  deps.logger.info("Finished Backup", {
-    backup: name,
-    phase: finished?.status?.phase,
-    uploads: followed.completed.length,
-    errors: status.errors ?? 0,
+    record: (folder) =>
+      completeFiles(
+        folder,
+        name,
+        {
+          complete: (record) => completeRecord(record, uploads, followed),
+          uploads,
+          log: log.member(),
+          now,
+        },
+        options,
+      ),
+    status: { ...status, phase, completionTimestamp: kubeTime(now) },
   });
   return finished;
 }
@@ -242,7 +285,10 @@ function followedStatus(
   };
 }
 
-/** Takes away the snapshots of which no data moves: they have failed, or their DataUploads have ended without them. */
+/**
+ * Takes away the snapshots of which no data moves: they have failed, or their DataUploads have ended without them. When the snapshots
+ * are the backup, only their objects go.
+ */
 async function dropSnapshots(
   { client }: BackupDeps,
   backup: Backup,
@@ -252,10 +298,11 @@ async function dropSnapshots(
   const kept = new Set(
     moving.map(({ spec }) => `${spec.sourceNamespace}/${spec.csiSnapshot?.volumeSnapshot}`),
   );
+  const isBackup = !backup.spec?.snapshotMoveData && phaseOf(backup).startsWith("Finalizing");
   for (const snapshot of await snapshotsOf(client, backup, options)) {
     const { name, namespace } = snapshot.metadata;
-    if (!kept.has(`${namespace}/${name}`) && !isDeleting(snapshot))
-      await dropSnapshot(client, snapshot, options);
+    if (kept.has(`${namespace}/${name}`) || isDeleting(snapshot)) continue;
+    await (isBackup ? releaseSnapshot : dropSnapshot)(client, snapshot, options);
   }
 }
 
@@ -323,18 +370,15 @@ async function fail(
   failureReason: string,
   options: KubeCallOptions,
 ): Promise<Progress> {
+  const { client, logger } = deps;
   const { name } = backup.metadata;
-  const uploads = await uploadsOf(deps.client, backup, options);
-  for (const upload of uploads)
-    await cancelMovement(
-      deps.client,
-      dataUploads,
-      upload,
-      `the Backup has failed: ${failureReason}`,
-      options,
-    );
+  const message = `the Backup has failed: ${failureReason}`;
+  for (const upload of await uploadsOf(client, backup, options))
+    await cancelMovement(client, dataUploads, upload, message, options);
+  for (const one of await podVolumeBackupsOf(client, backup, options))
+    await cancelMovement(client, podVolumeBackups, one, message, options);
   await dropSnapshots(deps, backup, [], options);
-  deps.logger.warn("Failed Backup", { backup: name, failureReason });
+  logger.warn("Failed Backup", { backup: name, failureReason });
   return change(deps, backup, options, (stored) => ({
     ...stored,
     status: {

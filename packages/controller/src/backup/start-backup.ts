@@ -15,27 +15,24 @@ import {
 } from "@dm/crds";
 import { maxBackupNameLength } from "../bucket/backup-files.ts";
 import { kubeTime } from "../runtime/objects.ts";
-import { listProblems } from "../scope/scope.ts";
+import { isByScope, neverIncluded } from "../scope/resource-filter.ts";
+import { listProblems, scopedListProblems } from "../scope/scope.ts";
 import type { BackupSettings } from "./backup-deps.ts";
+import type { SeenStart } from "./observe-start.ts";
 
-/** Left out of every backup: snapshots are taken, not copied. */
-const neverIncluded = [
-  "volumesnapshots.snapshot.storage.k8s.io",
-  "volumesnapshotcontents.snapshot.storage.k8s.io",
-];
 const formatVersion = "1.1.0";
 
 /** The Backup as InProgress, or as FailedValidation with the reasons. */
 export function startBackup(
   backup: Backup,
-  locations: readonly BackupStorageLocation[],
+  seen: SeenStart,
   settings: BackupSettings,
   now: Date,
 ): Backup {
-  const { location, problem } = locationOf(backup.spec, locations, settings);
+  const { location, problem } = locationOf(backup.spec, seen.locations, settings);
   const spec = filledSpec(backup.spec ?? {}, settings);
   if (location?.metadata.name) spec.storageLocation = location.metadata.name;
-  const problems = [...(problem ? [problem] : []), ...specProblems(backup, spec)];
+  const problems = [...(problem ? [problem] : []), ...specProblems(backup, spec, seen)];
   const isValid = problems.length === 0;
   const ttlMs = parseGoDuration(spec.ttl ?? "") ?? 0;
   return {
@@ -50,6 +47,9 @@ export function startBackup(
         ...backup.metadata.annotations,
         [annotations.resourceTimeout]:
           backup.metadata.annotations?.[annotations.resourceTimeout] ?? "10m0s",
+        [annotations.sourceClusterGitVersion]: seen.version.gitVersion,
+        [annotations.sourceClusterMajorVersion]: seen.version.major,
+        [annotations.sourceClusterMinorVersion]: seen.version.minor,
       },
     },
     spec,
@@ -77,18 +77,35 @@ function filledSpec(given: BackupSpec, settings: BackupSettings): BackupSpec {
   spec.volumeGroupSnapshotLabelKey ||= labels.volumeGroup;
   spec.storageLocation ||= settings.storageLocation;
   if (!spec.includedNamespaces?.length) spec.includedNamespaces = ["*"];
-  // The lists by scope are another style, which must not be mixed with this one.
-  if (!isByScope(spec)) {
-    const excluded = spec.excludedResources ?? [];
-    spec.excludedResources = [
-      ...excluded,
-      ...neverIncluded.filter((resource) => !excluded.includes(resource)),
-    ];
+  const [snapshots = "", contents = ""] = neverIncluded;
+  if (isOldStyle(given)) spec.excludedResources = withNames(spec.excludedResources, neverIncluded);
+  else {
+    spec.excludedNamespaceScopedResources = withNames(spec.excludedNamespaceScopedResources, [
+      snapshots,
+    ]);
+    spec.excludedClusterScopedResources = withNames(spec.excludedClusterScopedResources, [
+      contents,
+    ]);
   }
   return spec;
 }
 
-function specProblems(backup: Backup, spec: BackupSpec): string[] {
+function withNames(list: readonly string[] | null | undefined, names: readonly string[]): string[] {
+  const given = list ?? [];
+  if (given.includes("*")) return [...given];
+  return [...given, ...names.filter((name) => !given.includes(name))];
+}
+
+/** One list for kinds of every scope. */
+function isOldStyle(spec: BackupSpec): boolean {
+  return Boolean(
+    spec.includedResources?.length ||
+      spec.excludedResources?.length ||
+      typeof spec.includeClusterResources === "boolean",
+  );
+}
+
+function specProblems(backup: Backup, spec: BackupSpec, seen: SeenStart): string[] {
   const given = backup.spec ?? {};
   const problems: string[] = [];
   const { name = "" } = backup.metadata;
@@ -101,11 +118,17 @@ function specProblems(backup: Backup, spec: BackupSpec): string[] {
     problems.push(`Invalid included/excluded namespace lists: ${problem}`);
   for (const problem of listProblems(given.includedResources, given.excludedResources))
     problems.push(`Invalid included/excluded resource lists: ${problem}`);
-  const isOldStyle =
-    given.includedResources?.length ||
-    given.excludedResources?.length ||
-    typeof given.includeClusterResources === "boolean";
-  if (isOldStyle && isByScope(given))
+  for (const problem of scopedListProblems(
+    given.includedClusterScopedResources,
+    given.excludedClusterScopedResources,
+  ))
+    problems.push(`Invalid cluster-scoped included/excluded resource lists: ${problem}`);
+  for (const problem of scopedListProblems(
+    given.includedNamespaceScopedResources,
+    given.excludedNamespaceScopedResources,
+  ))
+    problems.push(`Invalid namespace-scoped included/excluded resource lists: ${problem}`);
+  if (isOldStyle(given) && isByScope(given))
     problems.push(
       "includedResources, excludedResources and includeClusterResources cannot be used together with the lists by scope " +
         "(includedNamespaceScopedResources and the others)",
@@ -114,28 +137,29 @@ function specProblems(backup: Backup, spec: BackupSpec): string[] {
     problems.push(
       "encountered labelSelector as well as orLabelSelectors in backup spec, only one can be specified",
     );
-  return [...problems, ...notServed(spec)];
+  if (seen.policyProblem) problems.push(seen.policyProblem);
+  return [...problems, ...snapshotLocationProblems(spec, seen)];
 }
 
-/** What would silently do something else than asked. */
-function notServed(spec: BackupSpec): string[] {
+function snapshotLocationProblems(spec: BackupSpec, { snapshotLocations }: SeenStart): string[] {
   const problems: string[] = [];
-  if (!spec.snapshotMoveData && spec.snapshotVolumes !== false)
-    problems.push("volumes are backed up by moving their data only: snapshotMoveData must be true");
-  if (spec.defaultVolumesToFsBackup)
-    problems.push("defaultVolumesToFsBackup is not supported: volumes are backed up by snapshots");
-  if (spec.resourcePolicy) problems.push("resourcePolicy is not supported");
-  if (spec.hooks?.resources?.length) problems.push("hooks are not supported");
+  const byProvider = new Map<string, string>();
+  for (const name of spec.volumeSnapshotLocations ?? []) {
+    const found = snapshotLocations.find(({ metadata }) => metadata.name === name);
+    const provider = found?.spec.provider ?? "";
+    const other = byProvider.get(provider);
+    if (found === undefined)
+      problems.push(
+        `a VolumeSnapshotLocation CRD for the location ${name} with the name specified in the backup spec needs to be created ` +
+          "before this snapshot can be executed",
+      );
+    else if (other !== undefined && other !== name)
+      problems.push(
+        `more than one VolumeSnapshotLocation name specified for provider ${provider}: ${other}; unexpected name was ${name}`,
+      );
+    else byProvider.set(provider, name);
+  }
   return problems;
-}
-
-function isByScope(spec: BackupSpec): boolean {
-  return [
-    spec.includedNamespaceScopedResources,
-    spec.excludedNamespaceScopedResources,
-    spec.includedClusterScopedResources,
-    spec.excludedClusterScopedResources,
-  ].some((list) => list?.length);
 }
 
 function locationOf(

@@ -51,17 +51,22 @@ export interface ItemIdentifier {
 
 /** What became of one volume. */
 export interface VolumeInfo {
-  readonly pvcName: string;
-  readonly pvcNamespace: string;
-  readonly pvName: string;
-  readonly backupMethod: string;
+  /** Not of volumes that only a pod has. */
+  readonly pvcName?: string | undefined;
+  readonly pvcNamespace?: string | undefined;
+  readonly pvName?: string | undefined;
+  /** `CSISnapshot`, `PodVolumeBackup`; absent when it was skipped. */
+  readonly backupMethod?: string | undefined;
   readonly snapshotDataMoved: boolean;
   readonly preserveLocalSnapshot: boolean;
   readonly skipped: boolean;
   readonly skippedReason?: string | undefined;
   readonly startTimestamp?: string | undefined;
+  readonly completionTimestamp?: string | undefined;
+  readonly result?: "succeeded" | "failed" | undefined;
   readonly csiSnapshotInfo?: Readonly<Record<string, unknown>> | undefined;
   readonly snapshotDataMovementInfo?: Readonly<Record<string, unknown>> | undefined;
+  readonly pvbInfo?: Readonly<Record<string, unknown>> | undefined;
   readonly pvInfo?:
     | { readonly reclaimPolicy: string; readonly labels: Readonly<Record<string, string>> }
     | undefined;

@@ -5,34 +5,62 @@
  * @module
  */
 import { NotFoundError } from "@dm/core";
-import type { Backup } from "@dm/crds";
+import type { Backup, DataUpload, PodVolumeBackup } from "@dm/crds";
 import type { BackupRecord } from "../backup/backup-record.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import {
   backupFile,
   decodeGzipJson,
-  decodeItems,
   encodeBackup,
   encodeGzipJson,
-  encodeItems,
   type ItemOperation,
+  logFile,
   operationsFile,
+  podVolumeBackupsFile,
   type Results,
+  resourceListFile,
   resultsFile,
   tarballFile,
   type VolumeInfo,
   volumeInfoFile,
+  volumeSnapshotsFile,
 } from "./backup-files.ts";
 import type { BackupFolder } from "./backup-store.ts";
+import { withItems } from "./write-tarball.ts";
 
-export async function writeRecord(
+/** What a run leaves: everything of a backup but the Backup itself. */
+export interface BackupFiles extends BackupRecord {
+  readonly tarball: Uint8Array;
+  readonly resourceList: Readonly<Record<string, readonly string[]>>;
+  readonly podVolumeBackups: readonly PodVolumeBackup[];
+  /** Compressed. */
+  readonly log: Uint8Array;
+}
+
+export async function writeFiles(
+  folder: BackupFolder,
+  name: string,
+  files: BackupFiles,
+  options: KubeCallOptions,
+): Promise<void> {
+  const { podVolumeBackups } = files;
+  await folder.write(tarballFile(name), files.tarball, options);
+  await folder.write(logFile(name), files.log, options);
+  const json = (file: string, value: unknown): Promise<void> =>
+    folder.write(file, encodeGzipJson(value), options);
+  await json(resourceListFile(name), files.resourceList);
+  // Go writes empty lists so.
+  await json(podVolumeBackupsFile(name), podVolumeBackups.length === 0 ? null : podVolumeBackups);
+  await json(volumeSnapshotsFile(name), null);
+  await writeRecord(folder, name, files, options);
+}
+
+async function writeRecord(
   folder: BackupFolder,
   name: string,
   record: BackupRecord,
-  now: Date,
   options: KubeCallOptions,
 ): Promise<void> {
-  await folder.write(tarballFile(name), encodeItems(record.items, now), options);
   await folder.write(operationsFile(name), encodeGzipJson(record.operations), options);
   await folder.write(volumeInfoFile(name), encodeGzipJson(record.volumes), options);
   await folder.write(resultsFile(name), encodeGzipJson(record.results), options);
@@ -46,12 +74,22 @@ export async function writeBackup(
   await folder.write(backupFile, encodeBackup(backup), options);
 }
 
-/** What `writeRecord` has written. */
-export async function readRecord(
+export interface BackupEnd {
+  readonly complete: (record: BackupRecord) => BackupRecord;
+  /** As they ended: a restore depends on them. */
+  readonly uploads: readonly DataUpload[];
+  /** Compressed. */
+  readonly log: Uint8Array;
+  readonly now: Date;
+}
+
+/** Adds what became of what went on after the run. Done twice, it comes to the same but for the log. */
+export async function completeFiles(
   folder: BackupFolder,
   name: string,
+  { complete, log, now, uploads }: BackupEnd,
   options: KubeCallOptions,
-): Promise<BackupRecord> {
+): Promise<void> {
   const read = async (file: string): Promise<Uint8Array> => {
     const bytes = await folder.read(file, options);
     if (bytes) return bytes;
@@ -61,10 +99,22 @@ export async function readRecord(
     );
   };
   const json = async (file: string): Promise<unknown> => decodeGzipJson(await read(file), file);
-  return {
-    items: decodeItems(await read(tarballFile(name)), tarballFile(name)),
+  if (uploads.length > 0) {
+    const items = uploads.map((object) => ({
+      resource: "datauploads.velero.io",
+      version: "v2alpha1",
+      object,
+    }));
+    const tarball = await withItems(await read(tarballFile(name)), items, now);
+    await folder.write(tarballFile(name), tarball, options);
+  }
+  const record = complete({
     operations: (await json(operationsFile(name))) as ItemOperation[],
     volumes: (await json(volumeInfoFile(name))) as VolumeInfo[],
     results: (await json(resultsFile(name))) as Results,
-  };
+  });
+  await writeRecord(folder, name, record, options);
+  const before = await folder.read(logFile(name), options);
+  // What follows a gzip member is the next one.
+  await folder.write(logFile(name), Buffer.concat([before ?? new Uint8Array(), log]), options);
 }

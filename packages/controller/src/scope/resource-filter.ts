@@ -31,21 +31,35 @@ export interface ResourceScope {
   permits(resource: ApiResource): boolean;
 }
 
-type Lists = Pick<
-  BackupSpec,
-  | "includedNamespaces"
-  | "excludedNamespaces"
-  | "includedResources"
-  | "excludedResources"
-  | "includeClusterResources"
-  | "includedNamespaceScopedResources"
-  | "excludedNamespaceScopedResources"
-  | "includedClusterScopedResources"
-  | "excludedClusterScopedResources"
->;
+interface Lists
+  extends KindLists,
+    Pick<BackupSpec, "includedNamespaces" | "excludedNamespaces" | "includeClusterResources"> {}
+
+/** In both styles. */
+interface KindLists {
+  readonly includedResources?: NameList;
+  readonly excludedResources?: NameList;
+  readonly includedNamespaceScopedResources?: NameList;
+  readonly excludedNamespaceScopedResources?: NameList;
+  readonly includedClusterScopedResources?: NameList;
+  readonly excludedClusterScopedResources?: NameList;
+}
+
+/** Left out of every backup: snapshots are taken, not copied. Backups get them into their lists at the start. */
+export const neverIncluded: readonly string[] = [
+  "volumesnapshots.snapshot.storage.k8s.io",
+  "volumesnapshotcontents.snapshot.storage.k8s.io",
+];
 
 /** As the lists of a Backup say. Namespaces themselves always pass unless they are excluded by name of their kind. */
-export function resourceScope(spec: Lists, resources: readonly ApiResource[]): ResourceScope {
+export function resourceScope(given: Lists, resources: readonly ApiResource[]): ResourceScope {
+  const isKnown = (name: string): boolean => !neverIncluded.includes(name);
+  const spec: Lists = {
+    ...given,
+    excludedResources: given.excludedResources?.filter(isKnown),
+    excludedNamespaceScopedResources: given.excludedNamespaceScopedResources?.filter(isKnown),
+    excludedClusterScopedResources: given.excludedClusterScopedResources?.filter(isKnown),
+  };
   const everywhere = isEverything(spec.includedNamespaces, spec.excludedNamespaces);
   return isByScope(spec)
     ? scopeByScope(spec, resources, everywhere)

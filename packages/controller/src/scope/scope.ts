@@ -39,22 +39,14 @@ export function listProblems(included: NameList, excluded: NameList): string[] {
   return problems;
 }
 
-export interface KindLists {
-  readonly includedResources?: NameList;
-  readonly excludedResources?: NameList;
-  readonly includedNamespaceScopedResources?: NameList;
-  readonly excludedNamespaceScopedResources?: NameList;
-}
-
-const claimNames = new Set(["*", "persistentvolumeclaims", "persistentvolumeclaim", "pvc"]);
-
-/** Whether claims are among the kinds. */
-export function coversClaims(lists: KindLists): boolean {
-  const has = (list: NameList): boolean =>
-    list?.some((name) => claimNames.has(name.toLowerCase())) ?? false;
-  const { includedNamespaceScopedResources: scoped, includedResources: all } = lists;
-  if (has(lists.excludedResources) || has(lists.excludedNamespaceScopedResources)) return false;
-  return (!all?.length || has(all)) && (!scoped?.length || has(scoped));
+/** As {@link listProblems}, of lists for one scope: there everything may be excluded. */
+export function scopedListProblems(included: NameList, excluded: NameList): string[] {
+  if (!excluded?.includes("*")) return listProblems(included, excluded);
+  const problems: string[] = [];
+  if (excluded.length > 1)
+    problems.push("excludes list must either contain '*' only, or a non-empty list of items");
+  if (included?.length) problems.push("when exclude is '*', include cannot have value");
+  return problems;
 }
 
 /** Either kind of selector; without any, everything. */

@@ -1,7 +1,6 @@
 /** One claim of a Backup, from nothing to its DataUpload: what was seen, and what is decided; and the choice of a snapshot's class. */
 import type {
   Backup,
-  DataUpload,
   PersistentVolumeClaim,
   VolumeSnapshot,
   VolumeSnapshotClass,
@@ -32,7 +31,8 @@ const named = (name: string, more: Partial<VolumeSnapshotClass> = {}): VolumeSna
   driver: more.driver ?? "csi.test",
   deletionPolicy: "Delete",
 });
-const decide = (seen: Partial<SeenClaim>, { spec = {}, timeoutMs = 600_000 } = {}) =>
+const moving = { snapshotMoveData: true };
+const decide = (seen: Partial<SeenClaim>, { spec = moving as object, timeoutMs = 600_000 } = {}) =>
   decideClaim({ claim, volume, ...seen }, { ...backup, spec }, [named("only")], { now, timeoutMs });
 
 describe("decideClaim", () => {
@@ -41,8 +41,20 @@ describe("decideClaim", () => {
     expect(decide({ snapshot })).toEqual({ do: "wait" });
     expect(decide({ snapshot, content: { status: {} } as never })).toEqual({ do: "wait" });
     expect(decide({ snapshot, content })).toEqual({ do: "upload", snapshot, content });
-    const upload = { metadata: {} } as DataUpload;
-    expect(decide({ upload })).toEqual({ do: "follow", upload });
+  });
+
+  it("keeps the snapshot when its data is not moved, once it can be used", () => {
+    const kept = { spec: {} };
+    const ready = { ...snapshot, status: { readyToUse: true } };
+    expect(decide({ snapshot, content }, kept)).toEqual({ do: "wait" });
+    expect(decide({ snapshot: ready, content }, kept)).toEqual({
+      do: "keep",
+      snapshot: ready,
+      content,
+    });
+    expect(decide({ snapshot, content }, { ...kept, timeoutMs: 1 })).toMatchObject({
+      message: "timed out waiting for readiness of VolumeSnapshot shop/vs",
+    });
   });
 
   it("a handle that comes late still counts", () => {
@@ -89,14 +101,10 @@ describe("decideClaim", () => {
     expect(decide(seen)).toEqual({ do: "fail", hadSnapshot: false, ...expected });
   });
 
-  it("skips volumes of no CSI driver, and all when no snapshots are wanted", () => {
+  it("skips volumes of no CSI driver", () => {
     expect(decide({ volume: { metadata: {}, spec: {} } })).toEqual({
       do: "skip",
       why: "no CSI volume",
-    });
-    expect(decide({}, { spec: { snapshotVolumes: false } })).toEqual({
-      do: "skip",
-      why: "no snapshots wanted",
     });
   });
 });

@@ -2,6 +2,7 @@
 import { type Backup, type BackupSpec, type BackupStorageLocation, labels } from "@dm/crds";
 import { describe, expect, it } from "vitest";
 import { backupDefaults } from "../../src/backup/backup-deps.ts";
+import type { SeenStart } from "../../src/backup/observe-start.ts";
 import { startBackup } from "../../src/backup/start-backup.ts";
 
 const now = new Date("2026-11-22T10:00:00Z");
@@ -9,10 +10,23 @@ const location = (name: string, isDefault = false): BackupStorageLocation => ({
   metadata: { name },
   spec: { provider: "aws", objectStorage: { bucket: "b" }, ...(isDefault && { default: true }) },
 });
-const start = (spec: BackupSpec, locations = [location("default")], metadata = {}): Backup =>
-  startBackup({ metadata: { name: "b", ...metadata }, spec }, locations, backupDefaults, now);
-const problems = (spec: BackupSpec, metadata = {}): unknown =>
-  start({ snapshotMoveData: true, ...spec }, undefined, metadata).status?.validationErrors;
+const seen: SeenStart = {
+  locations: [location("default")],
+  snapshotLocations: [
+    { metadata: { name: "east" }, spec: { provider: "aws" } },
+    { metadata: { name: "west" }, spec: { provider: "aws" } },
+  ],
+  version: { major: "1", minor: "34", gitVersion: "v1.34.1" },
+};
+const start = (spec: BackupSpec, locations = seen.locations, metadata = {}, more = {}): Backup =>
+  startBackup(
+    { metadata: { name: "b", ...metadata }, spec },
+    { ...seen, locations, ...more },
+    backupDefaults,
+    now,
+  );
+const problems = (spec: BackupSpec, metadata = {}, more = {}): unknown =>
+  start({ snapshotMoveData: true, ...spec }, undefined, metadata, more).status?.validationErrors;
 
 describe("a Backup's start", () => {
   it("fills in what was left open, and keeps what was given", () => {
@@ -33,22 +47,33 @@ describe("a Backup's start", () => {
       volumeGroupSnapshotLabelKey: "velero.io/volume-group",
       storageLocation: "default",
       includedNamespaces: ["*"],
-      excludedResources: [
-        "volumesnapshots.snapshot.storage.k8s.io",
-        "volumesnapshotcontents.snapshot.storage.k8s.io",
-      ],
+      excludedNamespaceScopedResources: ["volumesnapshots.snapshot.storage.k8s.io"],
+      excludedClusterScopedResources: ["volumesnapshotcontents.snapshot.storage.k8s.io"],
     });
     expect(metadata.labels).toEqual({ [labels.storageLocation]: "default" });
+    expect(metadata.annotations).toEqual({
+      "velero.io/resource-timeout": "10m0s",
+      "velero.io/source-cluster-k8s-gitversion": "v1.34.1",
+      "velero.io/source-cluster-k8s-major-version": "1",
+      "velero.io/source-cluster-k8s-minor-version": "34",
+    });
   });
 
   it("is the same when it is repeated", () => {
     const first = start({ snapshotMoveData: true });
-    expect(startBackup(first, [location("default")], backupDefaults, now)).toEqual(first);
+    expect(startBackup(first, seen, backupDefaults, now)).toEqual(first);
   });
 
-  it("leaves the lists by scope as they are", () => {
-    const spec = start({ snapshotMoveData: true, includedNamespaceScopedResources: ["pvc"] }).spec;
-    expect(spec?.excludedResources).toBeUndefined();
+  it("keeps snapshots out, in the style of lists that it has", () => {
+    const old = start({ includedResources: ["pvc"] }).spec;
+    expect(old?.excludedResources).toEqual([
+      "volumesnapshots.snapshot.storage.k8s.io",
+      "volumesnapshotcontents.snapshot.storage.k8s.io",
+    ]);
+    expect(old?.excludedClusterScopedResources).toBeUndefined();
+    const none = start({ excludedClusterScopedResources: ["*"] }).spec;
+    expect(none?.excludedClusterScopedResources).toEqual(["*"]);
+    expect(none?.excludedResources).toBeUndefined();
   });
 
   it("goes to the location that is the default, else to the server's", () => {
@@ -80,21 +105,27 @@ describe("a Backup's start", () => {
         "(includedNamespaceScopedResources and the others)",
     ],
     [
-      { snapshotMoveData: false },
-      "volumes are backed up by moving their data only: snapshotMoveData must be true",
+      { includedNamespaceScopedResources: ["pods"], excludedNamespaceScopedResources: ["*"] },
+      "Invalid namespace-scoped included/excluded resource lists: when exclude is '*', include cannot have value",
     ],
     [
-      { defaultVolumesToFsBackup: true },
-      "defaultVolumesToFsBackup is not supported: volumes are backed up by snapshots",
+      { volumeSnapshotLocations: ["north"] },
+      "a VolumeSnapshotLocation CRD for the location north with the name specified in the backup spec needs to be created " +
+        "before this snapshot can be executed",
     ],
-    [{ resourcePolicy: { kind: "configmap", name: "p" } }, "resourcePolicy is not supported"],
-    [{ hooks: { resources: [{ name: "h" }] } }, "hooks are not supported"],
+    [
+      { volumeSnapshotLocations: ["east", "west"] },
+      "more than one VolumeSnapshotLocation name specified for provider aws: east; unexpected name was west",
+    ],
   ])("%j is refused", (spec, problem) => {
     expect(problems(spec)).toEqual([problem]);
   });
 
   it("names all that is wrong at once, and names that are too long", () => {
-    expect(problems({ ttl: "x", resourcePolicy: { kind: "c", name: "p" } })).toHaveLength(2);
+    expect(problems({ ttl: "x" }, {}, { policyProblem: "bad policy" })).toEqual([
+      expect.stringContaining("ttl"),
+      "bad policy",
+    ]);
     expect(problems({}, { name: "n".repeat(201) })).toEqual([
       "the name of a backup may have 200 characters at most",
     ]);

@@ -7,6 +7,7 @@ import { crdManifests, type KubeObject, labels, type Resource } from "@dm/crds";
 import { type ApiServer, type ClusterApi, createApiServer, type StoredObject } from "@dm/testbed";
 import type { BackupDeps, BackupSettings } from "../../src/backup/backup-deps.ts";
 import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
+import { reconcileQueue } from "../../src/backup/reconcile-queue.ts";
 import { blobFolder, type OpenBackupFolder } from "../../src/bucket/backup-store.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
 import { apiDiscovery } from "../../src/runtime/api-discovery.ts";
@@ -21,12 +22,14 @@ export const kinds = {
   backups: "backups.velero.io",
   restores: "restores.velero.io",
   uploads: "datauploads.velero.io",
+  podBackups: "podvolumebackups.velero.io",
   downloads: "datadownloads.velero.io",
   locations: "backupstoragelocations.velero.io",
   snapshots: "volumesnapshots.snapshot.storage.k8s.io",
   contents: "volumesnapshotcontents.snapshot.storage.k8s.io",
   classes: "volumesnapshotclasses.snapshot.storage.k8s.io",
   claims: "persistentvolumeclaims",
+  pods: "pods",
   volumes: "persistentvolumes",
   namespaces: "namespaces",
 } as const;
@@ -41,12 +44,20 @@ export interface WorldHooks {
   readonly after?: (what: string) => void;
 }
 
+export interface PodOptions {
+  readonly metadata?: object;
+  readonly spec?: object;
+  readonly nodeName?: string;
+  readonly volumes?: readonly { readonly name: string }[];
+}
+
 export class World {
-  readonly clock: ManualClock = manualClock(BigInt(startMs) * nsPerMs);
+  /** While somebody sleeps, what is around goes on. */
+  readonly clock: ManualClock = this.#clock();
   readonly blobs = new Map<string, Uint8Array>();
   /** Snapshots in the storage. */
   readonly handles = new Set<string>();
-  /** By claim name; complete when absent. */
+  /** By name of the claim, or of the pod's volume; complete when absent. */
   readonly movements = new Map<string, Movement>();
   /** Claims whose snapshot never gets a handle. */
   readonly stuckSnapshots = new Set<string>();
@@ -62,6 +73,18 @@ export class World {
   server!: ApiServer;
   #http: NodeKubeClient | undefined;
   #serial = 0;
+
+  #clock(): ManualClock {
+    const clock = manualClock(BigInt(startMs) * nsPerMs);
+    const sleep = clock.sleep.bind(clock);
+    return Object.assign(clock, {
+      sleep: async (...args: Parameters<ManualClock["sleep"]>): Promise<void> => {
+        await sleep(...args);
+        await new Promise((resolve) => setImmediate(resolve));
+        this.playAround();
+      },
+    });
+  }
 
   static async open(): Promise<World> {
     const world = new World();
@@ -270,6 +293,46 @@ export class World {
     });
   }
 
+  /** Running, with its claims mounted; with a node agent on its node. */
+  pod(
+    namespace: string,
+    name: string,
+    claims: readonly string[] = [],
+    more: PodOptions = {},
+  ): void {
+    const { metadata = {}, spec = {}, nodeName = "node-1", volumes = [] } = more;
+    this.api.create(kinds.pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace, ...metadata },
+      spec: {
+        nodeName,
+        containers: [
+          {
+            name: "main",
+            image: "i",
+            volumeMounts: [...claims, ...volumes.map((one) => one.name)].map((one) => ({
+              name: one,
+              mountPath: `/${one}`,
+            })),
+          },
+        ],
+        volumes: [
+          ...claims.map((claimName) => ({
+            name: claimName,
+            persistentVolumeClaim: { claimName },
+          })),
+          ...volumes,
+        ],
+        ...spec,
+      },
+    });
+    this.#status(kinds.pods, namespace, name, { phase: "Running" });
+    const agent = `node-agent-${nodeName}`;
+    if (namespace === operator || this.api.get(kinds.pods, operator, agent)) return;
+    this.pod(operator, agent, [], { nodeName, metadata: { labels: { role: "node-agent" } } });
+  }
+
   restore(name: string, spec: object): void {
     this.api.create(kinds.restores, {
       apiVersion: "velero.io/v1",
@@ -299,9 +362,13 @@ export class World {
   /** One call of each reconciler for each object, then one step of everything around them. A crash ends only that call. */
   async turn(ms = 5_000): Promise<void> {
     const call = async (kind: "backups" | "restores", name: string): Promise<void> => {
-      const reconcile = kind === "backups" ? reconcileBackup : reconcileRestore;
+      const key = { namespace: operator, name };
       try {
-        await reconcile(this.deps, { namespace: operator, name });
+        if (kind === "restores") await reconcileRestore(this.deps, key);
+        else {
+          while ((await reconcileQueue(this.deps, key)).requeueAfterMs);
+          await reconcileBackup(this.deps, key);
+        }
       } catch (error) {
         // As the queue does: it comes back.
         if (!(error instanceof Crash) && !this.storeFailure && !this.isFaulty) throw error;
@@ -407,12 +474,14 @@ export class World {
         if (!snapshot) throw new Error(`the snapshot of ${upload.metadata.name} is gone too early`);
         this.api.delete(kinds.snapshots, namespace, name);
       });
+    for (const backup of this.list("podBackups"))
+      this.#move("podBackups", backup, backup.spec.volume, () => {});
     for (const download of this.list("downloads"))
       this.#move("downloads", download, download.spec.targetVolume.pvc, () => this.#fill(download));
   }
 
   #move(
-    kind: "uploads" | "downloads",
+    kind: "uploads" | "downloads" | "podBackups",
     { metadata, spec, status }: StoredObject,
     claim: string,
     work: () => void,
@@ -433,7 +502,7 @@ export class World {
         progress: { totalBytes: 100, bytesDone: 100 },
         ...(movement === "fail"
           ? { message: "data path backup failed: cannot read /x" }
-          : kind === "uploads" && { snapshotID: `k-${metadata.name}`, nodeOS: "linux" }),
+          : kind !== "downloads" && { snapshotID: `k-${metadata.name}`, nodeOS: "linux" }),
       });
     }
     this.api.modify(kinds[kind], operator, metadata.name, (object) => {

@@ -207,7 +207,8 @@ describe("a Restore", () => {
   });
 
   it("a claim of which nothing was moved comes back empty, with a warning", async () => {
-    world.claim("shop", "host", { driver: "" });
+    const volume = { persistentVolumeReclaimPolicy: "Delete" };
+    world.claim("shop", "host", { driver: "", volume });
     await backedUp();
     lose("data", "logs", "host");
     world.restore("back", { backupName: "nightly" });

@@ -2,10 +2,10 @@
 import { expect, it } from "vitest";
 import {
   admits,
-  coversClaims,
   isSelected,
   listProblems,
   plainNames,
+  scopedListProblems,
 } from "../../src/scope/scope.ts";
 
 it.each([
@@ -37,23 +37,20 @@ it.each([
   expect(listProblems(included, excluded)).toEqual([problem]);
 });
 
+it("everything may be excluded of one scope, and only by itself", () => {
+  expect(scopedListProblems([], ["*"])).toEqual([]);
+  expect(scopedListProblems(["a"], ["*"])).toEqual([
+    "when exclude is '*', include cannot have value",
+  ]);
+  expect(scopedListProblems([], ["*", "a"])).toEqual([
+    "excludes list must either contain '*' only, or a non-empty list of items",
+  ]);
+  expect(scopedListProblems(["a"], ["a"])).toHaveLength(1);
+});
+
 it("finds nothing wrong with lists that fit", () => {
   expect(listProblems(["*"], ["a"])).toEqual([]);
   expect(listProblems(null, undefined)).toEqual([]);
-});
-
-it.each([
-  [{}, true],
-  [{ includedResources: ["pvc"] }, true],
-  [{ includedResources: ["PersistentVolumeClaims"] }, true],
-  [{ includedResources: ["pods"] }, false],
-  [{ excludedResources: ["persistentvolumeclaims"] }, false],
-  [{ excludedResources: ["pods"] }, true],
-  [{ includedNamespaceScopedResources: ["pods"] }, false],
-  [{ includedNamespaceScopedResources: ["*"] }, true],
-  [{ excludedNamespaceScopedResources: ["*"] }, false],
-])("%j covers claims: %s", (lists, covers) => {
-  expect(coversClaims(lists)).toBe(covers);
 });
 
 it("either kind of selector selects, none selects all", () => {
