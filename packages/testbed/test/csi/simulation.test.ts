@@ -70,7 +70,7 @@ class Life {
         // Only of what is not being changed, so that it is known what it must hold.
         const claim = this.#pick(this.#claims("Bound"));
         const name = this.#new("cut");
-        this.cut.set(name, this.written.get(claim));
+        this.cut.set(name, this.#contentOf(claim));
         world.createSnapshot(
           name,
           { persistentVolumeClaimName: claim },
@@ -140,11 +140,14 @@ class Life {
   }
 
   async #checkRestored(claim: string, path: string): Promise<void> {
-    const source = /^of-(cut-\d+)-claim/.exec(claim)?.[1];
-    const expected =
-      this.written.get(claim) ?? (source === undefined ? undefined : this.cut.get(source));
     const found = await readFile(join(path, "file"), "utf8").catch(() => undefined);
-    expect([claim, found]).toEqual([claim, expected]);
+    expect([claim, found]).toEqual([claim, this.#contentOf(claim)]);
+  }
+
+  /** What was written last, or what was in the snapshot that it was made from. */
+  #contentOf(claim: string): string | undefined {
+    const source = /^of-(cut-\d+)-claim/.exec(claim)?.[1];
+    return this.written.get(claim) ?? (source === undefined ? undefined : this.cut.get(source));
   }
 
   /** No two claims have one volume, and both sides say the same. */
