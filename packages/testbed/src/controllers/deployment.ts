@@ -10,7 +10,13 @@ import type { StoredObject } from "../kube-object.ts";
 import { mergeConditions } from "../kubelet/pod-status.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
-import { controllerOf, controllerReference, ownerKeys } from "./owner.ts";
+import {
+  adopterKeys,
+  adoptOrphans,
+  controllerOf,
+  controllerReference,
+  ownerKeys,
+} from "./owner.ts";
 import { isDeleting, isOver, templateHash } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 import { nowMs } from "./timestamp.ts";
@@ -73,7 +79,10 @@ export function startDeploymentController({
     logger,
     watches: {
       [resource]: ({ object }) => [keyOf(object)],
-      [replicaSets]: ({ object }) => ownerKeys(object, "Deployment"),
+      [replicaSets]: ({ object }) => [
+        ...ownerKeys(object, "Deployment"),
+        ...adopterKeys(api, object, resource),
+      ],
       // With Recreate the last of the old pods is waited for.
       pods: ({ type, object }) => {
         if (type !== "DELETED") return [];
@@ -89,6 +98,7 @@ export function startDeploymentController({
       const deployment = api.get(resource, namespace, name);
       if (deployment === undefined || isDeleting(deployment)) return undefined;
       const { spec, metadata } = deployment;
+      adoptOrphans(api, deployment, replicaSets);
       const wanted: number = spec.replicas ?? 1;
       const hash = templateHash(spec.template);
       const sets = api

@@ -8,7 +8,7 @@ import type { ClusterApi } from "../cluster-api.ts";
 import type { StoredObject } from "../kube-object.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
-import { controllerOf, ownerKeys } from "./owner.ts";
+import { adopterKeys, adoptOrphans, controllerOf, ownerKeys } from "./owner.ts";
 import { isActive, isDeleting, isReady, podFromTemplate } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 
@@ -28,12 +28,16 @@ export function startReplicaSetController({
     logger,
     watches: {
       [resource]: ({ object }) => [keyOf(object)],
-      pods: ({ object }) => ownerKeys(object, "ReplicaSet"),
+      pods: ({ object }) => [
+        ...ownerKeys(object, "ReplicaSet"),
+        ...adopterKeys(api, object, resource),
+      ],
     },
     reconcile(key) {
       const { namespace, name } = parseKey(key);
       const set = api.get(resource, namespace, name);
       if (set === undefined || isDeleting(set)) return undefined;
+      adoptOrphans(api, set, "pods", isActive);
       const wanted: number = set.spec?.replicas ?? 1;
       const pods = api
         .list("pods", namespace)

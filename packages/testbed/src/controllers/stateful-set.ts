@@ -8,7 +8,7 @@ import type { ClusterApi } from "../cluster-api.ts";
 import type { Json, StoredObject } from "../kube-object.ts";
 import { keyOf, parseKey, type RunningController, startController } from "./controller.ts";
 import { createEventRecorder } from "./event-recorder.ts";
-import { controllerOf, ownerKeys } from "./owner.ts";
+import { adopterKeys, adoptOrphans, controllerOf, ownerKeys } from "./owner.ts";
 import { isDeleting, isReady, podFromTemplate, templateHash } from "./pod-template.ts";
 import { writeStatus } from "./status-writer.ts";
 
@@ -68,12 +68,18 @@ export function startStatefulSetController({
     logger,
     watches: {
       [resource]: ({ object }) => [keyOf(object)],
-      pods: ({ object }) => ownerKeys(object, "StatefulSet"),
+      pods: ({ object }) => [
+        ...ownerKeys(object, "StatefulSet"),
+        ...adopterKeys(api, object, resource),
+      ],
     },
     reconcile(key) {
       const { namespace, name } = parseKey(key);
       const set = api.get(resource, namespace, name);
       if (set === undefined || isDeleting(set)) return undefined;
+      const isOrdinal = ({ metadata }: StoredObject): boolean =>
+        metadata.name.startsWith(`${name}-`) && /^\d+$/.test(metadata.name.slice(name.length + 1));
+      adoptOrphans(api, set, "pods", isOrdinal);
       const wanted: number = set.spec.replicas ?? 1;
       const hash = templateHash(set.spec.template);
       const parallel = set.spec.podManagementPolicy === "Parallel";

@@ -306,3 +306,50 @@ describe("StatefulSet", () => {
     expect(world.api.get("persistentvolumeclaims", "default", "data-db-1")).toBeDefined();
   });
 });
+
+describe("what nobody owns", () => {
+  const withoutOwner = (object: StoredObject): StoredObject => {
+    const { metadata, ...rest } = structuredClone(object);
+    const { name, namespace = "default", labels = {}, annotations = {} } = metadata;
+    return { ...rest, metadata: { name, namespace, labels, annotations } } as never;
+  };
+
+  it.each(["together", "owners last"])("is taken over by who selects it: %s", async (order) => {
+    world.api.create("deployments.apps", workload("Deployment", "web", { replicas: 2 }));
+    world.api.create("statefulsets.apps", {
+      ...workload("StatefulSet", "db", { replicas: 2, podManagementPolicy: "Parallel" }),
+      spec: {
+        replicas: 2,
+        podManagementPolicy: "Parallel",
+        selector: { matchLabels: { app: "db" } },
+        template: { ...template(), metadata: { labels: { app: "db" } } },
+      },
+    });
+    await world.settle();
+    await readyAll();
+    const resources = ["pods", "replicasets.apps", "deployments.apps", "statefulsets.apps"];
+    const kept = resources.map((resource) => world.api.list(resource, "default").map(withoutOwner));
+    for (const resource of resources.toReversed())
+      for (const { metadata } of world.api.list(resource, "default"))
+        world.api.delete(resource, "default", metadata.name, { gracePeriodSeconds: 0 });
+    await world.settle();
+    await world.finishDeletions();
+    expect(world.pods()).toEqual([]);
+
+    for (const [index, resource] of resources.entries()) {
+      for (const object of kept[index] ?? []) world.api.create(resource, object);
+      if (order === "owners last") await world.settle();
+    }
+    await world.settle();
+    const names = (resource: string): string[] =>
+      world.api.list(resource, "default").map(({ metadata }) => metadata.name);
+    expect(names("pods").sort()).toEqual(kept[0]?.map(({ metadata }) => metadata.name).sort());
+    expect(names("replicasets.apps")).toEqual(kept[1]?.map(({ metadata }) => metadata.name));
+    const owners = (resource: string): string[] =>
+      world.api
+        .list(resource, "default")
+        .map(({ metadata }) => metadata.ownerReferences?.[0]?.name ?? "nobody");
+    expect(new Set(owners("replicasets.apps"))).toEqual(new Set(["web"]));
+    expect(owners("pods")).not.toContain("nobody");
+  });
+});
