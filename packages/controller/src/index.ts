@@ -52,6 +52,18 @@ export { patrolTransfers, reconcileTransfer } from "./node-agent/reconcile.ts";
 export { createReservations, type Reservations } from "./node-agent/reservations.ts";
 export { refuseBesideVelero, type TakeOverOptions } from "./node-agent/take-over.ts";
 export type { TransferKey, TransferKind, TransferObject } from "./node-agent/transfer.ts";
+export {
+  type ApplicationSettings,
+  applicationDefaults,
+  type SeenApplication,
+} from "./oadp/application.ts";
+export {
+  type ApplicationControllerOptions,
+  addApplicationController,
+} from "./oadp/application-controller.ts";
+export { type FindBucketRegion, findBucketRegion } from "./oadp/bucket-region.ts";
+export { type ApplicationDeps, reconcileApplication } from "./oadp/reconcile-application.ts";
+export { validateApplication } from "./oadp/validate-application.ts";
 export { ensureRepository, findRepository } from "./repository/ensure-repository.ts";
 export {
   type OpenSnapshotRepository,
