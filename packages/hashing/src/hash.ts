@@ -3,7 +3,7 @@
  * @module
  */
 import { UnsupportedError } from "@dm/core";
-import type { HashBackend } from "./backend.ts";
+import type { HashBackend, PreparedHash } from "./backend.ts";
 import { nativeBackend } from "./backend-native.ts";
 import { nobleBackend } from "./backend-noble.ts";
 import { nodeBackend } from "./backend-node.ts";
@@ -88,21 +88,29 @@ const rankings: Readonly<Record<HashFamily, Ranking>> = {
   "hmac-sha3-256": sha3,
 };
 
-let known: readonly HashBackend[] | undefined;
+const makers: Readonly<Record<string, () => HashBackend | undefined>> = {
+  native: nativeBackend,
+  node: nodeBackend,
+  wasm: wasmBackend,
+  noble: () => nobleBackend,
+};
+const known = new Map<string, HashBackend | undefined>();
 
-/** Back-ends that work here. */
-function backends(): readonly HashBackend[] {
-  known ??= [nativeBackend(), nodeBackend(), wasmBackend(), nobleBackend].filter(
-    (backend) => backend !== undefined,
-  );
-  return known;
+/** Made when it is first asked for: to load native code takes 8 ms. Undefined where it does not work. */
+function backendCalled(name: string): HashBackend | undefined {
+  if (!known.has(name)) known.set(name, makers[name]?.());
+  return known.get(name);
 }
 
-function backendsFor({ family }: HashDescription, purpose: Purpose): HashBackend[] {
-  const offered = backends().filter((backend) => backend.families.includes(family));
-  return rankings[family][purpose].flatMap((name) =>
-    offered.filter((backend) => backend.name === name),
-  );
+/** Those that work here, fastest first, each as it is asked for. */
+function* backendsFor(
+  { family }: HashDescription,
+  purpose: Purpose,
+): Generator<HashBackend, void, undefined> {
+  for (const name of rankings[family][purpose]) {
+    const backend = backendCalled(name);
+    if (backend?.families.includes(family)) yield backend;
+  }
 }
 
 /**
@@ -118,28 +126,33 @@ export function createHash(
 ): ContentHash {
   const description = hashDescription(algorithm);
   const key = hashKey(description, secret);
-  const small = chooseBackend(description, "small", options.backend);
-  const large = chooseBackend(description, "large", options.backend);
-  const many = chooseBackend(description, "many", options.backend);
+  const prepared = new Map<HashBackend, PreparedHash>();
+  const prepare = (purpose: Purpose): { readonly name: string } & PreparedHash => {
+    const backend = chooseBackend(description, purpose, options.backend);
+    const ready = prepared.get(backend) ?? backend.prepare(description, key);
+    prepared.set(backend, ready);
+    return { name: backend.name, ...ready };
+  };
+  const small = prepare("small");
+  const many = prepare("many");
+  let large: ReturnType<typeof prepare> | undefined;
   const { digestLength, family, fullLength, name } = description;
   const { smallBytes } = rankings[family];
-  const prepared = new Map(
-    [...new Set([small, large, many])].map((backend) => [
-      backend,
-      backend.prepare(description, key),
-    ]),
-  );
-  const { hash } = prepared.get(large)!;
-  const { hash: hashSmall } = prepared.get(small)!;
-  const { hashMany } = prepared.get(many)!;
+  const { hashMany } = many;
   const cut = (full: Uint8Array): Uint8Array =>
     digestLength === fullLength ? full : full.slice(0, digestLength);
-  const digest = (data: Uint8Array): Uint8Array =>
-    cut(data.length < smallBytes ? hashSmall(data) : hash(data));
+  const digest = (data: Uint8Array): Uint8Array => {
+    if (data.length < smallBytes) return cut(small.hash(data));
+    large ??= prepare("large");
+    return cut(large.hash(data));
+  };
   return {
     algorithm: name,
     digestLength,
-    backend: large.name,
+    get backend() {
+      large ??= prepare("large");
+      return large.name;
+    },
     smallBackend: small.name,
     manyBackend: many.name,
     digest,
@@ -155,14 +168,14 @@ function chooseBackend(
   purpose: Purpose,
   pinned: string | undefined,
 ): HashBackend {
-  const candidates = backendsFor(description, purpose);
-  const chosen =
-    pinned === undefined ? candidates[0] : candidates.find(({ name }) => name === pinned);
-  if (chosen) return chosen;
-  const names = candidates.map(({ name }) => name).join(", ");
+  const names: string[] = [];
+  for (const backend of backendsFor(description, purpose)) {
+    if (pinned === undefined || backend.name === pinned) return backend;
+    names.push(backend.name);
+  }
   throw new UnsupportedError(
     "DM_HASH_BACKEND_UNKNOWN",
-    `back-end ${JSON.stringify(pinned)} does not offer ${description.name} here; available: ${names}`,
+    `back-end ${JSON.stringify(pinned)} does not offer ${description.name} here; available: ${names.join(", ")}`,
     { backend: pinned, algorithm: description.name },
   );
 }
@@ -182,12 +195,14 @@ export interface HashingDescription {
 /** Which back-end each algorithm uses on this machine. */
 export function describeHashing(): HashingDescription[] {
   return Object.values(hashAlgorithms).map((description) => {
-    const available = backendsFor(description, "large").map(({ name }) => name);
+    const names = (purpose: Purpose): string[] =>
+      Array.from(backendsFor(description, purpose), ({ name }) => name);
+    const available = names("large");
     return {
       algorithm: description.name,
       backend: available[0]!,
-      smallBackend: backendsFor(description, "small")[0]!.name,
-      manyBackend: backendsFor(description, "many")[0]!.name,
+      smallBackend: names("small")[0]!,
+      manyBackend: names("many")[0]!,
       available,
     };
   });
