@@ -8,7 +8,9 @@ import { runMover } from "../../src/mover/run-mover.ts";
 
 const stop = new AbortController();
 process.once("SIGTERM", () => stop.abort(new Error("SIGTERM")));
-const settings = moverSettings(process.argv.slice(2), process.env);
+// A hosting pod names the role first.
+const args = process.argv.slice(process.argv[2] === "mover" ? 3 : 2);
+const settings = moverSettings(args, process.env);
 const logger = {
   ...silentLogger,
   info: (message: string, fields: LogFields = {}) =>
