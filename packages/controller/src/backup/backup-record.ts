@@ -77,6 +77,7 @@ export function claimItem(
         ...notes,
         ...(upload && { [annotations.dataUploadName]: `${upload.namespace}/${upload.name}` }),
         [annotations.volumeSnapshotName]: snapshot,
+        [annotations.mustIncludeAdditionalItems]: "true",
       },
       labels: {
         ...own,
@@ -287,7 +288,7 @@ function movedInfo(info: VolumeInfo, { metadata, spec, status }: DataUpload): Vo
       snapshotHandle: status?.snapshotID ?? "",
       operationID: metadata.labels?.[labels.asyncOperationId] ?? unknown,
       size: status?.progress?.totalBytes ?? 0,
-      incrementalSize: status?.incrementalBytes ?? 0,
+      ...(status?.incrementalBytes && { incrementalSize: status.incrementalBytes }),
       Phase: phase ?? "New",
     },
   };

@@ -15,6 +15,7 @@ import {
 } from "@dm/crds";
 import { type DueVolume, newPodVolumeBackup } from "../pod-volume/index.ts";
 import { isAlreadyExists } from "../runtime/kube-errors.ts";
+import { isDeleting } from "../runtime/objects.ts";
 import { settingsOf } from "./backup-deps.ts";
 import { addError, type BackupRun } from "./backup-run.ts";
 import { follow } from "./follow.ts";
@@ -100,6 +101,6 @@ async function nodesWithAgents({ backup, deps, options }: BackupRun): Promise<Se
   const { namespace } = backup.metadata;
   const labelSelector = `${labels.role}=node-agent`;
   const agents = await listAll(deps.client, pods, { ...options, namespace, labelSelector });
-  const running = agents.filter(({ status }) => status?.phase === "Running");
+  const running = agents.filter((one) => one.status?.phase === "Running" && !isDeleting(one));
   return new Set(running.map(({ spec }) => spec.nodeName ?? ""));
 }

@@ -135,7 +135,7 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
   const outcomes = (way: string): number =>
     claims.filter(({ outcome }) => outcome.do === way).length;
   const uploads = outcomes("follow");
-  const taken = uploads + outcomes("keep");
+  const kept = outcomes("keep");
   const lost = claims.filter(({ outcome }) => outcome.do === "fail" && outcome.hadSnapshot).length;
   const errors = countMessages(files.results.errors);
   const warnings = countMessages(files.results.warnings);
@@ -147,10 +147,12 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
       ...(hooks.attempted > 0 && { hooksAttempted: hooks.attempted }),
       ...(hooks.failed > 0 && { hooksFailed: hooks.failed }),
     },
-    ...(taken + lost > 0 && {
-      csiVolumeSnapshotsAttempted: taken + lost,
-      csiVolumeSnapshotsCompleted: taken,
-    }),
+    // As Velero, only snapshots that are the backup.
+    ...(!backup.spec?.snapshotMoveData &&
+      kept + lost > 0 && {
+        csiVolumeSnapshotsAttempted: kept + lost,
+        csiVolumeSnapshotsCompleted: kept,
+      }),
     ...(uploads > 0 && { backupItemOperationsAttempted: uploads }),
     ...(errors > 0 && { errors }),
     ...(warnings > 0 && { warnings }),

@@ -50,7 +50,12 @@ export async function writeFiles(
     folder.write(file, encodeGzipJson(value), options);
   await json(resourceListFile(name), files.resourceList);
   // Go writes empty lists so.
-  await json(podVolumeBackupsFile(name), podVolumeBackups.length === 0 ? null : podVolumeBackups);
+  await json(
+    podVolumeBackupsFile(name),
+    podVolumeBackups.length === 0
+      ? null
+      : podVolumeBackups.map(({ metadata, spec, status }) => ({ metadata, spec, status })),
+  );
   await json(volumeSnapshotsFile(name), null);
   await writeRecord(folder, name, files, options);
 }

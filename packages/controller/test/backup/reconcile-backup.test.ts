@@ -80,8 +80,6 @@ describe("a Backup with two claims", () => {
       expiration: "2026-12-22T10:00:00Z",
       progress: { totalItems: 5, itemsBackedUp: 5 },
       hookStatus: {},
-      csiVolumeSnapshotsAttempted: 2,
-      csiVolumeSnapshotsCompleted: 2,
       backupItemOperationsAttempted: 2,
       backupItemOperationsCompleted: 2,
     });
@@ -258,8 +256,6 @@ describe("a Backup with two claims", () => {
     expect(status).toMatchObject({
       phase: "PartiallyFailed",
       errors: 1,
-      csiVolumeSnapshotsAttempted: 3,
-      csiVolumeSnapshotsCompleted: 2,
     });
     expect(results().errors.namespaces?.["shop"]).toEqual([
       expect.stringMatching(

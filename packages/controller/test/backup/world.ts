@@ -70,6 +70,7 @@ export class World {
   readonly executed: string[] = [];
   /** What a command does, when it does not just succeed. */
   onExec: (command: string) => Partial<PodExecEnd> | Promise<Partial<PodExecEnd>> = () => ({});
+  events: BackupDeps["events"];
   server!: ApiServer;
   #http: NodeKubeClient | undefined;
   #serial = 0;
@@ -121,6 +122,7 @@ export class World {
       openFolder: this.#openFolder,
       discovery: this.#discovery(),
       exec: this.#exec,
+      events: this.events,
     };
   }
 
@@ -502,7 +504,11 @@ export class World {
         progress: { totalBytes: 100, bytesDone: 100 },
         ...(movement === "fail"
           ? { message: "data path backup failed: cannot read /x" }
-          : kind !== "downloads" && { snapshotID: `k-${metadata.name}`, nodeOS: "linux" }),
+          : kind !== "downloads" && {
+              incrementalBytes: 60,
+              snapshotID: `k-${metadata.name}`,
+              nodeOS: "linux",
+            }),
       });
     }
     this.api.modify(kinds[kind], operator, metadata.name, (object) => {
