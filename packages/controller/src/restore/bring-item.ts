@@ -56,9 +56,11 @@ export interface ItemOutcome {
   readonly action: ItemAction | "wait";
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
+  /** When what is in the way began, if that was after the start of the Restore. */
+  readonly since?: string | undefined;
 }
 
-type Result = Pick<ItemOutcome, "action"> & {
+type Result = Pick<ItemOutcome, "action" | "since"> & {
   readonly errors?: readonly string[];
   readonly warnings?: readonly string[];
 };
@@ -76,10 +78,10 @@ export async function bringItem(
     if (isServerTrouble(error)) return waitFor(item, error.message);
     throw error;
   });
-  const { action, errors = [], warnings = [] } = result;
+  const { action, errors = [], since, warnings = [] } = result;
   const fields = { name: item.name, namespace: item.namespace, groupResource: item.resource };
   if (action !== "wait") context.log.info(`Restored item: ${action}`, fields);
-  return { item, action, errors, warnings };
+  return { item, action, errors, warnings, since };
 }
 
 async function bringOne(
@@ -93,7 +95,7 @@ async function bringOne(
   const isClaim = item.resource === "persistentvolumeclaims";
   // Nothing is moved into a claim that is there.
   const there = isClaim && !made ? await deps.client.get(resource, key, options) : undefined;
-  if (there && isDeleting(there)) return waitFor(item, "the old one is still being deleted");
+  if (there && isDeleting(there)) return waitForEnd(item, there);
   const prepared = prepareItem(item, { ...known, exists: there !== undefined }, modifiers);
   if (prepared instanceof Leave) return leave(item, prepared);
   const { errors, object } = prepared;
@@ -109,7 +111,7 @@ async function bringOne(
   }
   const found = created?.object ?? there;
   if (found === undefined) return waitFor(item, "another one came and went");
-  if (isDeleting(found)) return waitFor(item, "the old one is still being deleted");
+  if (isDeleting(found)) return waitForEnd(item, found);
   const settled = await settleExisting(context, item, resource, object, found);
   return { ...settled, errors: [...errors, ...(settled.errors ?? [])] };
 }
@@ -173,8 +175,13 @@ async function complete(
 ): Promise<Result> {
   const warnings = await restoreStatus(context, item, resource, made);
   switch (item.resource) {
-    case definitions:
-      return isEstablished(made) ? { action: "created" } : awaitDefinition(context, item, resource);
+    case definitions: {
+      const since = made.metadata.creationTimestamp;
+      const isServed = isEstablished(made) || (await isServedNow(context, item, resource));
+      if (isServed) return { action: "created", since };
+      const reason = `the CRD ${item.name} is not available to use for custom resources`;
+      return { action: "wait", errors: [reason], since };
+    }
     case "persistentvolumeclaims":
       return { ...(await startDownload(context, item, warnings)) };
     case "pods":
@@ -208,17 +215,13 @@ async function restoreStatus(
 
 const statusAnnotation = "velero.io/restore-status";
 
-async function awaitDefinition(
+async function isServedNow(
   { deps: { client }, options }: BringContext,
   { name }: PlannedItem,
   resource: Resource<AnyObject>,
-): Promise<Result> {
+): Promise<boolean> {
   const now = await client.get(resource, { name }, options);
-  if (now && isEstablished(now)) return { action: "created" };
-  return {
-    action: "wait",
-    errors: [`the CRD ${name} is not available to use for custom resources`],
-  };
+  return now !== undefined && isEstablished(now);
 }
 
 function isEstablished(definition: AnyObject): boolean {
@@ -310,6 +313,11 @@ function leave(item: PlannedItem, { as, reason }: Leave): Result {
 const waitFor = (item: PlannedItem, reason: string): Result => ({
   action: "wait",
   errors: [`error restoring ${titleOf(item)}: ${reason}`],
+});
+
+const waitForEnd = (item: PlannedItem, { metadata }: AnyObject): Result => ({
+  ...waitFor(item, "the old one is still being deleted"),
+  since: metadata.deletionTimestamp,
 });
 
 /** The server has understood, and says no to this object. */

@@ -87,20 +87,22 @@ export async function bringItems(
   const total = plan.kinds.reduce((sum, { items }) => sum + items.length, 0);
   const outcomes: ItemOutcome[] = [];
   const bring = async (kind: PlannedKind, kinds: readonly ApiResource[]): Promise<void> => {
-    outcomes.push(...(await bringKind(context, kind, kinds)));
+    const known = outcomes.filter(({ item }) => item.resource === definitions);
+    outcomes.push(...(await bringKind(context, kind, kinds, known)));
     await onProgress(outcomes.length, total);
   };
   const isDefinitions = ({ resource }: PlannedKind): boolean => resource === definitions;
   for (const kind of plan.kinds.filter(isDefinitions)) await bring(kind, served);
-  if (mayWait(deps, restore) && outcomes.some(isWaiting)) return { isWaiting: true };
+  const mayWait = waits(deps, restore);
+  if (outcomes.some(mayWait)) return { isWaiting: true };
   // Kinds that came with them are served now.
   const all = outcomes.length > 0 ? await discovery.resources({ signal }) : served;
   for (const kind of plan.kinds.filter((one) => !isDefinitions(one))) await bring(kind, all);
-  if (mayWait(deps, restore) && outcomes.some(isWaiting)) return { isWaiting: true };
+  if (outcomes.some(mayWait)) return { isWaiting: true };
   return {
     isWaiting: false,
     plan,
-    outcomes: outcomes.map((one) => (isWaiting(one) ? { ...one, action: "failed" } : one)),
+    outcomes: outcomes.map((one) => (one.action === "wait" ? { ...one, action: "failed" } : one)),
     madeNamespaces: context.namespaces.made(),
   };
 }
@@ -116,22 +118,28 @@ function statusFilter(
     : () => false;
 }
 
-const isWaiting = ({ action }: ItemOutcome): boolean => action === "wait";
-
-function mayWait(deps: RestoreDeps, { status }: Restore): boolean {
-  const waitedMs = nowOf(deps).getTime() - Date.parse(status?.startTimestamp ?? "");
-  return waitedMs < settingsOf(deps).resourceTimeoutMs;
+/** Whether it is worth waiting for what is in the way of an object; after some time it is not. */
+function waits(deps: RestoreDeps, { status }: Restore): (outcome: ItemOutcome) => boolean {
+  const nowMs = nowOf(deps).getTime();
+  const startedMs = Date.parse(status?.startTimestamp ?? "");
+  const { resourceTimeoutMs } = settingsOf(deps);
+  return ({ action, since = "" }) =>
+    action === "wait" &&
+    nowMs - Math.max(startedMs, Date.parse(since) || startedMs) < resourceTimeoutMs;
 }
 
 async function bringKind(
   context: BringContext,
   { items, resource }: PlannedKind,
   served: readonly ApiResource[],
+  defined: readonly ItemOutcome[],
 ): Promise<ItemOutcome[]> {
   const api = served.find((one) => resourceName(one) === resource);
   if (api === undefined) {
     context.log.info("resource cannot be resolved via discovery", { resource });
-    return items.map(notServed);
+    // Servers tell of a new kind some time after it is established.
+    const definition = defined.find(({ item }) => item.name === resource);
+    return items.map((item) => notServed(item, definition));
   }
   const isNamespaces = resource === "namespaces";
   const made = isNamespaces ? new Map<string, AnyObject>() : await madeBefore(context, api);
@@ -178,8 +186,9 @@ async function bringNamespace(
   return [{ item, action: "wait", errors, warnings: [] }];
 }
 
-function notServed(item: PlannedItem): ItemOutcome {
+function notServed(item: PlannedItem, definition: ItemOutcome | undefined): ItemOutcome {
   const title = idOf(item.resource, item.namespace, item.name);
   const errors = [`error restoring ${title}: the server could not find the requested resource`];
-  return { item, action: "failed", errors, warnings: [] };
+  const action = definition ? "wait" : "failed";
+  return { item, action, errors, warnings: [], since: definition?.since };
 }

@@ -137,7 +137,7 @@ async function bring(
     log,
     onProgress: progressNotes(deps, restore, options),
   });
-  if (brought.isWaiting) return { waitMs: settingsOf(deps).snapshotPollMs };
+  if (brought.isWaiting) return { waitMs: nextLookMs(deps, restore) };
 
   const movements = await movementsOf(deps, restore, options);
   const hooks = await countHooks(deps, restore, options);
@@ -170,6 +170,12 @@ async function bring(
       ...(warnings > 0 && { warnings }),
     },
   }));
+}
+
+/** What takes long is looked at less often: each look reads the whole backup. */
+function nextLookMs(deps: RestoreDeps, { status }: Restore): number {
+  const waitedMs = nowOf(deps).getTime() - Date.parse(status?.startTimestamp ?? "");
+  return Math.max(settingsOf(deps).snapshotPollMs, Math.min(waitedMs / 5, 60_000));
 }
 
 async function wait(

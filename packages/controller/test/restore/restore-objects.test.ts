@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { decodeTar, encodeTar } from "../../src/bucket/tar-codec.ts";
 import type { AnyObject } from "../../src/restore/actions/action.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
+import type { RestoreDeps } from "../../src/restore/restore-deps.ts";
 import { kinds, operator, World } from "../backup/world.ts";
 import { putBackup, restoreFile } from "./backups.ts";
 import { object } from "./objects.ts";
@@ -222,6 +223,30 @@ describe("what comes first is waited for", () => {
     const { status } = await world.untilEnd("restores", "back", minuteMs);
     expect(status?.phase).toBe("Completed");
     expect(world.api.get("widgets.example.com", "shop", "w1")).toBeDefined();
+  });
+
+  it("a kind that the server does not tell of yet", async () => {
+    putBackup(world, "b", [definition, widget]);
+    let lag = 4;
+    const { discovery } = world.deps;
+    const deps: RestoreDeps = {
+      ...world.deps,
+      discovery: {
+        ...discovery,
+        resources: async () => {
+          const all = await discovery.resources();
+          return lag-- > 0 ? all.filter(({ plural }) => plural !== "widgets") : all;
+        },
+      },
+    };
+    world.restore("back", { backupName: "b" });
+    const look = () => reconcileRestore(deps, { namespace: operator, name: "back" });
+    await look();
+    expect(world.phase("restores", "back")).toBe("InProgress");
+    await look();
+    await look();
+    expect(world.phase("restores", "back")).toBe("Completed");
+    expect(listOf("back")["example.com/v1/Widget"]).toEqual(["shop/w1(created)"]);
   });
 
   it("a namespace on its way out; what is to go there is an error when it stays", async () => {
