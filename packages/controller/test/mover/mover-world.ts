@@ -173,6 +173,41 @@ export class MoverWorld implements AsyncDisposable {
     });
   }
 
+  podBackup(name: string, status: Json = { phase: "InProgress" }): StoredObject {
+    return this.api.create(resourceOf("PodVolumeBackup"), {
+      apiVersion: "velero.io/v1",
+      kind: "PodVolumeBackup",
+      metadata: { name, namespace: operator },
+      spec: {
+        node: "node-1",
+        pod: { kind: "Pod", namespace: shop, name: "db-0", uid: "pod-uid" },
+        volume: "data",
+        backupStorageLocation: "default",
+        repoIdentifier: "",
+        tags: { pod: "db-0" },
+      },
+      status,
+    });
+  }
+
+  /** Of the Restore with uid `restore-uid`. */
+  podRestore(name: string, snapshotID: string): StoredObject {
+    return this.api.create(resourceOf("PodVolumeRestore"), {
+      apiVersion: "velero.io/v1",
+      kind: "PodVolumeRestore",
+      metadata: { name, namespace: operator, labels: { "velero.io/restore-uid": "restore-uid" } },
+      spec: {
+        pod: { kind: "Pod", namespace: shop, name: "db-0", uid: "pod-uid" },
+        volume: "data",
+        backupStorageLocation: "default",
+        repoIdentifier: "",
+        snapshotID,
+        sourceNamespace: shop,
+      },
+      status: { phase: "InProgress" },
+    });
+  }
+
   change(kind: DataPathKind, name: string, change: (object: StoredObject) => void): void {
     this.api.modify(resourceOf(kind), operator, name, change);
   }

@@ -8,6 +8,7 @@
 import { type DataMovementPhase, dataMovementPhases, isFinalPhase } from "@dm/crds";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isBackup, isPodVolume } from "../../src/mover/index.ts";
 import type { Action } from "../../src/node-agent/action.ts";
 import type { World } from "../../src/node-agent/decide.ts";
 import { decideTransfer } from "../../src/node-agent/decide.ts";
@@ -18,9 +19,11 @@ import {
   type TransferKind,
   type TransferObject,
   timestamp,
+  transferKinds,
   viewTransfer,
 } from "../../src/node-agent/transfer.ts";
 import * as transitions from "../../src/node-agent/transitions.ts";
+import type { ClientPod } from "../../src/pod-volume/client-pod.ts";
 import {
   backedUp,
   endedPod,
@@ -46,6 +49,8 @@ interface Scene {
   readonly abnormal: boolean;
   readonly busy: boolean;
   readonly targetClaim: boolean;
+  /** Of the pod whose volume it is. */
+  readonly client: ClientPod["state"];
   readonly podAtFirst: boolean;
 }
 type PodKind = "never starts" | "runs" | "succeeds" | "fails" | "is killed" | "is canceled";
@@ -84,11 +89,22 @@ class Model {
       exposing: scene.busy ? 5 : 0,
       running: scene.busy ? 5 : 0,
       targetClaim: scene.targetClaim,
+      client: this.client(self),
       nodeOSes: new Set(["linux"]),
       pod,
       abnormal: scene.abnormal && pod && !pod.running ? "no image" : undefined,
       agents: scene.agents,
     };
+  }
+
+  /** While it waits for a pod, the pod's own agent sees it, and the one that looks for pods without an agent. */
+  client(self: string): ClientPod | undefined {
+    const { kind, client: state, podNode, agents } = this.scene;
+    if (!isPodVolume(kind)) return undefined;
+    const isNew = this.phase === "New";
+    const node = isNew ? podNode : viewTransfer(kind, this.object).node;
+    const client = state === "over" ? { state } : { state, node };
+    return !isNew || node === self || self === [...agents].sort()[0] ? client : undefined;
   }
 
   /** One round of every agent: its own work until it waits, then its patrol. */
@@ -106,7 +122,11 @@ class Model {
     for (let step = 0; step < 20; step++) {
       const seen = viewTransfer(this.scene.kind, this.object);
       const bounds = { ...settings, prepareQueueLength: 5 };
-      const action = decideTransfer(seen, this.world(self), this.nowMs, bounds);
+      const world = this.world(self);
+      // Agents look at pods of their own node.
+      const isElsewhere = seen.phase === "New" && world.client?.node !== self;
+      const known = isElsewhere ? { ...world, client: undefined } : world;
+      const action = decideTransfer(seen, known, this.nowMs, bounds);
       if (!this.perform(self, action)) return;
     }
     this.problems.push("went in a circle");
@@ -202,11 +222,18 @@ class Model {
     return true;
   }
 
+  /** That of another pod's volume is the object's. */
+  get podNode(): string {
+    const { kind, podNode } = this.scene;
+    return isPodVolume(kind) ? (viewTransfer(kind, this.object).node ?? podNode) : podNode;
+  }
+
   makePod(): void {
     const uid = `pod-${++this.pods}`;
-    const { podKind, podNode, kind } = this.scene;
+    const { podKind, kind } = this.scene;
+    const podNode = this.podNode;
     const ended = (outcome: HostingPodState["outcome"]) => endedPod(outcome!, podNode, uid);
-    const done = kind === "DataUpload" ? backedUp : restored;
+    const done = isBackup(kind) ? backedUp : restored;
     const pods: Record<PodKind, HostingPodState> = {
       "never starts": { uid, running: false },
       runs: runningPod(podNode, uid),
@@ -223,6 +250,8 @@ class Model {
     const { scene, phase, pod } = this;
     const seen = viewTransfer(scene.kind, this.object);
     if (seen.cancel || seen.deleting || seen.ending) return false;
+    if (phase === "New" && scene.kind === "PodVolumeRestore" && scene.client === "starting")
+      return true;
     if (phase === "New") return scene.busy || (scene.kind === "DataDownload" && !scene.targetClaim);
     if (phase === "Prepared") return scene.busy && pod !== undefined;
     return phase === "InProgress" && pod?.running === true;
@@ -232,7 +261,7 @@ class Model {
 const node = fc.constantFrom("a", "b", "gone");
 const ago = fc.integer({ min: 0, max: 120 }).map((minutes) => t0 - minutes * minute);
 const scenes: fc.Arbitrary<Scene> = fc.record({
-  kind: fc.constantFrom<TransferKind>("DataUpload", "DataDownload"),
+  kind: fc.constantFrom<TransferKind>(...transferKinds),
   given: fc.record(
     {
       phase: fc.constantFrom(...dataMovementPhases, ""),
@@ -275,6 +304,7 @@ const scenes: fc.Arbitrary<Scene> = fc.record({
   abnormal: fc.boolean(),
   busy: fc.boolean(),
   targetClaim: fc.boolean(),
+  client: fc.constantFrom<ClientPod["state"]>("starting", "waiting", "running", "over"),
   podAtFirst: fc.boolean(),
 });
 
