@@ -98,3 +98,8 @@ export {
   type RetentionSettings,
   retentionDefaults,
 } from "./retention/retention-deps.ts";
+export { type CronSchedule, parseCron } from "./schedule/cron.ts";
+export {
+  addScheduleController,
+  type ScheduleControllerOptions,
+} from "./schedule/schedule-controller.ts";
