@@ -346,7 +346,6 @@ describe("other kinds", () => {
       },
     });
     expect(restoredSpec(job)).toEqual({
-      selector: {},
       template: { metadata: { labels: { app: "j" } }, spec: { containers: [] } },
     });
   });

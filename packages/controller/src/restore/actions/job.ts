@@ -13,15 +13,15 @@ export const restoreJob: Action = (object) => {
   const { selector, template, ...spec } = job.spec;
   const { matchLabels, ...otherSelector } = selector ?? {};
   const { labels, ...otherMetadata } = template.metadata ?? {};
-  const keptSelector = without(matchLabels, ofOldJob);
+  const keptMatch = without(matchLabels, ofOldJob);
+  const keptSelector = { ...otherSelector, ...(keptMatch && { matchLabels: keptMatch }) };
   const keptLabels = without(labels, ofOldJob);
   return {
     ...job,
     spec: {
       ...spec,
-      ...(selector && {
-        selector: { ...otherSelector, ...(keptSelector && { matchLabels: keptSelector }) },
-      }),
+      // Without one, the new job's is made.
+      ...(Object.keys(keptSelector).length > 0 && { selector: keptSelector }),
       template: {
         ...template,
         metadata: { ...otherMetadata, ...(keptLabels && { labels: keptLabels }) },
