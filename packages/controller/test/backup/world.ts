@@ -59,6 +59,8 @@ export class World {
   readonly handles = new Set<string>();
   /** By name of the claim, or of the pod's volume; complete when absent. */
   readonly movements = new Map<string, Movement>();
+  /** Texts of failures, by the same names. */
+  readonly failures = new Map<string, string>();
   /** Claims whose snapshot never gets a handle. */
   readonly stuckSnapshots = new Set<string>();
   /** Every phase that an object has had. */
@@ -503,7 +505,7 @@ export class World {
         completionTimestamp: at,
         progress: { totalBytes: 100, bytesDone: 100 },
         ...(movement === "fail"
-          ? { message: "data path backup failed: cannot read /x" }
+          ? { message: this.failures.get(claim) ?? "data path backup failed: cannot read /x" }
           : kind !== "downloads" && {
               incrementalBytes: 60,
               snapshotID: `k-${metadata.name}`,
