@@ -1,6 +1,6 @@
 /**
- * DataUploads and DataDownloads that name no data mover, or `velero`, are Velero's own. Ours may take them over only where no node
- * agent of Velero's would work on the same objects.
+ * DataUploads and DataDownloads that name no data mover, or `velero`, are Velero's own, and so are all PodVolumeBackups and
+ * PodVolumeRestores. Ours may work on them only where no node agent of Velero's would work on the same objects.
  * Proof: test/node-agent/take-over.test.ts.
  * @module
  */
@@ -39,7 +39,7 @@ export async function refuseBesideVelero(
     if (!isNodeAgent || foreign === undefined) continue;
     throw new ConflictError(
       "DM_VELERO_NODE_AGENT",
-      `cannot take over data movers "" and "velero": DaemonSet ${namespace}/${metadata.name} (image ${foreign}) works on them. Remove it, or leave them to it and set spec.datamover to dm`,
+      `cannot take over data movers "" and "velero", or volumes of pods: DaemonSet ${namespace}/${metadata.name} (image ${foreign}) works on them. Remove it, or leave them to it and set spec.datamover to dm`,
       { namespace, daemonSet: metadata.name, image: foreign },
     );
   }

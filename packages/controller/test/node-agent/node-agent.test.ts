@@ -1,5 +1,9 @@
 /** The whole agent on a manager, over HTTP, by the clock of the system: it hears of what it must, in all its ways. */
 
+import { mkdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "@dm/core";
 import { finalizers, isFinalPhase } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -12,21 +16,24 @@ import {
   type Manager,
   nodeKubeClient,
 } from "../../src/runtime/index.ts";
-import { FakeCluster, operator, resourceOf } from "./fake-cluster.ts";
+import { app, FakeCluster, operator, resourceOf } from "./fake-cluster.ts";
 
 let cluster: FakeCluster;
 let stop: AbortController;
+let podsRoot: string;
 const ends: Promise<void>[] = [];
 
 beforeEach(async () => {
   stop = new AbortController();
   cluster = await FakeCluster.open(["a", "b"], systemClock);
+  podsRoot = await mkdtemp(join(tmpdir(), "dm-pods-"));
 });
 
 afterEach(async () => {
   stop.abort();
   await Promise.all(ends.splice(0));
   await cluster.close();
+  await rm(podsRoot, { recursive: true, force: true });
 });
 
 function startAgent(node: string, ownerLostMs = 300_000): Manager {
@@ -47,7 +54,8 @@ function startAgent(node: string, ownerLostMs = 300_000): Manager {
         template: { spec: { containers: [{ name: "node-agent", image: "dm:1" }] } },
       },
     } as never),
-    settings: { exposePollMs: 20, queuePollMs: 20, peekMs: 200, ownerLostMs },
+    hostPods: { root: podsRoot, path: "/var/lib/kubelet/pods" },
+    settings: { podVolumes: true, exposePollMs: 20, queuePollMs: 20, peekMs: 200, ownerLostMs },
   });
   ends.push(manager.run(stop.signal).finally(() => client.close()));
   return manager;
@@ -105,6 +113,31 @@ describe("addNodeAgent", () => {
           ({ reason, involvedObject }) => reason === "CleanedUp" && involvedObject.name === "up-1",
         ),
     );
+  });
+
+  it("moves pods' volumes on the nodes of the pods, and hears when a pod waits", async () => {
+    for (const node of ["a", "b"]) startAgent(node);
+    cluster.schedule = ({ metadata }) => (metadata.name === "up" ? "a" : "b");
+    cluster.podStatus = ({ metadata }) =>
+      metadata.name === "down" && metadata.namespace === app ? { phase: "Pending" } : undefined;
+    for (const [kind, name] of [
+      ["PodVolumeBackup", "up"],
+      ["PodVolumeRestore", "down"],
+    ] as const) {
+      cluster.make(kind, name);
+      const uid = cluster.api.get("pods", app, name)?.metadata.uid ?? "";
+      const path = join(podsRoot, uid, "volumes/kubernetes.io~empty-dir/data");
+      mkdirSync(path, { recursive: true });
+    }
+    await until(() => isOver("PodVolumeBackup", "up"));
+    expect(get("PodVolumeBackup", "up")?.status).toMatchObject({ phase: "Completed" });
+    expect(get("PodVolumeRestore", "down")?.status?.phase).toBeUndefined();
+    cluster.podStatus = () => undefined;
+    await until(() => isOver("PodVolumeRestore", "down"));
+    const status = { phase: "Completed", node: "b" };
+    expect(get("PodVolumeRestore", "down")?.status).toMatchObject(status);
+    cluster.work();
+    expect(cluster.leftovers()).toEqual([]);
   });
 
   it("hears of a cancel, and of a pod that is gone", async () => {

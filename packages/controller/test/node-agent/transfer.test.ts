@@ -1,8 +1,18 @@
 /** Both kinds are read alike, whichever Velero wrote them, and a note that somebody spoilt counts as none. */
 import { annotations, type DataUpload, labels } from "@dm/crds";
 import { describe, expect, it } from "vitest";
-import { notes, ownerOf, timestamp, viewTransfer } from "../../src/node-agent/transfer.ts";
-import { t0, transfer, transferObject } from "./objects.ts";
+import {
+  finalizerOf,
+  kindOf,
+  notes,
+  ownerOf,
+  resourceOf,
+  type TransferKind,
+  timestamp,
+  transferKinds,
+  viewTransfer,
+} from "../../src/node-agent/transfer.ts";
+import { clientPod, t0, transfer, transferObject } from "./objects.ts";
 
 describe("viewTransfer", () => {
   it("reads a new object", () => {
@@ -50,6 +60,45 @@ describe("viewTransfer", () => {
       expect(seen.resume).toBeUndefined();
     },
   );
+});
+
+describe("a pod's volume", () => {
+  it("has its node from the start, or from who accepts it", () => {
+    expect(transfer("PodVolumeBackup", { node: "b" })).toMatchObject({
+      node: "b",
+      acceptedBy: "b",
+      client: clientPod,
+      acceptedAtMs: t0,
+      problem: undefined,
+      operationTimeoutMs: 600_000,
+    });
+    expect(transfer("PodVolumeRestore").node).toBeUndefined();
+    expect(transfer("PodVolumeRestore", { node: "b" })).toMatchObject({
+      node: "b",
+      acceptedBy: "b",
+    });
+  });
+
+  it("is nobody's data mover's, and restic's is a problem", () => {
+    const { dataMover, problem } = transfer("PodVolumeBackup", { uploaderType: "restic" });
+    expect(dataMover).toBeUndefined();
+    expect(problem).toContain("restic");
+  });
+
+  it("is of the one agent of its node", () => {
+    const at = (kind: TransferKind, phase: string) => ownerOf(transfer(kind, { phase, node: "b" }));
+    expect(at("PodVolumeBackup", "New")).toBe("b");
+    expect(at("PodVolumeRestore", "New")).toBeUndefined();
+    for (const kind of ["PodVolumeBackup", "PodVolumeRestore"] as const)
+      for (const phase of ["Accepted", "Prepared", "InProgress", "Canceling"])
+        expect(at(kind, phase)).toBe("b");
+  });
+
+  it.each(transferKinds)("a %s is known by its fields", (kind) => {
+    expect(kindOf(transferObject(kind))).toBe(kind);
+    expect(resourceOf(kind).kind).toBe(kind);
+    expect(finalizerOf(kind)).toContain(kind.startsWith("Pod") ? "pod-volume" : "data-upload");
+  });
 });
 
 describe("ownerOf", () => {

@@ -6,9 +6,34 @@ import * as transitions from "../../src/node-agent/transitions.ts";
 import { snapshotID, t0, transferObject } from "./objects.ts";
 
 const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
-const nodeOfStatus = ({ status }: object & { status?: object }): unknown =>
+const nodeOfStatus = ({ status }: { status?: object | undefined }): unknown =>
   (status as { node?: string } | undefined)?.node;
 const now = timestamp(t0);
+
+describe("a pod's volume", () => {
+  it("a PodVolumeBackup has no field for who works on it: its specification says where", () => {
+    const object = transferObject("PodVolumeBackup", { finalizer: false });
+    const accepted = transitions.accepted(object, "a", t0);
+    expect(accepted.status).toEqual({ phase: "Accepted", acceptedTimestamp: now });
+    expect(transitions.prepared(accepted, "a").status).toEqual({
+      phase: "Prepared",
+      acceptedTimestamp: now,
+    });
+    expect(transitions.withFinalizer(object).metadata.finalizers).toEqual([finalizers.podVolume]);
+    const verdict = { phase: "Completed", snapshotID, path: "/u", incrementalBytes: 4 } as const;
+    const { status } = transitions.ended("PodVolumeBackup", accepted, verdict, t0);
+    expect(status).toMatchObject({ snapshotID, path: "/u", incrementalBytes: 4 });
+    expect(nodeOfStatus({ status })).toBeUndefined();
+  });
+
+  it("a PodVolumeRestore has its node from when it is accepted", () => {
+    const object = transferObject("PodVolumeRestore", { finalizer: false });
+    const accepted = transitions.accepted(object, "a", t0);
+    expect(accepted.status).toEqual({ phase: "Accepted", acceptedTimestamp: now, node: "a" });
+    const failed = transitions.ended("PodVolumeRestore", accepted, { phase: "Failed" }, t0);
+    expect(failed.status?.startTimestamp).toBeUndefined();
+  });
+});
 
 describe.each(kinds)("%s", (kind) => {
   const object = () => {
