@@ -24,8 +24,10 @@ export interface BackupSettings {
   readonly snapshotPollMs: number;
   /** Between two looks at DataUploads and DataDownloads. */
   readonly operationPollMs: number;
-  /** How long file system backups of pod volumes may take in all. A Go duration. */
-  readonly podVolumeTimeout: string;
+  /** All volumes of pods by their files but those opted out, when a Backup does not say. */
+  readonly defaultVolumesToFsBackup: boolean;
+  /** How long the file system backups of pods that are held still together may take. */
+  readonly podVolumeTimeoutMs: number;
   /** `restic` is accepted, and Kopia used. */
   readonly uploaderType: string;
   /** Backups that run at the same time; more wait. */
@@ -47,7 +49,8 @@ export const backupDefaults: BackupSettings = Object.freeze({
   dataMover: "dm",
   snapshotPollMs: 5_000,
   operationPollMs: 10_000,
-  podVolumeTimeout: "4h0m0s",
+  defaultVolumesToFsBackup: false,
+  podVolumeTimeoutMs: 4 * 3_600_000,
   uploaderType: "kopia",
   concurrentBackups: 1,
   blockConcurrency: 4,

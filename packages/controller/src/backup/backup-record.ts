@@ -88,6 +88,15 @@ export function claimItem(
   };
 }
 
+/** Its content: a deletion of the backup finds by the label what it may delete. */
+export function contentItem(
+  { metadata: backup }: Backup,
+  content: VolumeSnapshotContent,
+): VolumeSnapshotContent {
+  const own = { ...content.metadata.labels, [labels.backupName]: labelValue(backup.name ?? "") };
+  return { ...content, metadata: { ...content.metadata, labels: own } };
+}
+
 /** A snapshot that is kept, as it lies in the backup: with what a restore in another cluster needs. */
 export function snapshotItem(
   { metadata: backup }: Backup,

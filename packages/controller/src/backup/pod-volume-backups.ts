@@ -80,7 +80,7 @@ async function untilEnded(
   const labelSelector = `${labels.backupUid}=${uid}`;
   const settings = settingsOf(deps);
   const own = parseGoDuration(backup.metadata.annotations?.[annotations.podVolumeTimeout] ?? "");
-  const timeoutMs = own || (parseGoDuration(settings.podVolumeTimeout) ?? 0);
+  const timeoutMs = own || settings.podVolumeTimeoutMs;
   const endNs = clock.nowNs() + BigInt(timeoutMs) * nsPerMs;
   for (;;) {
     const all = await listAll(client, podVolumeBackups, { ...options, namespace, labelSelector });

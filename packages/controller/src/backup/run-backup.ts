@@ -42,6 +42,7 @@ import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
 import type { BackupLog } from "./backup-log.ts";
 import {
   claimItem,
+  contentItem,
   Messages,
   recordVolumes,
   type SettledClaim,
@@ -220,7 +221,7 @@ async function addClaim(run: BackupRun, settled: SettledClaim | undefined): Prom
     const name = snapshot.spec.volumeSnapshotClassName ?? "";
     const snapshotClass = await run.deps.client.get(volumeSnapshotClasses, { name }, run.options);
     if (snapshotClass) await addItem(run, volumeSnapshotClasses, snapshotClass);
-    await addItem(run, volumeSnapshotContents, content);
+    await addItem(run, volumeSnapshotContents, contentItem(run.backup, content));
     await addItem(run, volumeSnapshots, snapshotItem(run.backup, snapshot, content));
   }
   await addItem(run, persistentVolumeClaims, claimItem(run.backup, claim, outcome));

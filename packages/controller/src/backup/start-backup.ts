@@ -73,7 +73,9 @@ function filledSpec(given: BackupSpec, settings: BackupSettings): BackupSpec {
     else spec[name] = normalizeGoDuration(value) ?? value;
   }
   spec.snapshotMoveData ??= settings.snapshotMoveData;
-  spec.defaultVolumesToFsBackup ??= spec.defaultVolumesToRestic ?? false;
+  // The old name wins when it says yes.
+  if (spec.defaultVolumesToRestic) spec.defaultVolumesToFsBackup = true;
+  spec.defaultVolumesToFsBackup ??= settings.defaultVolumesToFsBackup;
   spec.volumeGroupSnapshotLabelKey ||= labels.volumeGroup;
   spec.storageLocation ||= settings.storageLocation;
   if (!spec.includedNamespaces?.length) spec.includedNamespaces = ["*"];

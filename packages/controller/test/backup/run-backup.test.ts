@@ -248,6 +248,7 @@ describe("a Backup whose snapshots stay where they are", () => {
       "persistentvolumeclaims/data",
     ]);
     const [handle] = world.handles;
+    expect(items()[2]?.object.metadata.labels).toEqual({ [labels.backupName]: "nightly" });
     const snapshot = items()[3]?.object;
     expect(snapshot?.metadata.annotations).toEqual({
       [annotations.csiVolumeSnapshotHandle]: handle,
