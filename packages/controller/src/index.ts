@@ -87,8 +87,16 @@ export {
   type RunMaintenanceOptions,
   runMaintenance,
 } from "./repository/run-maintenance.ts";
+export {
+  addRequestControllers,
+  type RequestControllersOptions,
+} from "./requests/request-controllers.ts";
+export { builtInPlugins, type Plugin } from "./requests/request-deps.ts";
 export { reconcileRestore } from "./restore/reconcile-restore.ts";
-export { addRestoreControllers } from "./restore/restore-controllers.ts";
+export {
+  addRestoreControllers,
+  type RestoreControllersOptions,
+} from "./restore/restore-controllers.ts";
 export {
   addRetentionControllers,
   type RetentionControllersOptions,
