@@ -1,12 +1,12 @@
 /**
- * The log of one Backup as it lies in the bucket: lines of `key=value`, as Velero's tools show them; and what becomes of it as errors
- * and warnings. Everything that is written here goes to the server's log too.
+ * The log of one Backup or Restore as it lies in the bucket: lines of `key=value`, as Velero's tools show them. Everything that is
+ * written here goes to the server's log too.
  * Proof: test/backup/backup-log.test.ts.
  * @module
  */
 import { gzipSync } from "node:zlib";
 import type { Logger } from "@dm/core";
-import type { Backup } from "@dm/crds";
+import type { Backup, Restore } from "@dm/crds";
 
 type LogFields = Parameters<Logger["info"]>[1];
 
@@ -17,23 +17,28 @@ export interface BackupLog extends Logger {
 
 const maxBytes = 32 << 20;
 
-export function backupLog({ metadata }: Backup, now: () => Date, server: Logger): BackupLog {
+export function backupLog(
+  { metadata }: Backup | Restore,
+  now: () => Date,
+  server: Logger,
+  kind: "backup" | "restore" = "backup",
+): BackupLog {
   const lines: string[] = [];
-  const backup = `${metadata.namespace}/${metadata.name}`;
+  const own = { [kind]: `${metadata.namespace}/${metadata.name}` };
   let bytes = 0;
   const add = (level: string, message: string, fields: LogFields = {}): void => {
     if (bytes > maxBytes) return;
-    const line = logLine(now(), level, message, { ...fields, backup });
+    const line = logLine(now(), level, message, { ...fields, ...own });
     bytes += line.length;
     lines.push(
       bytes > maxBytes ? logLine(now(), "warning", "The log ends here: it is too long") : line,
     );
   };
   const also =
-    (kind: "debug" | "info" | "warn" | "error", level: string): Logger["info"] =>
+    (method: "debug" | "info" | "warn" | "error", level: string): Logger["info"] =>
     (message, fields) => {
-      if (kind !== "debug") add(level, message, fields);
-      server[kind](message, { ...fields, backup });
+      if (method !== "debug") add(level, message, fields);
+      server[method](message, { ...fields, ...own });
     };
   return {
     debug: also("debug", "debug"),

@@ -99,8 +99,13 @@ async function untilEnded(
 /** Without one, a PodVolumeBackup would wait for hours while its pod stands still. */
 async function nodesWithAgents({ backup, deps, options }: BackupRun): Promise<Set<string>> {
   const { namespace } = backup.metadata;
-  const labelSelector = `${labels.role}=node-agent`;
-  const agents = await listAll(deps.client, pods, { ...options, namespace, labelSelector });
-  const running = agents.filter((one) => one.status?.phase === "Running" && !isDeleting(one));
+  const all = await listAll(deps.client, pods, { ...options, namespace });
+  const running = all.filter(
+    (one) => isAgent(one) && one.status?.phase === "Running" && !isDeleting(one),
+  );
   return new Set(running.map(({ spec }) => spec.nodeName ?? ""));
 }
+
+/** Velero and OADP give their pods a role; manifests of other names the name of the program. */
+const isAgent = ({ metadata: { labels: own = {} } }: Pod): boolean =>
+  [own[labels.role], own[labels.appName]].some((value) => value?.endsWith("node-agent"));
