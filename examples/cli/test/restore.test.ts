@@ -51,6 +51,39 @@ describe.each(["v3-flat", "v1-object-compression", "v2-ecc", "velero-fs"])("on %
   });
 });
 
+describe("shallow", () => {
+  it("leaves placeholders, which are restored in their turn", async () => {
+    using home = new Home();
+    const { expected } = await home.golden("v3-flat");
+    const { id, rootObjectID } = expected.snapshots[0];
+    const tree: Json[] = expected.trees[rootObjectID];
+    const top = tree.filter(({ path }) => path !== "" && path !== "." && !path.includes("/"));
+    const names = top.map(({ path, type }) => (type === "s" ? path : `${path}.kopia-entry`));
+    const target = home.path("shallow");
+    const { err } = await home.ok(["restore", "--shallow", "0", id, target]);
+    const left = top.filter(({ type }) => type !== "s").length;
+    expect(err).toContain(`, left ${left} placeholders.`);
+    expect(readdirSync(target).sort()).toEqual(names.sort());
+    const placeholders = names.filter((name) => name.endsWith(".kopia-entry"));
+    const places = placeholders.map((name) => join(target, name));
+    await home.ok(["restore", "--shallow", "100", ...places]);
+    expectTree(target, tree);
+    expect(readdirSync(target).sort()).toEqual(top.map(({ path }) => path).sort());
+  });
+
+  it("is for directories, and a placeholder needs no target", async () => {
+    using home = new Home();
+    const { expected } = await home.golden("v3-flat");
+    const { id } = expected.snapshots[0];
+    const archive = await home.run(["restore", "--shallow", "0", id, home.path("a.tar")]);
+    expect([archive.code, archive.err]).toEqual([2, expect.stringContaining("archives")]);
+    const without = await home.run(["restore", id]);
+    expect([without.code, without.err]).toEqual([2, expect.stringContaining("placeholders")]);
+    const missing = await home.run(["restore", home.path("none.kopia-entry")]);
+    expect([missing.code, missing.err]).toEqual([1, expect.stringContaining("ENOENT")]);
+  });
+});
+
 describe("parts of a snapshot", () => {
   it("are restored by their path: a directory, a file", async () => {
     using home = new Home();

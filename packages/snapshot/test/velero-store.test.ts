@@ -12,6 +12,7 @@ import {
   listVeleroFolders,
   openVeleroFolder,
   openVeleroStore,
+  signVeleroUrl,
   type VeleroLocation,
 } from "../src/velero/index.ts";
 import { isVeleroRepository } from "../src/velero/velero-repository.ts";
@@ -211,5 +212,41 @@ describe("listVeleroFolders", () => {
     } finally {
       await rm(directory, { recursive: true });
     }
+  });
+});
+
+describe("signVeleroUrl", () => {
+  it("signs for the public name of the server, and for the server where there is none", async () => {
+    await using server = await startS3Server({ buckets: ["backups"] });
+    const { accessKeyId, secretAccessKey } = server.accessKey;
+    const credentials = async (): Promise<string> =>
+      `[default]\naws_access_key_id=${accessKeyId}\naws_secret_access_key=${secretAccessKey}\n`;
+    const location = (config: object = {}): VeleroLocation => ({
+      provider: "aws",
+      objectStorage: { bucket: "backups", prefix: "velero" },
+      config: { s3Url: server.url, region: "us-east-1", ...config },
+    });
+    const store = await openVeleroFolder(location(), ["backups", "nightly"], { credentials });
+    await store.put("nightly-logs.gz", utf8Encode("log"));
+    await store.close();
+    const sign = (of: VeleroLocation) =>
+      signVeleroUrl(of, ["backups", "nightly", "nightly-logs.gz"], {
+        credentials,
+        lifetimeMs: 600_000,
+      });
+    expect(await (await fetch(await sign(location()))).text()).toBe("log");
+    expect(await sign(location({ publicUrl: "https://s3.example.org/" }))).toMatch(
+      /^https:\/\/s3\.example\.org\/backups\/velero\/backups\/nightly\/nightly-logs\.gz\?/,
+    );
+    await expect(sign(location({ publicUrl: "https://s3.example.org/x" }))).rejects.toMatchObject(
+      refused,
+    );
+  });
+
+  it("a directory has no URLs", async () => {
+    const location = { provider: "fs", config: { fspath: "/backup" } };
+    await expect(
+      signVeleroUrl(location, ["backups", "a", "b"], { lifetimeMs: 600_000 }),
+    ).rejects.toMatchObject({ code: "DM_STORE_OPTION_UNSUPPORTED" });
   });
 });

@@ -5,6 +5,7 @@ import { isDmError } from "@dm/core";
 import type { Repository } from "@dm/repo";
 import {
   type DirectoryEntry,
+  type RestoreOptions,
   type RestoreProgress,
   type RestoreReport,
   volumeFile,
@@ -12,16 +13,18 @@ import {
 import {
   type ArchiveFormat,
   archiveFormatOf,
+  expandPlaceholder,
+  isPlaceholder,
   restoreArchive,
   restoreTree,
   restoreVolume,
 } from "@dm/snapshot/node";
 import { type Command, Option } from "commander";
-import { LossError } from "../io.ts";
+import { LossError, UsageError } from "../io.ts";
 import { Progress } from "../progress.ts";
 import { entryToRestore, parseSnapshotTime, type SnapshotTime } from "../restore-source.ts";
 import type { Session } from "../session.ts";
-import { formatBytes, parsePositive } from "../text.ts";
+import { formatBytes, parseCount, parsePositive } from "../text.ts";
 
 interface RestoreCommandOptions {
   readonly overwriteDirectories: boolean;
@@ -42,6 +45,8 @@ interface RestoreCommandOptions {
   readonly verifyContent?: boolean;
   readonly directoryTimes: "stored" | "newest";
   readonly snapshotTime: SnapshotTime;
+  readonly shallow?: number;
+  readonly shallowMinsize?: number;
 }
 
 const modes = ["auto", "local", "zip", "zip-nocompress", "tar", "tgz"];
@@ -51,7 +56,10 @@ export function restoreCommand(parent: Command, session: Session): void {
     .command("restore")
     .description("Restore a directory or a file")
     .argument("<source>", "<id> or <id>/<path>, of a snapshot or an object; or a path of a machine")
-    .argument("<target>", "directory, file or archive to restore to")
+    .argument(
+      "[target...]",
+      "directory, file or archive to restore to; none for a source that is a placeholder, or several",
+    )
     .addOption(new Option("--overwrite-directories").hideHelp().default(true))
     .option("--no-overwrite-directories", "refuse directories that are there and not empty")
     .addOption(new Option("--overwrite-files").hideHelp().default(true))
@@ -91,12 +99,28 @@ export function restoreCommand(parent: Command, session: Session): void {
         .argParser(parseSnapshotTime)
         .default("latest"),
     )
-    .action(async (source: string, target: string, options: RestoreCommandOptions) => {
+    .option(
+      "--shallow <depth>",
+      "deeper entries become placeholders, NAME.kopia-entry; 0: all in the directory",
+      parseCount,
+    )
+    .option("--shallow-minsize <bytes>", "restore files that are shorter after all", parseCount)
+    .action(async (source: string, targets: string[], options: RestoreCommandOptions) => {
       const repository = await session.repository();
+      if ([source, ...targets].every(isPlaceholder)) {
+        for (const place of [source, ...targets])
+          await fromPlaceholder(session, repository, resolve(place), options);
+        return;
+      }
+      const [target] = targets;
+      if (target === undefined || targets.length > 1)
+        throw new UsageError("restore needs a source and a target, or placeholders");
       const entry = await entryToRestore(session, repository, source, options.snapshotTime);
       const path = resolve(target);
       const { mode } = options;
       const archive = mode === "auto" ? archiveFormatOf(path) : formatOf(mode);
+      if (archive && options.shallow !== undefined)
+        throw new UsageError("--shallow is for directories, not for archives");
       if (archive) await toArchive(session, repository, entry, path, archive, options);
       else if (await isForVolume(repository, entry, path, session.signal))
         await toVolume(session, repository, entry, path, options);
@@ -190,7 +214,39 @@ async function toFileSystem(
 ): Promise<void> {
   session.say(`Restoring to local filesystem (${path}) with parallelism=${options.parallel}...`);
   using progress = await Progress.open(session, "bytes");
-  const report = await restoreTree(repository, entry, path, {
+  const report = await restoreTree(
+    repository,
+    entry,
+    path,
+    restoreOptions(session, progress, options),
+  );
+  progress.end();
+  tell(session, report, options.ignoreErrors === true);
+}
+
+async function fromPlaceholder(
+  session: Session,
+  repository: Repository,
+  place: string,
+  options: RestoreCommandOptions,
+): Promise<void> {
+  session.say(`Restoring what ${place} stands for with parallelism=${options.parallel}...`);
+  using progress = await Progress.open(session, "bytes");
+  const report = await expandPlaceholder(
+    repository,
+    place,
+    restoreOptions(session, progress, options),
+  );
+  progress.end();
+  tell(session, report, options.ignoreErrors === true);
+}
+
+function restoreOptions(
+  session: Session,
+  progress: Progress,
+  options: RestoreCommandOptions,
+): RestoreOptions {
+  return {
     signal: session.signal,
     overwriteDirectories: options.overwriteDirectories,
     overwriteFiles: options.overwriteFiles,
@@ -207,10 +263,10 @@ async function toFileSystem(
     flush: options.flushFiles,
     verifyContent: options.verifyContent,
     directoryTimes: options.directoryTimes,
+    shallowDepth: options.shallow,
+    shallowMinBytes: options.shallowMinsize,
     onProgress: (done) => show(progress, done),
-  });
-  progress.end();
-  tell(session, report, options.ignoreErrors === true);
+  };
 }
 
 function show(progress: Progress, done: RestoreProgress): void {
@@ -228,6 +284,7 @@ function tell(session: Session, report: RestoreReport, isLossIgnored: boolean): 
     session.messages.say(`error: and ${lossCount - losses.length} more`, "error");
   for (const notice of notices) session.messages.say(`warning: ${notice}`, "warning");
   let text = `Restored ${report.filesDone} files, ${report.directoriesDone} directories and ${report.symlinksDone} symbolic links (${size(report.bytesDone)})`;
+  if (report.placeholdersDone > 0) text += `, left ${report.placeholdersDone} placeholders`;
   if (skippedCount > 0) text += `, skipped ${skippedCount} (${size(report.skippedBytes)})`;
   if (report.deletedDirectories > 0) text += `, deleted directories ${report.deletedDirectories}`;
   if (report.deletedFiles > 0) text += `, deleted files ${report.deletedFiles}`;

@@ -19,6 +19,7 @@ export {
   type PosixBackend,
 } from "./posix/load-posix.ts";
 export type { ByteRange, Posix } from "./posix/posix.ts";
+export { expandPlaceholder, isPlaceholder } from "./restore/expand-placeholder.ts";
 export {
   type ArchiveFormat,
   archiveFormatOf,

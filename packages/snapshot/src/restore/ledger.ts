@@ -19,6 +19,7 @@ export class RestoreLedger {
   files = 0;
   directories = 0;
   symlinks = 0;
+  placeholders = 0;
   bytes = 0;
   skipped = 0;
   skippedBytes = 0;
@@ -56,6 +57,7 @@ export class RestoreLedger {
       filesDone: this.files,
       directoriesDone: this.directories,
       symlinksDone: this.symlinks,
+      placeholdersDone: this.placeholders,
       bytesDone: this.bytes,
       skippedCount: this.skipped,
       skippedBytes: this.skippedBytes,

@@ -35,6 +35,13 @@ export interface RestoreOptions extends CallOptions {
   /** `stored` (default) gives directories their own time, `newest` the newest time inside, as Kopia does. */
   readonly directoryTimes?: "stored" | "newest" | undefined;
   /**
+   * Entries that lie deeper than this below what is restored become placeholders, which hold the entry alone: 0 for all but the
+   * directory itself. Links are restored in any case. Undefined (default): everything is restored.
+   */
+  readonly shallowDepth?: number | undefined;
+  /** Shorter files are restored in the place of placeholders; 0 by default. */
+  readonly shallowMinBytes?: number | undefined;
+  /**
    * Threads that decrypt and write; by default as many as there are processors, up to 4, and none (`0`) for what is known to
    * be small. Without them the calling thread does it, and is busy for as long as a group of files takes.
    */
@@ -55,7 +62,9 @@ export interface RestoreProgress {
   readonly filesDone: number;
   readonly directoriesDone: number;
   readonly symlinksDone: number;
-  /** Bytes of the files among them. */
+  /** Files and directories in the place of which a placeholder stands. */
+  readonly placeholdersDone: number;
+  /** Bytes of the files that were restored. */
   readonly bytesDone: number;
   /** Files and links that were left as they were. */
   readonly skippedCount: number;

@@ -35,6 +35,7 @@ export {
   openVeleroFolder,
   openVeleroStore,
   removeVeleroFolder,
+  signVeleroUrl,
 } from "./store.ts";
 export {
   deleteVeleroSnapshots,

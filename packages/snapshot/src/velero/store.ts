@@ -100,6 +100,36 @@ export async function checkVeleroLocation(
   }
 }
 
+/**
+ * A URL under which anybody can read a file of the bucket for a time, at the location's `publicUrl` where it has one.
+ * @throws {UnsupportedError} `DM_STORE_OPTION_UNSUPPORTED` for a directory, and for credentials that cannot sign
+ * @throws {FormatError} `DM_VELERO_LOCATION_INVALID`
+ * @example await signVeleroUrl(location, ["backups", "nightly", "nightly-logs.gz"], { lifetimeMs: 600_000, credentials });
+ */
+export async function signVeleroUrl(
+  location: VeleroLocation,
+  path: readonly [string, string, string],
+  options: OpenVeleroStoreOptions & CallOptions & { readonly lifetimeMs: number },
+): Promise<string> {
+  const { lifetimeMs, signal } = options;
+  const [top, name, file] = path;
+  const backend = veleroBackend(location);
+  if (backend === "filesystem") {
+    const { optionUnsupported } = await import("@dm/storage");
+    throw optionUnsupported("filesystem", "signed URLs");
+  }
+  const open = { s3, azure, gcs }[backend];
+  const store = await open(location, veleroFolder(location, [top, name]), {
+    ...options,
+    readOnly: true,
+  });
+  try {
+    return await store.signedUrl(file, { lifetimeMs, signal });
+  } finally {
+    await store.close();
+  }
+}
+
 /** A bucket, or a Velero of one's own, may have many backups; with more than this something else is wrong. */
 const maxFolders = 100_000;
 
@@ -216,6 +246,7 @@ const s3: Open = async (location, prefix, options) => {
     bucket: veleroBucket(location),
     prefix,
     rootCa: rootCaOf(objectStorage?.caCert),
+    publicEndpoint: publicEndpointOf(config["publicUrl"]),
     // The two creators of one repository must not both win. A server that ignores the condition is as one without it.
     conditionalPuts: true,
     credentials: credentials
@@ -228,6 +259,14 @@ const s3: Open = async (location, prefix, options) => {
       : defaultCredentials({ environment: withProfile(environment ?? process.env, profile) }),
   });
 };
+
+function publicEndpointOf(text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && url.username === "" && url.pathname === "/")
+    return url.origin;
+  throw invalidLocation("publicUrl is no URL of http or https without a user and a path");
+}
 
 function withProfile(
   environment: Readonly<Record<string, string | undefined>>,

@@ -31,6 +31,7 @@ import { loadContents, numberPieces, piecesOfEntry } from "./load-contents.ts";
 import { restoreLongFile } from "./long-file.ts";
 import { WorkQueue } from "./work-queue.ts";
 import { workerExecutor } from "./worker-executor.ts";
+import { writePlaceholder } from "./write-placeholder.ts";
 
 /** Entries of one group: few enough that a thread is soon done, and many enough that handing them over costs nothing. */
 const groupEntries = 256;
@@ -239,6 +240,7 @@ class TreeRestore {
       const refused = parent && refusedName(entry.name);
       isEntered = false;
       if (refused !== undefined) this.ledger.lose(path, "DM_RESTORE_NAME_REFUSED", refused);
+      else if (parent && this.#isDeferred(entry, depth)) this.#defer(parent, entry, path);
       else if (!parent || entry.type === "d") {
         const directory = parent ? this.#directories.enter(parent, entry, path) : this.#root;
         if (!directory) continue;
@@ -253,6 +255,31 @@ class TreeRestore {
       }
     }
     while (above.length > 0) this.#directories.leave(above.pop()!);
+  }
+
+  /** Whether a placeholder is to stand for it. */
+  #isDeferred({ sizeBytes, type }: DirectoryEntry, depth: number): boolean {
+    const { shallowDepth = Number.POSITIVE_INFINITY, shallowMinBytes = 0 } = this.#parts.options;
+    if (depth <= shallowDepth) return false;
+    return type === "d" || (type === "f" && sizeBytes >= shallowMinBytes);
+  }
+
+  #defer(directory: DirectoryInProgress, entry: DirectoryEntry, path: string): void {
+    const { posix, settings } = this.#parts;
+    const { ledger } = this;
+    let outcome: EntryOutcome;
+    try {
+      outcome = writePlaceholder(directory.open, entry, settings, posix);
+    } catch (error) {
+      outcome = { status: "failed", failure: failureOf(error, directory.open.prefix) };
+    }
+    if (outcome.status === "skipped") ledger.skipped += 1;
+    else if (outcome.failure) ledger.lose(path, outcome.failure.code, outcome.failure.reason);
+    if (outcome.status === "restored") {
+      ledger.placeholders += 1;
+      if (outcome.isOwnerLost) ledger.loseOwner();
+    }
+    if (outcome.status !== "failed") directory.count += 1;
   }
 
   async #deleteExtra(directory: DirectoryInProgress, entry: DirectoryEntry): Promise<void> {
