@@ -17,6 +17,7 @@ import {
   type Restore,
 } from "@dm/crds";
 import { settingsOf } from "../backup/backup-deps.ts";
+import type { BackupLog } from "../backup/backup-log.ts";
 import { podVolumeRestoresFor } from "../pod-volume/index.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { isAlreadyExists, isNotFound } from "../runtime/kube-errors.ts";
@@ -30,7 +31,6 @@ import { volumesOfPod } from "./pod-volumes.ts";
 import { prepareItem } from "./prepare-item.ts";
 import type { ModifierRule } from "./resource-modifier.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
-import type { RestoreLog } from "./restore-log.ts";
 
 export interface BringContext {
   readonly deps: RestoreDeps;
@@ -44,7 +44,7 @@ export interface BringContext {
   readonly csiSnapshotTimeout: string | undefined;
   /** In which this cluster finds the backup. */
   readonly location: string;
-  readonly log: RestoreLog;
+  readonly log: BackupLog;
   readonly options: KubeCallOptions;
 }
 

@@ -7,6 +7,7 @@
 import { mapConcurrent } from "@dm/core";
 import { labels, labelValue, type PodVolumeBackup, type Resource, type Restore } from "@dm/crds";
 import { nowOf, settingsOf } from "../backup/backup-deps.ts";
+import type { BackupLog } from "../backup/backup-log.ts";
 import { listAll } from "../backup/list-all.ts";
 import type { BackupContents } from "../bucket/read-backup.ts";
 import type { ApiResource } from "../runtime/api-discovery.ts";
@@ -29,7 +30,6 @@ import {
 import type { ModifierRule } from "./resource-modifier.ts";
 import { readRestoreConfig } from "./restore-config.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
-import type { RestoreLog } from "./restore-log.ts";
 import { planVolumes } from "./volumes.ts";
 
 /** Objects of one kind that are made at once. */
@@ -40,7 +40,7 @@ export interface BringOptions extends KubeCallOptions {
   readonly podVolumeBackups: readonly PodVolumeBackup[];
   readonly location: string;
   readonly modifiers: readonly ModifierRule[];
-  readonly log: RestoreLog;
+  readonly log: BackupLog;
   /** Told now and then. */
   readonly onProgress: (restored: number, total: number) => Promise<void>;
 }

@@ -6,7 +6,7 @@
  * Proof: test/restore/reconcile-restore.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
+import { isDmError, type Logger, silentLogger } from "@dm/core";
 import {
   backups,
   finalizers,
@@ -18,6 +18,7 @@ import {
   restores,
 } from "@dm/crds";
 import { nowOf, settingsOf } from "../backup/backup-deps.ts";
+import { backupLog } from "../backup/backup-log.ts";
 import { countMessages } from "../backup/backup-record.ts";
 import { isLasting } from "../backup/give-up.ts";
 import { listAll } from "../backup/list-all.ts";
@@ -38,7 +39,6 @@ import {
 } from "./follow-restore.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
 import { deleteRestoreFiles, type RestoreFiles, writeRestoreFiles } from "./restore-files.ts";
-import { RestoreLog } from "./restore-log.ts";
 import { messagesOf, recordRestore, restoreOperations, withMessages } from "./restore-record.ts";
 import { backupOf, modifiersOf, readSource, sourceProblems } from "./restore-source.ts";
 import { adjustVolumes } from "./restored-volumes.ts";
@@ -127,7 +127,13 @@ async function bring(
   const backup = await backupOf(deps, restore, options);
   const modifiers = await modifiersOf(deps, restore, options);
   if ("problem" in modifiers) return fail(deps, restore, modifiers.problem, options);
-  const log = new RestoreLog(restore, () => nowOf(deps));
+  // Of single objects the server's own log tells only what went wrong.
+  const server: Logger = {
+    ...silentLogger,
+    warn: (message, fields) => deps.logger.warn(message, fields),
+    error: (message, fields) => deps.logger.error(message, fields),
+  };
+  const log = backupLog(restore, () => nowOf(deps), server, "restore");
   log.info(`Starting restore of backup ${backup.metadata.namespace}/${backup.metadata.name}`);
   const brought = await bringItems(deps, restore, {
     ...options,
@@ -145,7 +151,7 @@ async function bring(
   for (const { isError, message, namespace } of told)
     log[isError ? "error" : "warn"](message, { namespace });
   log.info("restore completed");
-  const files = { ...record, log: log.text, results: () => results };
+  const files = { ...record, log: log.member(), results: () => results };
   await writeRestoreFiles(deps, restore, backup, files, options);
   const errors = countMessages(results.errors);
   const warnings = countMessages(results.warnings);

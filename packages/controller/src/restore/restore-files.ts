@@ -4,7 +4,6 @@
  * Proof: test/restore/reconcile-restore.test.ts.
  * @module
  */
-import { gzipSync } from "node:zlib";
 import { isDmError } from "@dm/core";
 import type { Backup, PodVolumeBackup, Restore } from "@dm/crds";
 import {
@@ -27,7 +26,8 @@ export const restoreOperationsFile = (name: string): string =>
 export const restoreVolumesFile = (name: string): string => `${name}-volumeinfo.json.gz`;
 
 export interface RestoreFiles {
-  readonly log?: string | undefined;
+  /** Compressed. */
+  readonly log?: Uint8Array | undefined;
   readonly list?: object | undefined;
   readonly operations?: readonly object[] | undefined;
   readonly volumes?: readonly object[] | undefined;
@@ -50,7 +50,7 @@ export async function writeRestoreFiles(
   ];
   try {
     await inFolder(deps, backup, ["restores", name], options, async (folder) => {
-      if (log !== undefined) await folder.write(restoreLogFile(name), gzipSync(log), options);
+      if (log !== undefined) await folder.write(restoreLogFile(name), log, options);
       if (results) {
         const next = results(await readResults(folder, name, options));
         await folder.write(restoreResultsFile(name), encodeGzipJson(next), options);

@@ -397,6 +397,16 @@ describe("a Restore that cannot work", () => {
     expect(await problems("old", { backupName: "nightly" })).toEqual([
       expect.stringContaining("was made by the OADP 1.2 VolSync data mover"),
     ]);
+    // Where no volumes are asked for there is no reason to.
+    const without = [{ restorePVs: false }, { excludedResources: ["pvc"] }];
+    for (const [index, spec] of without.entries()) {
+      world.restore(`bare-${index}`, { backupName: "nightly", ...spec });
+      const { status } = await world.untilEnd("restores", `bare-${index}`);
+      expect(status?.phase).toBe("Completed");
+      expect(results(`bare-${index}`).warnings.namespaces?.["shop"]).toContain(
+        `${resource}/vsb-1: volumes of the OADP 1.2 VolSync data mover are not restored`,
+      );
+    }
   });
 
   it("is refused while the backup is under way, and with settings that contradict themselves", async () => {
