@@ -56,8 +56,8 @@ export interface ApplicationOptions {
   readonly storageClass: string;
   readonly image: string;
   readonly command: readonly string[];
-  /** Hooks of file-system backups and the like: more annotations of the database's pods. */
-  readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** More annotations of the Deployment's pods. */
+  readonly webAnnotations?: Readonly<Record<string, string>> | undefined;
   /** Without the block volume the Deployment reads a file of its settings instead. */
   readonly withoutBlock?: boolean | undefined;
 }
@@ -160,11 +160,7 @@ export function applicationObjects(options: ApplicationOptions): KubeObject[] {
         template: {
           metadata: {
             labels: { app: "shop", tier: "database" },
-            annotations: {
-              ...hook("pre", "freeze"),
-              ...hook("post", "thaw"),
-              ...options.annotations,
-            },
+            annotations: { ...hook("pre", "freeze"), ...hook("post", "thaw") },
           },
           spec: {
             terminationGracePeriodSeconds: 2,
@@ -190,7 +186,10 @@ export function applicationObjects(options: ApplicationOptions): KubeObject[] {
         strategy: { type: "Recreate" },
         selector: { matchLabels: { tier: "web" } },
         template: {
-          metadata: { labels: { app: "shop", tier: "web" } },
+          metadata: {
+            labels: { app: "shop", tier: "web" },
+            ...(options.webAnnotations && { annotations: { ...options.webAnnotations } }),
+          },
           spec: {
             serviceAccountName: "shop",
             terminationGracePeriodSeconds: 2,

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { deleteBackupRequests, type Restore, restores } from "@dm/crds";
-import { loadVeleroBucket } from "@dm/fixtures";
+import { loadVeleroBucket, unexpired } from "@dm/fixtures";
 import { openVeleroFolder } from "@dm/snapshot/velero";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { storageObjects } from "../src/demo/embedded.ts";
@@ -53,7 +53,7 @@ async function fillBucket(): Promise<void> {
   const credentials = Buffer.from(secret?.data?.["cloud"] ?? "", "base64").toString();
   const { config, objectStorage, provider } = location.spec;
   const place = { provider, config: config ?? {}, objectStorage: { ...objectStorage } as never };
-  const folders = Map.groupBy(recorded.objects, ([key]) => key.split("/").slice(1, 3).join("/"));
+  const folders = Map.groupBy(unexpired(recorded), ([key]) => key.split("/").slice(1, 3).join("/"));
   for (const [path, entries] of folders) {
     const options = { credentials: async () => credentials, environment: {} };
     const store = await openVeleroFolder(place, path.split("/"), options);
