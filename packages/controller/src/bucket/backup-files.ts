@@ -165,16 +165,6 @@ export function decodeItems(bytes: Uint8Array, file: string): BackupItem[] {
   });
 }
 
-/** The items with one that replaces its namesake. */
-export function withItem(items: readonly BackupItem[], item: BackupItem): BackupItem[] {
-  const { name, namespace } = item.object.metadata;
-  const others = items.filter(
-    ({ object: { metadata }, resource }) =>
-      resource !== item.resource || metadata.name !== name || metadata.namespace !== namespace,
-  );
-  return [...others, item];
-}
-
 /** With a line's end, as Go's encoder has it. */
 export function encodeGzipJson(value: unknown): Uint8Array {
   return gzipSync(new TextEncoder().encode(`${JSON.stringify(value)}\n`));

@@ -10,7 +10,6 @@ import {
   encodeBackup,
   encodeGzipJson,
   encodeItems,
-  withItem,
 } from "../../src/bucket/backup-files.ts";
 import { blobFolder } from "../../src/bucket/backup-store.ts";
 import { readBackup } from "../../src/bucket/read-backup.ts";
@@ -45,12 +44,6 @@ describe("the tarball", () => {
 
   it("gives each object once", () => {
     expect(decodeItems(encodeItems(items, new Date(0)), "b.tar.gz")).toEqual(items);
-  });
-
-  it("holds one object of a name: a later one replaces it", () => {
-    const object = { metadata: { name: "du", namespace: "velero", labels: { later: "yes" } } };
-    const later = { resource: "datauploads.velero.io", version: "v2alpha1", object };
-    expect(withItem(items, later)).toEqual([items[0], later]);
   });
 
   it("is refused when it is damaged", () => {
