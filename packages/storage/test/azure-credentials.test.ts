@@ -1,6 +1,6 @@
 // The ways to prove to Azure who asks, and what is kept of them: signatures by the documented example's form, tokens of workload
 // identities, secrets and certificates as their service reads them; files are read again, and no secret is told.
-import { generateKeyPairSync, verify, X509Certificate } from "node:crypto";
+import { createHmac, generateKeyPairSync, verify, X509Certificate } from "node:crypto";
 import { manualClock } from "@dm/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -9,6 +9,7 @@ import {
   azureClientSecret,
   azureManagedIdentity,
   azureSharedAccessSignature,
+  azureStore,
   azureWorkloadIdentity,
   refreshingToken,
 } from "../src/azure.ts";
@@ -33,6 +34,26 @@ const form = (index = 0): Record<string, string> =>
 const client = () => ({ tenantId: "tenant", clientId: "client", authorityHost: entra.url });
 
 describe("account keys", () => {
+  it("sign URLs of one blob, to read for a time", async () => {
+    const credentials = azureAccountKey("acct", Buffer.from("key").toString("base64"));
+    const clock = manualClock(BigInt(Date.parse("2026-11-25T12:00:00Z")) * 1_000_000n);
+    const store = azureStore({
+      account: "acct",
+      container: "acct",
+      prefix: "a b/",
+      credentials,
+      clock,
+    });
+    const url = new URL(await store.signedUrl("x.gz", { lifetimeMs: 600_000 }));
+    expect(url.origin + url.pathname).toBe("https://acct.blob.core.windows.net/acct/a%20b/x.gz");
+    const { sig, ...query } = Object.fromEntries(url.searchParams);
+    const expiry = "2026-11-25T12:10:00Z";
+    expect(query).toEqual({ sv: "2021-12-02", spr: "https", se: expiry, sr: "b", sp: "r" });
+    const text = `r\n\n${expiry}\n/blob/acct/acct/a b/x.gz\n\n\nhttps\n2021-12-02\nb\n\n\n\n\n\n\n`;
+    expect(sig).toBe(createHmac("sha256", "key").update(text).digest("base64"));
+    await store.close();
+  });
+
   it("sign the canonical request", async () => {
     const key = azureAccountKey("acct", Buffer.from("key").toString("base64"));
     const plain = {

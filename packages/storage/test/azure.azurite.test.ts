@@ -14,6 +14,7 @@ import {
   azureAccountKey,
   azureSharedAccessSignature,
   azureStore,
+  type ObjectBlobStore,
 } from "../src/azure.ts";
 import { testBlobStore } from "../src/testing.ts";
 import { expectValid, failure, onServer } from "./object-service.ts";
@@ -131,5 +132,17 @@ describe.skipIf(!azurite.available)(azurite.title("Azure store over Azurite"), (
     const reader = open({ credentials: azureSharedAccessSignature(signature("rl", inAnHour())) });
     expect(await codeOf(reader.put("p1", new Uint8Array(1)))).toBe("DM_STORE_ACCESS_DENIED");
     expect(await codeOf(reader.get("p1"))).toBe("DM_BLOB_NOT_FOUND");
+  });
+
+  it("an account key signs a URL for anybody, for a time and to read alone", async () => {
+    const store = open({ prefix: "signed/a b+c/" }) as ObjectBlobStore;
+    await store.put("p1", new TextEncoder().encode("one"));
+    const url = await store.signedUrl("p1", { lifetimeMs: 600_000 });
+    expect(await (await fetch(url)).text()).toBe("one");
+    expect((await fetch(url.replace("/p1?", "/p2?"))).status).toBe(403);
+    expect((await fetch(url, { method: "DELETE" })).status).toBe(403);
+    const weak = open({ credentials: azureSharedAccessSignature(signature("r", inAnHour())) });
+    const refused = (weak as ObjectBlobStore).signedUrl("p1", { lifetimeMs: 600_000 });
+    expect(await codeOf(refused)).toBe("DM_STORE_OPTION_UNSUPPORTED");
   });
 });

@@ -1,8 +1,9 @@
 // Tokens of Google by its library: a service account's assertion is what the token service reads, files are read again when
 // a server refuses, and what goes wrong is told without a secret. Nothing here leaves the machine.
-import { generateKeyPairSync, verify } from "node:crypto";
+import { createHash, generateKeyPairSync, verify } from "node:crypto";
+import { manualClock } from "@dm/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { gcsFileCredentials, gcsJsonCredentials } from "../src/gcs.ts";
+import { gcsFileCredentials, gcsJsonCredentials, gcsStore } from "../src/gcs.ts";
 import { type Answer, type Fake, type Seen, startFake } from "./fake-service.ts";
 import { failure } from "./object-service.ts";
 
@@ -164,4 +165,38 @@ describe("what is no credentials", () => {
       expect.not.stringContaining("SECRET"),
     ]);
   });
+});
+
+it("the key of a service account signs URLs as Google wants them", async () => {
+  const nowMs = Date.parse("2026-11-25T12:00:00Z");
+  const clock = manualClock(BigInt(nowMs) * 1_000_000n);
+  const credentials = gcsJsonCredentials(account(), { fetch });
+  const store = gcsStore({ bucket: "backups", prefix: "velero/a b/", credentials, clock });
+  const url = await store.signedUrl("x.gz", { lifetimeMs: 600_000 });
+  const { origin, pathname, search } = new URL(url);
+  expect(origin + pathname).toBe("https://storage.googleapis.com/backups/velero/a%20b/x.gz");
+  const [query = "", signature = ""] = search.slice(1).split("&X-Goog-Signature=");
+  const scope = "20261125/auto/storage/goog4_request";
+  expect(Object.fromEntries(new URLSearchParams(query))).toEqual({
+    "X-Goog-Algorithm": "GOOG4-RSA-SHA256",
+    "X-Goog-Credential": `backup@p.iam.gserviceaccount.com/${scope}`,
+    "X-Goog-Date": "20261125T120000Z",
+    "X-Goog-Expires": "600",
+    "X-Goog-SignedHeaders": "host",
+  });
+  const request = `GET\n${pathname}\n${query}\nhost:storage.googleapis.com\n\nhost\nUNSIGNED-PAYLOAD`;
+  const digest = createHash("sha256").update(request).digest("hex");
+  const text = `GOOG4-RSA-SHA256\n20261125T120000Z\n${scope}\n${digest}`;
+  expect(verify("sha256", Buffer.from(text), publicKey, Buffer.from(signature, "hex"))).toBe(true);
+  const none = gcsStore({ bucket: "backups" });
+  expect((await failure(none.signedUrl("x", { lifetimeMs: 1_000 }))).code).toBe(
+    "DM_STORE_OPTION_UNSUPPORTED",
+  );
+  const broken = gcsJsonCredentials({ ...account(), private_key: "secret words" }, { fetch });
+  const refused = await failure(
+    gcsStore({ bucket: "backups", credentials: broken }).signedUrl("x", { lifetimeMs: 1_000 }),
+  );
+  expect(refused.code).toBe("DM_GCS_CREDENTIALS_INVALID");
+  expect(refused.message).not.toContain("secret words");
+  await Promise.all([store.close(), none.close()]);
 });

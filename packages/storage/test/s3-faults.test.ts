@@ -581,3 +581,14 @@ describe("conditional puts", () => {
     expect((await failure(refused)).code).toBe("DM_STORE_OPTION_UNSUPPORTED");
   });
 });
+
+it.each([
+  [403, "QuotaExceeded"],
+  [400, "XMinioAdminBucketQuotaExceeded"],
+  [507, "InsufficientCapacity"],
+])("a full store says so, by status %i too", async (status, code) => {
+  const server = await serve();
+  const store = open(server.url);
+  server.inject(faultOn({ operations: ["PutObject"], times: 1 }, { answer: { status, code } }));
+  expect((await failure(store.put("p1", bytes(3)))).code).toBe("DM_STORE_NO_SPACE");
+});

@@ -1,5 +1,6 @@
 // The S3 store passes the contract over our test server: by Node's client and by fetch, in plain HTTP and with a private
 // certificate authority, in a bucket with object lock; requests are counted, and roles that may do little can work.
+import { manualClock } from "@dm/core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { BlobStore } from "../src/index.ts";
 import {
@@ -267,4 +268,35 @@ it("names folders page by page, not what lies in them or beside them", async () 
   expect(await foldersOf(open(plain, { prefix: "none/" }))).toEqual([]);
   const past = open(plain, { prefix: "folders/", pointInTime: new Date() });
   expect(await codeOf(foldersOf(past))).toBe("DM_STORE_OPTION_UNSUPPORTED");
+});
+
+it("signs a URL for anybody, for a time, at another name of the server", async () => {
+  const { host } = new URL(plain.url);
+  const publicEndpoint = `http://localhost:${host.split(":")[1]}`;
+  const store = open(plain, { prefix: "signed/a b+c/", publicEndpoint });
+  await store.put("p1", bytes("one"));
+  const url = await store.signedUrl("p1", { lifetimeMs: 600_000 });
+  expect(url).toMatch(/^http:\/\/localhost:\d+\/blobs\/signed\/a%20b%2Bc\/p1\?/);
+  expect(new URL(url).searchParams.get("X-Amz-Expires")).toBe("600");
+  expect(url).not.toContain(testAccessKey.secretAccessKey);
+  const asked = url.replace("localhost", "127.0.0.1");
+  // The name is signed, too.
+  expect((await fetch(asked)).status).toBe(403);
+  const own = await open(plain, { prefix: "signed/a b+c/" }).signedUrl("p1", {
+    lifetimeMs: 600_000,
+  });
+  const answer = await fetch(own);
+  expect([answer.status, await answer.text()]).toEqual([200, "one"]);
+  expect((await fetch(own.replace("/p1?", "/p2?"))).status).toBe(403);
+  expect((await fetch(own, { method: "DELETE" })).status).toBe(403);
+  const past = manualClock(BigInt(Date.now() - 700_000) * 1_000_000n);
+  const late = await open(plain, { prefix: "signed/a b+c/", clock: past }).signedUrl("p1", {
+    lifetimeMs: 600_000,
+  });
+  expect((await fetch(late)).status).toBe(403);
+  const anonymous = open(plain, { credentials: undefined });
+  expect(await codeOf(anonymous.signedUrl("p1", { lifetimeMs: 600_000 }))).toBe(
+    "DM_STORE_OPTION_UNSUPPORTED",
+  );
+  await expect(store.signedUrl("p1", { lifetimeMs: 0 })).rejects.toThrow(RangeError);
 });

@@ -14,6 +14,7 @@ const listOf = async (xml: string): Promise<StoredObject[]> => {
   const response: HttpResponse = { status: 200, header: () => undefined, body: utf8(xml) };
   const client: S3Client = {
     bucketSeen: true,
+    presign: async () => undefined,
     request: async () => response,
     close: async () => {},
   };

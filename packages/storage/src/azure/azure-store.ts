@@ -3,6 +3,7 @@
  * Format: docs/format/blobs.md. Proof: test/azure-store.test.ts, test/azure-faults.test.ts, test/azure.azurite.test.ts.
  * @module
  */
+import { nsPerMs, systemClock } from "@dm/core";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
 import { nodeTransport } from "../http/node-transport.ts";
@@ -12,6 +13,7 @@ import {
   objectBlobStore,
 } from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
+import { encodeComponent } from "../http/percent-encoding.ts";
 import { azureDialect } from "./azure-errors.ts";
 import { azureObjects } from "./azure-objects.ts";
 
@@ -51,6 +53,13 @@ export function azureStore(options: AzureStoreOptions): ObjectBlobStore {
     displayName: `Azure: ${container}`,
     read: past ?? objects,
     write: past || options.readOnly ? undefined : objects,
+    signUrl:
+      credentials.signUrl &&
+      (async (key, { lifetimeMs }) => {
+        const path = key.split("/").map(encodeComponent).join("/");
+        const nowMs = Number((options.clock ?? systemClock).nowNs() / nsPerMs);
+        return credentials.signUrl!(`${accountUrl}/${container}/${path}`, { nowMs, lifetimeMs });
+      }),
     close: () => client.close(),
   });
 }

@@ -5,9 +5,14 @@
  * @module
  */
 
-import { AccessError, FormatError, isDmError, StorageError } from "@dm/core";
+import { AccessError, FormatError, fromBase64, isDmError, StorageError } from "@dm/core";
 import { printable } from "../http/api-client.ts";
-import { type AccessToken, refreshingToken, type TokenProvider } from "../http/bearer-token.ts";
+import {
+  type AccessToken,
+  refreshingToken,
+  type Signer,
+  type TokenProvider,
+} from "../http/bearer-token.ts";
 import { optionalPeer } from "../http/optional-peer.ts";
 import { type ReadText, readTextFile } from "../http/surroundings.ts";
 
@@ -108,7 +113,7 @@ function googleTokens(
   const scopes = readOnly ? readOnlyScope : fullControl;
   const transporterOptions = fetch ? { fetchImplementation: fetch } : {};
   // A new client each time: it keeps a token of its own, which a server may have refused.
-  return refreshingToken(async () => {
+  const tokens = refreshingToken(async () => {
     const credentials = await load();
     const library = await optionalPeer("google-auth-library", () => import("google-auth-library"));
     try {
@@ -126,6 +131,35 @@ function googleTokens(
       throw tokenError(error);
     }
   });
+  return {
+    ...tokens,
+    async signer() {
+      const credentials = await load();
+      return credentials?.type === "service_account" ? keySigner(credentials) : undefined;
+    },
+  };
+}
+
+async function keySigner(credentials: GoogleCredentials): Promise<Signer> {
+  const pem = String(credentials["private_key"]);
+  const [, base64 = ""] =
+    /-----BEGIN PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END PRIVATE KEY-----/.exec(pem) ?? [];
+  let key: CryptoKey;
+  try {
+    const bytes = fromBase64(base64.replace(/\s/g, "")) as Uint8Array<ArrayBuffer>;
+    const algorithm = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+    key = await crypto.subtle.importKey("pkcs8", bytes, algorithm, false, ["sign"]);
+  } catch {
+    // The platform's error might quote it.
+    throw invalidCredentials("private_key is no key in PKCS #8");
+  }
+  return {
+    email: String(credentials["client_email"]),
+    async sign(text) {
+      const bytes = new TextEncoder().encode(text);
+      return new Uint8Array(await crypto.subtle.sign("RSASSA-PKCS1-v1_5", key, bytes));
+    },
+  };
 }
 
 /** By the library's own classes: its reading of JSON warns on the console, and would take all kinds. */

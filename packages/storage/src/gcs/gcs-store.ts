@@ -3,6 +3,7 @@
  * Format: docs/format/blobs.md. Proof: test/gcs-store.test.ts, test/gcs-faults.test.ts, test/gcs.fake-gcs-server.test.ts.
  * @module
  */
+import { nsPerMs, systemClock } from "@dm/core";
 import { type Authorizer, apiClient } from "../http/api-client.ts";
 import { bearerAuthorizer, type TokenProvider } from "../http/bearer-token.ts";
 import { fetchTransport } from "../http/fetch-transport.ts";
@@ -13,8 +14,10 @@ import {
   objectBlobStore,
 } from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
+import { optionUnsupported } from "../store-errors.ts";
 import { gcsDialect } from "./gcs-errors.ts";
 import { gcsObjects } from "./gcs-objects.ts";
+import { signGcsUrl } from "./gcs-signing.ts";
 
 export interface GcsStoreOptions extends ObjectStoreOptions {
   readonly bucket: string;
@@ -63,6 +66,13 @@ export function gcsStore(options: GcsStoreOptions): ObjectBlobStore {
     displayName: `GCS: ${bucket}`,
     read: past ?? objects,
     write: past || options.readOnly ? undefined : objects,
+    async signUrl(key, { lifetimeMs }) {
+      const signer = await credentials?.signer?.();
+      if (signer === undefined)
+        throw optionUnsupported("gcs", "signed URLs without the key of a service account");
+      const nowMs = Number((options.clock ?? systemClock).nowNs() / nsPerMs);
+      return signGcsUrl(base, [bucket, ...key.split("/")], signer, { lifetimeMs, nowMs });
+    },
     close: () => client.close(),
   });
 }

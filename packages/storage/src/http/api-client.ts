@@ -76,6 +76,11 @@ export interface Authorizer {
     request: PlainRequest,
     context: { readonly nowMs: number; readonly rejected?: string | undefined },
   ): Promise<AuthorizedRequest>;
+  /** A URL that lets anybody read for a time; absent where these credentials cannot give one. */
+  signUrl?(
+    url: string,
+    context: { readonly nowMs: number; readonly lifetimeMs: number },
+  ): Promise<string>;
 }
 
 /** How a service says things. */

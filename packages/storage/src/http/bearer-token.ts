@@ -15,6 +15,15 @@ export interface AccessToken {
 export interface TokenProvider {
   /** A token; with `rejected`, the one that a server has just refused, another one if there is one. */
   token(request?: { readonly rejected?: string | undefined }): Promise<AccessToken>;
+  /** Who signs, and how, where the credentials are a private key; undefined where they are something else. */
+  signer?(): Promise<Signer | undefined>;
+}
+
+export interface Signer {
+  /** The name under which the key is known. */
+  readonly email: string;
+  /** RSA-SHA256 of the text. */
+  sign(text: string): Promise<Uint8Array>;
 }
 
 /** A provider that keeps what `load` gave as long as it holds; see {@link refreshing}. */

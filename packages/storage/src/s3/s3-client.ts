@@ -20,7 +20,7 @@ import {
 import type { BucketAddress } from "./endpoint.ts";
 import { credentialsRefused, faultError, readFault, type S3Fault } from "./s3-errors.ts";
 import type { UnsignedRequest } from "./signing.ts";
-import { type SignedRequest, signRequest } from "./signing.ts";
+import { presignUrl, type SignedRequest, signRequest } from "./signing.ts";
 
 export interface S3ClientOptions {
   readonly address: BucketAddress;
@@ -33,6 +33,8 @@ export interface S3ClientOptions {
   readonly timeoutMs: number;
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
+  /** Where others reach the bucket: for presigned URLs; the address by default. */
+  readonly publicAddress?: BucketAddress | undefined;
 }
 
 export interface RequestContent {
@@ -61,6 +63,11 @@ export interface S3Client {
    * @throws {StorageError | AccessError | NotFoundError} what the server's refusal means
    */
   request(request: S3Request): Promise<HttpResponse>;
+  /** A URL that lets anybody read an object; undefined without credentials of one's own. */
+  presign(
+    key: string,
+    options: { readonly lifetimeMs: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<string | undefined>;
   /** Whether any answer has shown yet that the bucket is there. */
   readonly bucketSeen: boolean;
   close(): Promise<void>;
@@ -190,6 +197,15 @@ export function s3Client(options: S3ClientOptions): S3Client {
   }
 
   return {
+    async presign(key, { lifetimeMs, signal }) {
+      const credentials = options.sign ? undefined : await ask({}, signal);
+      if (!credentials) return undefined;
+      const { region } = address;
+      const { bucketUrl } = options.publicAddress ?? address;
+      const path = key.split("/").map(encodeComponent).join("/");
+      const context = { credentials, region, service: "s3", nowMs: nowMs() };
+      return presignUrl(`${bucketUrl}${path}`, context, lifetimeMs);
+    },
     get bucketSeen() {
       return bucketSeen;
     },

@@ -111,6 +111,7 @@ const full = new Set([
   "InsufficientCapacity",
   "EntityTooLarge",
   "XMinioStorageFull",
+  "XMinioAdminBucketQuotaExceeded",
 ]);
 
 /** Whether other credentials might be accepted where these were refused. */
@@ -148,6 +149,10 @@ export function faultError(fault: S3Fault, call: S3Call): DmError {
     const text = `the clock of this machine is too far from the server's: set it (${said})`;
     return new AccessError("DM_STORE_CLOCK_SKEWED", text, details);
   }
+  // Before refusals: some servers answer a full quota with 403.
+  if (full.has(code) || status === 507) {
+    return new StorageError("DM_STORE_NO_SPACE", `no space for ${what} (${said})`, details);
+  }
   if (status === 401 || status === 403) {
     const text = `no permission for ${what}: the credentials need ${permissionFor(operation)} (${said})`;
     return new AccessError("DM_STORE_ACCESS_DENIED", text, details);
@@ -158,9 +163,6 @@ export function faultError(fault: S3Fault, call: S3Call): DmError {
   if (status === 501 || code === "NotImplemented") {
     const cause = new StorageError("DM_STORE_FAILED", said, details);
     return optionUnsupported("s3", `this kind of ${operation}`, cause);
-  }
-  if (full.has(code) || status === 507) {
-    return new StorageError("DM_STORE_NO_SPACE", `no space for ${what} (${said})`, details);
   }
   if (code === "" && status === 400) {
     const text = `${what}: the server wants TLS, and was asked in plain HTTP`;

@@ -12,7 +12,7 @@ import {
   objectBlobStore,
 } from "../http/object-store.ts";
 import { objectsAt } from "../http/object-versions.ts";
-import { blobNotFound } from "../store-errors.ts";
+import { blobNotFound, optionUnsupported } from "../store-errors.ts";
 import type { CredentialsProvider } from "./credentials.ts";
 import { bucketAddress, type EndpointOptions } from "./endpoint.ts";
 import { s3Client } from "./s3-client.ts";
@@ -47,6 +47,8 @@ export interface S3StoreOptions
   readonly conditionalPuts?: boolean | undefined;
   /** Whether the bucket has object lock; true by default, as Kopia assumes, and the server refuses where it has not. */
   readonly objectLock?: boolean | undefined;
+  /** Endpoint in signed URLs, where others reach the server by another name. */
+  readonly publicEndpoint?: string | undefined;
 }
 
 /** Rules of storage classes that lie beside the blobs, hidden from lists. */
@@ -65,7 +67,11 @@ export function s3Store(options: S3StoreOptions): ObjectBlobStore {
   const { bucket, pointInTime, prefix = "", timeoutMs = 60_000 } = options;
   const address = bucketAddress(options);
   const transport = options.transport ?? nodeTransport(options) ?? fetchTransport();
-  const client = s3Client({ ...options, address, transport, timeoutMs });
+  const { publicEndpoint } = options;
+  const publicAddress = publicEndpoint
+    ? bucketAddress({ ...options, endpoint: publicEndpoint })
+    : undefined;
+  const client = s3Client({ ...options, address, publicAddress, transport, timeoutMs });
   const objects = s3Objects(client, { bucket, storageClassOf });
 
   let storageClasses: Promise<readonly StorageClassRule[]> | undefined;
@@ -109,6 +115,11 @@ export function s3Store(options: S3StoreOptions): ObjectBlobStore {
     },
     read: past ?? objects,
     write: past ? undefined : objects,
+    async signUrl(key, call) {
+      const url = await client.presign(key, call);
+      if (url !== undefined) return url;
+      throw optionUnsupported("s3", "signed URLs without credentials");
+    },
     close: () => client.close(),
   });
 }

@@ -63,6 +63,34 @@ export async function signRequest(
   return { url: signed.url.toString(), headers: Object.fromEntries(signed.headers.entries()) };
 }
 
+/**
+ * A URL of a `GET` that holds its signature, for whoever has it.
+ * @throws {AccessError} `DM_STORE_CREDENTIALS_INVALID` for credentials that no header can carry
+ */
+export async function presignUrl(
+  url: string,
+  { credentials, region, service, nowMs }: SigningContext,
+  lifetimeMs: number,
+): Promise<string> {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+  checkHeaderText("access key id", accessKeyId);
+  if (sessionToken) checkHeaderText("session token", sessionToken);
+  const withEnd = new URL(url);
+  withEnd.searchParams.set("X-Amz-Expires", String(Math.floor(lifetimeMs / 1_000)));
+  const signer = new AwsV4Signer({
+    method: "GET",
+    url: withEnd.toString(),
+    accessKeyId,
+    secretAccessKey,
+    ...(sessionToken ? { sessionToken } : {}),
+    service,
+    region,
+    signQuery: true,
+    datetime: new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+  });
+  return (await signer.sign()).url.toString();
+}
+
 /** A token that was copied with a line break is refused here: the platform's error would quote it. */
 function checkHeaderText(what: string, text: string): void {
   if (/^[\x20-\x7e]+$/.test(text)) return;
