@@ -1,28 +1,8 @@
-export {
-  type BoundClaim,
-  type DueVolume,
-  type DueVolumes,
-  type DueVolumesOptions,
-  dueVolumes,
-} from "./due-volumes.ts";
-export {
-  type NewPodVolumeBackup,
-  newPodVolumeBackup,
-  podVolumeSource,
-  podVolumeUploader,
-} from "./pod-volume-backup.ts";
+export { type BoundClaim, type DueVolume, dueVolumes } from "./due-volumes.ts";
+export { newPodVolumeBackup, podVolumeSource } from "./pod-volume-backup.ts";
 export {
   type BackedUpVolumes,
   backedUpVolumes,
-  type PodVolumeRestoresOptions,
   podVolumeRestoresFor,
-  uploaderProblem,
 } from "./pod-volume-restore.ts";
-export {
-  doneDirectory,
-  type RestoreWaitSettings,
-  restoresPath,
-  restoreWaitContainer,
-  restoreWaitDefaults,
-  withRestoreWait,
-} from "./restore-wait.ts";
+export { type RestoreWaitSettings, withRestoreWait } from "./restore-wait.ts";

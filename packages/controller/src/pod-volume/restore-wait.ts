@@ -12,7 +12,7 @@ export const restoreWaitContainer = "restore-wait";
 const legacyContainer = "restic-wait";
 
 /** Each volume is mounted at `/restores/<volume>`. */
-export const restoresPath = "/restores";
+const restoresPath = "/restores";
 
 /** In the environment of the init container: where the volumes are, with colons between them. */
 export const restorePathsVariable = "RESTORE_PATHS";
@@ -32,7 +32,7 @@ export interface RestoreWaitSettings {
   readonly resources?: ResourceRequirements | undefined;
 }
 
-export const restoreWaitDefaults: {
+const restoreWaitDefaults: {
   readonly resources: ResourceRequirements;
   readonly securityContext: SecurityContext;
 } = {

@@ -1,7 +1,11 @@
 /** Every row of Velero's rules about which volumes of a pod are backed up by their files, and the reasons for those that are not. */
 import type { PersistentVolume, Pod, Volume } from "@dm/crds";
 import { describe, expect, it } from "vitest";
-import { type BoundClaim, type DueVolumesOptions, dueVolumes } from "../../src/pod-volume/index.ts";
+import {
+  type BoundClaim,
+  type DueVolumesOptions,
+  dueVolumes,
+} from "../../src/pod-volume/due-volumes.ts";
 import { claim, podWith } from "./samples.ts";
 
 const data: Volume = { name: "data", persistentVolumeClaim: { claimName: "mysql" } };
