@@ -76,14 +76,20 @@ export class Later implements AsyncDisposable {
     const stop = new AbortController();
     const running = manager.run(stop.signal);
     this.#stopServer = async () => {
+      this.#stopServer = undefined;
       stop.abort();
       await running;
       client.close();
     };
   }
 
-  /** Another day, and the maintenance of a namespace's repository. */
+  async stopServer(): Promise<void> {
+    await this.#stopServer?.();
+  }
+
+  /** Another day, without a server whose waits would all have to pass, and the maintenance of a namespace's repository. */
   async maintain(volumeNamespace: string): Promise<void> {
+    await this.stopServer();
     await this.pass(24 * 3_600_000);
     const { client, location, operatorNamespace } = this.#scene.stage;
     const settings = {
@@ -96,7 +102,7 @@ export class Later implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stopServer?.();
+    await this.stopServer();
     this.#isOver = true;
     await this.#ticking;
   }
