@@ -38,15 +38,6 @@ export {
   type PodVolumeSource,
 } from "./expose/host-path.ts";
 export { type HostingTemplate, hostingTemplateOf } from "./expose/hosting-template.ts";
-export {
-  count,
-  type DerivedMetrics,
-  derivedMetricsIn,
-  forget,
-  type MetricChange,
-  observe,
-  set,
-} from "./metrics/derived-metrics.ts";
 export { type MetricDescription, metricCatalog } from "./metrics/metric-catalog.ts";
 export { addMetricsObserver, type MetricsObserverOptions } from "./metrics/metrics-observer.ts";
 export type { AgentDeps, AgentEvent, AgentView } from "./node-agent/agent-deps.ts";

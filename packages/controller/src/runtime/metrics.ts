@@ -10,6 +10,8 @@ export type MetricLabels = Readonly<Record<string, string>>;
 export interface Counter {
   /** By 1, or by a positive number. */
   increase(labels?: MetricLabels, by?: number): void;
+  /** Forgets one combination: what it was about is gone. */
+  remove(labels?: MetricLabels): void;
 }
 
 export interface Gauge {
@@ -20,6 +22,8 @@ export interface Gauge {
 
 export interface Histogram {
   observe(value: number, labels?: MetricLabels): void;
+  /** Forgets one combination. */
+  remove(labels?: MetricLabels): void;
 }
 
 export interface Metrics {
@@ -65,6 +69,9 @@ export function createMetrics(): Metrics {
           const value = counter.series.get(key);
           counter.series.set(key, (typeof value === "number" ? value : 0) + by);
         },
+        remove: (labels = {}) => {
+          counter.series.delete(labelText(labels));
+        },
       };
     },
     gauge(name, help) {
@@ -96,6 +103,9 @@ export function createMetrics(): Metrics {
           if (at >= 0) record.counts[at]! += 1;
           record.count += 1;
           record.sum += value;
+        },
+        remove: (labels = {}) => {
+          histogram.series.delete(labelText(labels));
         },
       };
     },

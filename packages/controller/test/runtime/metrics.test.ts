@@ -37,6 +37,18 @@ describe("metrics", () => {
     );
   });
 
+  it("of what is gone are forgotten", () => {
+    const metrics = createMetrics();
+    const families = [metrics.counter("a_total", "A"), metrics.histogram("b", "B", [1])] as const;
+    for (const name of ["x", "y"]) {
+      families[0].increase({ name });
+      families[1].observe(1, { name });
+    }
+    for (const family of families) family.remove({ name: "x" });
+    expect(metrics.text()).not.toContain('"x"');
+    expect(metrics.text()).toContain('a_total{name="y"} 1');
+  });
+
   it("of one name are one", () => {
     const metrics = createMetrics();
     metrics.counter("x_total", "X").increase();
