@@ -1,10 +1,16 @@
 /**
- * The controllers that keep backups in order, on a manager, with their caches: sync, expiry, deletion.
+ * The controllers that keep backups in order, on a manager, with their caches: sync, expiry, deletion, and the search for
+ * snapshots that nobody knows.
  * Proof: test/retention/retention-controllers.test.ts.
  * @module
  */
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
-import { backupStorageLocations, backups, deleteBackupRequests } from "@dm/crds";
+import {
+  backupRepositories,
+  backupStorageLocations,
+  backups,
+  deleteBackupRequests,
+} from "@dm/crds";
 import { bucketFolders, type OpenBackupFolder } from "../bucket/backup-store.ts";
 import { bucketLister, type ListFolders } from "../bucket/list-folders.ts";
 import {
@@ -14,6 +20,7 @@ import {
 import { type EventRecorder, type KubeClient, type Manager, source } from "../runtime/index.ts";
 import { collectExpired } from "./collect-expired.ts";
 import { reconcileDeleteRequest } from "./reconcile-delete-request.ts";
+import { reportOrphans } from "./report-orphans.ts";
 import type { RetentionDeps, RetentionSettings } from "./retention-deps.ts";
 import { syncLocation } from "./sync-location.ts";
 
@@ -77,5 +84,11 @@ export function addRetentionControllers(
     timeoutMs,
     sources: [source(manager.cache(deleteBackupRequests, { namespace }))],
     reconcile: (key, signal) => reconcileDeleteRequest(deps, key, { signal }),
+  });
+  manager.add({
+    name: "OrphanedSnapshots",
+    timeoutMs,
+    sources: [source(manager.cache(backupRepositories, { namespace }))],
+    reconcile: (key, signal) => reportOrphans(deps, key, { signal }),
   });
 }
