@@ -54,14 +54,12 @@ const onlyVelero: Reasons = {
   },
 };
 const onlyOurs: Reasons = {
-  "velero-backup.json": {
-  },
+  "velero-backup.json": {},
   "-itemoperations.json.gz": {
     "[].status.nCompleted": "how far it came before it failed",
     "[].status.nTotal": "how far it came before it failed",
   },
-  "-podvolumebackups.json.gz": {
-  },
+  "-podvolumebackups.json.gz": {},
   "-volumeinfo.json.gz": {
     "[].startTimestamp": "Velero knows it only when the snapshot is still there",
     "[].skippedReason": "a claim that failed is listed, with the reason",

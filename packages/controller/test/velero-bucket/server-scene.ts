@@ -13,17 +13,21 @@ import { type S3Server, startS3Server } from "@dm/storage/testing/s3";
 import { type ApiServer, createApiServer, type NewObject } from "@dm/testbed";
 import { addBackupControllers } from "../../src/backup/backup-controllers.ts";
 import { reconcileStorageLocation } from "../../src/repository/reconcile-storage-location.ts";
+import { addRequestControllers } from "../../src/requests/request-controllers.ts";
 import { addRestoreControllers } from "../../src/restore/restore-controllers.ts";
 import { addRetentionControllers } from "../../src/retention/retention-controllers.ts";
 import { apiDiscovery } from "../../src/runtime/api-discovery.ts";
 import { source } from "../../src/runtime/index.ts";
 import { createManager } from "../../src/runtime/manager.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
+import { addScheduleController } from "../../src/schedule/schedule-controller.ts";
 import { realLocation, realNamespace } from "./real-bucket.ts";
 
 export const bucket = "velero-bucket";
 export const namespace = realNamespace;
 export const locationName = realLocation;
+/** Of our server in scenes. */
+export const serverVersion = "v0.0.0-scene";
 
 /** An S3 server of this process with objects under Velero's prefix. */
 export async function openBucket(objects: ReadonlyMap<string, Uint8Array>): Promise<S3Server> {
@@ -148,6 +152,8 @@ export class ServerScene implements AsyncDisposable {
     addBackupControllers(manager, common);
     addRestoreControllers(manager, common);
     addRetentionControllers(manager, { client, namespace, environment: {} });
+    addRequestControllers(manager, { client, namespace, environment: {}, serverVersion });
+    addScheduleController(manager, { client, namespace });
     const stop = new AbortController();
     const running = manager.run(stop.signal);
     return async () => {

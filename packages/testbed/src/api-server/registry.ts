@@ -126,7 +126,8 @@ export class Registry {
     const object = this.#received(kind, version, input);
     const { metadata } = object;
     const resource = resourceOf(kind);
-    if (metadata.resourceVersion) {
+    // "0" is none: Velero's client writes it.
+    if (metadata.resourceVersion && metadata.resourceVersion !== "0") {
       const text = "resourceVersion should not be set on objects to be created";
       throw new ApiError(500, "InternalError", text);
     }

@@ -53,6 +53,19 @@ describe("refusals", () => {
     );
   });
 
+  it("of a version on something new, unless it is 0, which is none", () => {
+    const metadata = { name: "x1", namespace: "default", resourceVersion: "7" };
+    expect(
+      refusal(() => server.cluster.create(gadgets, { ...gadget("x1"), metadata })),
+    ).toMatchObject({
+      message: "resourceVersion should not be set on objects to be created",
+    });
+    const none = { ...gadget("x1"), metadata: { ...metadata, resourceVersion: "0" } };
+    expect(Number(server.cluster.create(gadgets, none).metadata.resourceVersion)).toBeGreaterThan(
+      0,
+    );
+  });
+
   it("of an old version", () => {
     const first = server.cluster.create(gadgets, gadget("x1"));
     server.cluster.update(gadgets, { ...first, spec: { mode: "slow" } });
