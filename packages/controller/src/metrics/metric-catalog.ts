@@ -121,6 +121,7 @@ export const countedMetrics = {
   velero_backup_deletion_success_total: counter("Deletions of backups done", "schedule"),
   velero_backup_deletion_failure_total: counter("Deletions of backups failed", "schedule"),
   velero_schedule_expected_interval_seconds: gauge("Time between runs of a schedule", "schedule"),
+  dm_orphaned_snapshots: gauge("Snapshots in a repository that no backup knows", "repository"),
   podVolume_data_upload_success_total: counter("DataUploads completed", "node"),
   podVolume_data_upload_failure_total: counter("DataUploads failed", "node"),
   podVolume_data_upload_cancel_total: counter("DataUploads cancelled", "node"),
