@@ -21,6 +21,7 @@ import type { BackupLog } from "../backup/backup-log.ts";
 import { podVolumeRestoresFor } from "../pod-volume/index.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { isAlreadyExists, isNotFound } from "../runtime/kube-errors.ts";
+import { keyOf, keyText } from "../runtime/object-key.ts";
 import { isDeleting } from "../runtime/objects.ts";
 import { type ActionContext, type AnyObject, Leave } from "./actions/action.ts";
 import { downloadFor } from "./claim-download.ts";
@@ -56,21 +57,23 @@ export interface ItemOutcome {
   readonly action: ItemAction | "wait";
   readonly errors: readonly string[];
   readonly warnings: readonly string[];
+  /** Some objects get new names. */
+  readonly createdName?: string | undefined;
   /** When what is in the way began, if that was after the start of the Restore. */
   readonly since?: string | undefined;
 }
 
-type Result = Pick<ItemOutcome, "action" | "since"> & {
+type Result = Pick<ItemOutcome, "action" | "since" | "createdName"> & {
   readonly errors?: readonly string[];
   readonly warnings?: readonly string[];
 };
 
-/** `made` is the object when this Restore has made it already. */
+/** `made` are the objects that this Restore has made already, by their keys. */
 export async function bringItem(
   context: BringContext,
   item: PlannedItem,
   resource: Resource<AnyObject>,
-  made: AnyObject | undefined,
+  made: ReadonlyMap<string, AnyObject>,
 ): Promise<ItemOutcome> {
   const result = await bringOne(context, item, resource, made).catch((error: unknown): Result => {
     if (!isDmError(error)) throw error;
@@ -78,23 +81,22 @@ export async function bringItem(
     if (isServerTrouble(error)) return waitFor(item, error.message);
     throw error;
   });
-  const { action, errors = [], since, warnings = [] } = result;
+  const { action, createdName, errors = [], since, warnings = [] } = result;
   const fields = { name: item.name, namespace: item.namespace, groupResource: item.resource };
   if (action !== "wait") context.log.info(`Restored item: ${action}`, fields);
-  return { item, action, errors, warnings, since };
+  return { item, action, createdName, errors, warnings, since };
 }
 
 async function bringOne(
   context: BringContext,
   item: PlannedItem,
   resource: Resource<AnyObject>,
-  made: AnyObject | undefined,
+  madeBefore: ReadonlyMap<string, AnyObject>,
 ): Promise<Result> {
   const { deps, known, modifiers, namespaces, options } = context;
-  const key = { namespace: item.namespace, name: item.name };
-  const isClaim = item.resource === "persistentvolumeclaims";
+  const mayBeThere = item.resource === "persistentvolumeclaims" && !madeBefore.has(keyText(item));
   // Nothing is moved into a claim that is there.
-  const there = isClaim && !made ? await deps.client.get(resource, key, options) : undefined;
+  const there = mayBeThere ? await deps.client.get(resource, item, options) : undefined;
   if (there && isDeleting(there)) return waitForEnd(item, there);
   const prepared = prepareItem(item, { ...known, exists: there !== undefined }, modifiers);
   if (prepared instanceof Leave) return leave(item, prepared);
@@ -104,10 +106,12 @@ async function bringOne(
     if ((await namespaces.ensure(item.namespace, source)) === "waiting")
       return waitFor(item, `namespace ${item.namespace} is still being deleted`);
   }
+  const made = madeBefore.get(keyText(keyOf(object)));
   const created = made ?? (there ? undefined : await create(context, resource, object));
   if (created !== undefined && !(created instanceof Existing)) {
     const more = await complete(context, item, resource, created);
-    return { ...more, errors: [...errors, ...(more.errors ?? [])] };
+    const { name } = created.metadata;
+    return { ...more, createdName: name, errors: [...errors, ...(more.errors ?? [])] };
   }
   const found = created?.object ?? there;
   if (found === undefined) return waitFor(item, "another one came and went");

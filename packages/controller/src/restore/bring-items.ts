@@ -88,7 +88,7 @@ export async function bringItems(
   const outcomes: ItemOutcome[] = [];
   const bring = async (kind: PlannedKind, kinds: readonly ApiResource[]): Promise<void> => {
     const known = outcomes.filter(({ item }) => item.resource === definitions);
-    outcomes.push(...(await bringKind(context, kind, kinds, known)));
+    for (const one of await bringKind(context, kind, kinds, known)) outcomes.push(one);
     await onProgress(outcomes.length, total);
   };
   const isDefinitions = ({ resource }: PlannedKind): boolean => resource === definitions;
@@ -149,7 +149,7 @@ async function bringKind(
       if (isNamespaces) return bringNamespace(context, item);
       const version = item.source.apiVersion?.split("/").at(-1);
       const kind = resourceAt(api, version);
-      return [await bringItem(context, item, kind, made.get(keyText(item)))];
+      return [await bringItem(context, item, kind, made)];
     },
     { concurrency, signal: context.options.signal },
   );

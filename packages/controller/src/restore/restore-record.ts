@@ -13,6 +13,7 @@ import {
 } from "@dm/crds";
 import type { Followed } from "../backup/follow.ts";
 import type { ResultMessages, Results } from "../bucket/backup-files.ts";
+import { keyText } from "../runtime/object-key.ts";
 import type { AnyObject } from "./actions/action.ts";
 import { restoredSnapshotName } from "./actions/volume-snapshot.ts";
 import type { ItemOutcome } from "./bring-item.ts";
@@ -70,31 +71,27 @@ function resourceListOf(
   outcomes: readonly ItemOutcome[],
   madeNamespaces: readonly string[],
 ): ResourceList {
-  const list = new Map<string, string[]>();
-  const add = (kind: string, entry: string): void => {
-    list.set(kind, [...(list.get(kind) ?? []), entry]);
-  };
-  for (const name of madeNamespaces) add("v1/Namespace", `${name}(created)`);
-  for (const { action, item } of outcomes) {
-    const { apiVersion, kind } = item.source;
-    const name = item.namespace ? `${item.namespace}/${item.name}` : item.name;
-    add(`${apiVersion}/${kind}`, `${name}(${action})`);
-  }
-  const sorted = [...list].sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(sorted.map(([kind, entries]) => [kind, entries.sort()]));
+  const entries = [
+    ...madeNamespaces.map((name) => ({ kind: "v1/Namespace", entry: `${name}(created)` })),
+    ...outcomes.map(({ action, createdName, item }) => ({
+      kind: `${item.source.apiVersion}/${item.source.kind}`,
+      entry: `${item.namespace ? `${item.namespace}/` : ""}${createdName ?? item.name}(${action})`,
+    })),
+  ];
+  const byKind = [...Map.groupBy(entries, ({ kind }) => kind)].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(
+    byKind.map(([kind, list]) => [kind, list.map(({ entry }) => entry).sort()]),
+  );
 }
 
 /** Messages of objects by namespace, others by the cluster. */
 export function messagesOf(messages: readonly PlanMessage[]): ResultMessages {
-  const cluster: string[] = [];
-  const namespaces: Record<string, string[]> = {};
-  for (const { message, namespace } of messages) {
-    if (namespace === "") cluster.push(message);
-    else namespaces[namespace] = [...(namespaces[namespace] ?? []), message];
-  }
+  const { "": cluster, ...namespaces } = Object.groupBy(messages, ({ namespace }) => namespace);
+  const texts = (list: readonly PlanMessage[] = []): string[] => list.map(({ message }) => message);
+  const named = Object.entries(namespaces).map(([name, list]) => [name, texts(list)]);
   return {
-    ...(cluster.length > 0 && { cluster }),
-    ...(Object.keys(namespaces).length > 0 && { namespaces }),
+    ...(cluster && { cluster: texts(cluster) }),
+    ...(named.length > 0 && { namespaces: Object.fromEntries(named) }),
   };
 }
 
@@ -196,7 +193,7 @@ function volumeInfosOf(
       },
     ];
   });
-  return [...byFiles, ...outcomes.flatMap((one) => snapshotInfo(restore, one)), ...moved];
+  return [...byFiles, ...snapshotInfos(restore, outcomes), ...moved];
 }
 
 function claimOf(
@@ -212,25 +209,35 @@ function claimOf(
   return found?.persistentVolumeClaim?.claimName;
 }
 
-/** Of a claim whose volume was made of a snapshot in the storage. */
-function snapshotInfo({ metadata, spec }: Restore, { action, item }: ItemOutcome): object[] {
-  const notes = item.source.metadata.annotations ?? {};
-  const snapshot = notes[annotations.volumeSnapshotName];
-  const isMade = item.resource === "persistentvolumeclaims" && action === "created";
-  if (!isMade || !snapshot || notes[annotations.dataUploadName] || spec?.restorePVs === false)
-    return [];
-  return [
-    {
-      pvcName: item.name,
-      pvcNamespace: item.namespace,
-      restoreMethod: "CSISnapshot",
-      snapshotDataMoved: false,
-      csiSnapshotInfo: {
-        snapshotHandle: notes[annotations.csiVolumeSnapshotHandle] ?? "",
-        size: 0,
-        driver: notes[annotations.csiDriverName] ?? "",
-        vscName: restoredSnapshotName(metadata.uid ?? "", snapshot),
+/** Of claims whose volumes were made of snapshots in the storage. */
+function snapshotInfos({ metadata, spec }: Restore, outcomes: readonly ItemOutcome[]): object[] {
+  if (spec?.restorePVs === false) return [];
+  const of = (resource: string): ItemOutcome[] =>
+    outcomes.filter(({ action, item }) => item.resource === resource && action === "created");
+  const snapshots = new Map(
+    of("volumesnapshots.snapshot.storage.k8s.io").map(({ item }) => [
+      keyText(item),
+      item.source.metadata.annotations ?? {},
+    ]),
+  );
+  return of("persistentvolumeclaims").flatMap(({ item }) => {
+    const notes = item.source.metadata.annotations ?? {};
+    const name = notes[annotations.volumeSnapshotName];
+    if (!name || notes[annotations.dataUploadName]) return [];
+    const snapshot = snapshots.get(keyText({ namespace: item.namespace, name })) ?? {};
+    return [
+      {
+        pvcName: item.name,
+        pvcNamespace: item.namespace,
+        restoreMethod: "CSISnapshot",
+        snapshotDataMoved: false,
+        csiSnapshotInfo: {
+          snapshotHandle: snapshot[annotations.csiVolumeSnapshotHandle] ?? "",
+          size: Number(snapshot[annotations.csiVolumeSnapshotRestoreSize]) || 0,
+          driver: snapshot[annotations.csiDriverName] ?? "",
+          vscName: restoredSnapshotName(metadata.uid ?? "", name),
+        },
       },
-    },
-  ];
+    ];
+  });
 }

@@ -419,6 +419,8 @@ export class World {
     for (const snapshot of this.list("snapshots")) {
       const { name, namespace = "", uid } = snapshot.metadata;
       if (snapshot.status?.boundVolumeSnapshotContentName) continue;
+      // Found in the storage by a restore, not to be taken.
+      if (snapshot.spec.source.volumeSnapshotContentName) continue;
       const claim: string = snapshot.spec.source.persistentVolumeClaimName;
       const className: string = snapshot.spec.volumeSnapshotClassName;
       const { deletionPolicy, driver } = this.get("classes", "", className) as unknown as {

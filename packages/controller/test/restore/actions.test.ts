@@ -546,10 +546,16 @@ describe("volumes and claims", () => {
 
 describe("snapshots that were kept in the storage", () => {
   const group = "snapshot.storage.k8s.io/v1";
-  const snapshot = object(group, "VolumeSnapshot", "s", {
-    spec: { source: { persistentVolumeClaimName: "data" }, volumeSnapshotClassName: "old" },
-    status: { boundVolumeSnapshotContentName: "c" },
-  });
+  const snapshot = object(
+    group,
+    "VolumeSnapshot",
+    "s",
+    {
+      spec: { source: { persistentVolumeClaimName: "data" }, volumeSnapshotClassName: "old" },
+      status: { boundVolumeSnapshotContentName: "c" },
+    },
+    { labels: { app: "db", [labels.backupUid]: "b-1", [labels.pvcUid]: "c1" } },
+  );
   const content = object(
     group,
     "VolumeSnapshotContent",
@@ -575,6 +581,8 @@ describe("snapshots that were kept in the storage", () => {
       namespace: "copy",
       annotations: { [annotations.csiDeletionPolicy]: "Retain" },
     });
+    // Nor is it taken for one that the Backup has taken.
+    expect(restored.metadata.labels).toEqual({ app: "db", ...ours });
     expect(restored["spec"]).toEqual({ source: { volumeSnapshotContentName: name } });
     const snapshotClasses = [
       { driver: "csi.test", deletionPolicy: "Delete", metadata: { name: "here" } },

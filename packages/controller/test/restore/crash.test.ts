@@ -20,6 +20,7 @@ const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
 const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 12;
 let kills = 0;
 
+const snapshots = "snapshot.storage.k8s.io/v1";
 const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
 const bound = { status: { phase: "Bound" } };
 const claim = (name: string, volumeName: string, notes = {}) =>
@@ -71,6 +72,26 @@ const objects = [
   claim("static", "kept"),
   claim("moved", "pv-moved", { [annotations.dataUploadName]: "velero/u" }),
   claim("files", "pv-files"),
+  claim("snapped", "pv-snapped", { [annotations.volumeSnapshotName]: "s" }),
+  object(snapshots, "VolumeSnapshot", "s", {
+    spec: { source: { persistentVolumeClaimName: "snapped" } },
+    status: { boundVolumeSnapshotContentName: "c" },
+  }),
+  object(
+    snapshots,
+    "VolumeSnapshotContent",
+    "c",
+    {
+      spec: {
+        driver: "csi.test",
+        deletionPolicy: "Delete",
+        source: { volumeHandle: "v" },
+        volumeSnapshotRef: { name: "s", namespace: "shop" },
+      },
+      status: { snapshotHandle: "h" },
+    },
+    { namespace: undefined },
+  ),
   object(
     "velero.io/v2alpha1",
     "DataUpload",
@@ -154,8 +175,11 @@ async function run(at?: CrashAt): Promise<{ end: object; calls: number }> {
   }
   const results = world.blobs.get("default/restores/back/restore-back-results.gz");
   const list = world.blobs.get("default/restores/back/restore-back-resource-list.json.gz");
+  // Named by the uid of the Restore.
+  const names = (text: string): string => text.replaceAll(/[0-9a-f]{64}/g, "snapshot");
   const end = {
     made,
+    snapshots: [world.list("snapshots").length, world.list("contents").length],
     status: { ...status(), startTimestamp: "", completionTimestamp: "" },
     results: decodeGzipJson(results ?? new Uint8Array(), "results"),
     list: decodeGzipJson(list ?? new Uint8Array(), "list"),
@@ -172,7 +196,7 @@ async function run(at?: CrashAt): Promise<{ end: object; calls: number }> {
     executed: world.executed,
     widget: world.api.get("widgets.example.com", "copy", "w")?.spec,
   };
-  return { end: JSON.parse(JSON.stringify(end)), calls };
+  return { end: JSON.parse(names(JSON.stringify(end))), calls };
 }
 
 /** One step of node agents, storage and kubelets. */
@@ -259,7 +283,7 @@ it(`a server that is killed at any call of a Restore (seed ${seed})`, {
       "datadownloads.velero.io": 1,
       "podvolumerestores.velero.io": 1,
       pods: 1,
-      persistentvolumeclaims: 3,
+      persistentvolumeclaims: 4,
     },
     executed: ["copy/db-0 main: run"],
     widget: { size: 1 },

@@ -498,10 +498,22 @@ describe("snapshots that were kept in the storage", () => {
     },
     { annotations: { "velero.io/volume-snapshot-name": "s" } },
   );
-  const snapshot = object(group, "VolumeSnapshot", "s", {
-    spec: { source: { persistentVolumeClaimName: "data" }, volumeSnapshotClassName: "gone" },
-    status: { boundVolumeSnapshotContentName: "c", readyToUse: true },
-  });
+  const snapshot = object(
+    group,
+    "VolumeSnapshot",
+    "s",
+    {
+      spec: { source: { persistentVolumeClaimName: "data" }, volumeSnapshotClassName: "gone" },
+      status: { boundVolumeSnapshotContentName: "c", readyToUse: true },
+    },
+    {
+      annotations: {
+        "velero.io/csi-volumesnapshot-handle": "h1",
+        "velero.io/csi-driver-name": "csi.test",
+        "velero.io/csi-volumesnapshot-restore-size": "1073741824",
+      },
+    },
+  );
   const content = object(
     group,
     "VolumeSnapshotContent",
@@ -541,8 +553,22 @@ describe("snapshots that were kept in the storage", () => {
         source: { snapshotHandle: "h1" },
         volumeSnapshotRef: { name: dataSource.name, namespace: name },
       });
-      expect(restoreFile(world, name, `${name}-volumeinfo.json.gz`)).toMatchObject([
-        { pvcName: "data", restoreMethod: "CSISnapshot", snapshotDataMoved: false },
+      expect(restoreFile(world, name, `${name}-volumeinfo.json.gz`)).toEqual([
+        {
+          pvcName: "data",
+          pvcNamespace: name,
+          restoreMethod: "CSISnapshot",
+          snapshotDataMoved: false,
+          csiSnapshotInfo: {
+            snapshotHandle: "h1",
+            size: 1 << 30,
+            driver: "csi.test",
+            vscName: dataSource.name,
+          },
+        },
+      ]);
+      expect(listOf(name)[`${group}/VolumeSnapshot`]).toEqual([
+        `${name}/${dataSource.name}(created)`,
       ]);
     }
   });

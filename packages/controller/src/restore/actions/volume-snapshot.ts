@@ -5,13 +5,16 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { annotations, type VolumeSnapshot, type VolumeSnapshotContent } from "@dm/crds";
-import { type Action, type AnyObject, Leave, targetNamespace } from "./action.ts";
+import { annotations, labels, type VolumeSnapshot, type VolumeSnapshotContent } from "@dm/crds";
+import { type Action, type AnyObject, Leave, targetNamespace, without } from "./action.ts";
 
 /** One name for both, from which each finds the other. Velero's. */
 export function restoredSnapshotName(restoreUid: string, snapshot: string): string {
   return createHash("sha256").update(`${restoreUid}/${snapshot}`).digest("hex");
 }
+
+/** By these a Backup finds the snapshots that it has taken. */
+const ofBackup = [labels.backupUid, labels.pvcUid];
 
 const notWanted = new Leave("skipped", "the restore does not ask for volumes");
 
@@ -24,10 +27,13 @@ export const restoreSnapshot: Action = (object, { restore, source }) => {
   if (!content) return new Leave("failed", `VS ${name} doesn't have bound VSC`);
   const restored = restoredSnapshotName(restore.metadata.uid ?? "", name);
   const { volumeSnapshotClassName: _class, ...spec } = snapshot.spec;
+  const { labels: all, ...metadata } = snapshot.metadata;
+  const own = without(all, ofBackup);
   return {
     ...snapshot,
     metadata: {
-      ...snapshot.metadata,
+      ...metadata,
+      ...(own && { labels: own }),
       name: restored,
       ...(namespace && { namespace }),
       annotations: { ...snapshot.metadata.annotations, [annotations.csiDeletionPolicy]: "Retain" },
