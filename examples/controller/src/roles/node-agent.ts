@@ -39,7 +39,9 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
     const own = await client.get(daemonSets, { namespace, name: flags.daemonSet }, { signal });
     if (!own) throw new Error(`there is no DaemonSet ${namespace}/${flags.daemonSet}`);
     const template = hostingTemplateOf(own);
-    if (flags.takeOverVelero)
+    // Backups of pods' volumes name no data mover: Velero's node agent would carry out the same ones.
+    const podVolumes = flags.hostPodsRoot !== undefined;
+    if (flags.takeOverVelero || podVolumes)
       await refuseBesideVelero(client, {
         namespace,
         ownImages: new Set([template.image]),
@@ -61,7 +63,7 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
       config,
       hostPods: flags.hostPodsRoot === undefined ? undefined : { root: flags.hostPodsRoot },
       settings: {
-        podVolumes: flags.hostPodsRoot !== undefined,
+        podVolumes,
         takeOverVelero: flags.takeOverVelero,
         ...(flags.prepareTimeoutMs ? { prepareTimeoutMs: flags.prepareTimeoutMs } : {}),
       },
