@@ -16,7 +16,7 @@ function read(...args: string[]): ServerOptions {
 }
 
 it("leaves to the controllers what was not said", () => {
-  expect(backupSettings(read())).toEqual({});
+  expect(backupSettings(read())).toEqual({ uploaderType: "kopia" });
   expect(read()).toEqual({
     deployment: "dm-server",
     disableControllers: [],
@@ -59,6 +59,10 @@ it("reads what an operator writes into a Deployment of Velero's", () => {
     snapshotMoveData: true,
     operationPollMs: 1000,
     resourceTimeoutMs: 600_000,
+    podVolumeTimeoutMs: 14_400_000,
+    uploaderType: "restic",
+    concurrentBackups: 3,
+    defaultVolumesToFsBackup: false,
   });
   for (const key of Object.keys(settings)) expect(backupDefaults).toHaveProperty(key);
   const retention = retentionSettings(options);

@@ -5,8 +5,10 @@
  */
 import {
   addBackupControllers,
+  addRequestControllers,
   addRestoreControllers,
   addRetentionControllers,
+  addScheduleController,
   type BackupSettings,
   bucketFolders,
   type RetentionSettings,
@@ -59,13 +61,25 @@ export function addServerControllers(
       ...common,
       settings: retentionSettings(options),
     });
+  if (isOn("schedule"))
+    addScheduleController(manager, { ...common, skipImmediately: options.scheduleSkipImmediately });
+  if (isOn("download-request", "server-status-request"))
+    addRequestControllers(without(options.disableControllers, manager), {
+      ...common,
+      serverVersion,
+    });
 }
+
+/** What `velero version` shows. */
+const serverVersion = "v0.0.0 (dm)";
 
 /** Controllers that come together, under Velero's names. */
 const veleroNames: Readonly<Record<string, ControllerName>> = {
   BackupSync: "backup-sync",
   BackupExpiry: "gc",
   DeleteBackupRequest: "backup-deletion",
+  DownloadRequest: "download-request",
+  ServerStatusRequest: "server-status-request",
 };
 
 /** A manager that leaves these out. */
