@@ -81,6 +81,14 @@ export function hasNodeAgent(application: DataProtectionApplication): boolean {
   return nodeAgentOf(application)?.enable === true;
 }
 
+/** Where node agents see the volumes of the pods of their node. */
+export const hostPodsMount = "/host_pods";
+
+/** Volumes of running pods are reached on the node; without file system backups nothing of the node is needed. */
+export function usesHostPaths(application: DataProtectionApplication): boolean {
+  return veleroOf(application).disableFsBackup !== true;
+}
+
 /** Null and absent count as true. */
 export function backsUpImages({ spec }: DataProtectionApplication): boolean {
   return spec?.backupImages !== false;

@@ -25,6 +25,7 @@ import {
 } from "@dm/crds";
 import {
   type ApplicationSettings,
+  hostPodsMount,
   type LoadAffinityConfig,
   nodeAgentAffinity,
   nodeAgentName,
@@ -33,6 +34,7 @@ import {
   type SeenApplication,
   serverLabels,
   serverName,
+  usesHostPaths,
   veleroOf,
 } from "./application.ts";
 import { nodeAgentArguments, serverArguments } from "./server-arguments.ts";
@@ -115,8 +117,7 @@ export function planNodeAgent(
   const { application } = seen;
   const { podConfig, supplementalGroups } = nodeAgentOf(application) ?? {};
   const selector = { component: serverName, name: nodeAgentName };
-  // Volumes of running pods are reached on the node; without file system backups nothing of the node is needed.
-  const usesHost = veleroOf(application).disableFsBackup !== true;
+  const usesHost = usesHostPaths(application);
   return {
     apiVersion: "apps/v1",
     kind: "DaemonSet",
@@ -213,7 +214,7 @@ const tokenMount: VolumeMount = {
 function hostMounts({ hostPluginsPath }: ApplicationSettings): VolumeMount[] {
   const mountPropagation = "HostToContainer";
   return [
-    { name: "host-pods", mountPath: "/host_pods", mountPropagation },
+    { name: "host-pods", mountPath: hostPodsMount, mountPropagation },
     { name: "host-plugins", mountPath: hostPluginsPath, mountPropagation },
   ];
 }

@@ -30,7 +30,12 @@ import type { KubeCallOptions, KubeClient, ObjectKey } from "../runtime/kube-cli
 import { isAlreadyExists, isConflict, isUnavailable } from "../runtime/kube-errors.ts";
 import { isDeleting, ownerReferenceTo, withCondition } from "../runtime/objects.ts";
 import type { SeenApplication } from "./application.ts";
-import { type ApplicationSettings, hasNodeAgent, locationLabels } from "./application.ts";
+import {
+  type ApplicationSettings,
+  hasNodeAgent,
+  locationLabels,
+  nodeAgentName,
+} from "./application.ts";
 import { applicationWarnings } from "./application-warnings.ts";
 import { type Applied, type ApplyOptions, applyObject } from "./apply-object.ts";
 import type { FindBucketRegion } from "./bucket-region.ts";
@@ -267,15 +272,14 @@ class Steps {
   }
 
   async #nodeAgent(configVersion: string | undefined): Promise<void> {
-    const wanted = planNodeAgent(this.#seen, this.#deps.settings, configVersion);
     if (hasNodeAgent(this.#seen.application)) {
+      const wanted = planNodeAgent(this.#seen, this.#deps.settings, configVersion);
       const applied = await this.#apply(daemonSets, wanted);
       const reason = "NodeAgentDaemonsetReconciled";
       this.#tellApplied(daemonSets, applied, reason, "NodeAgent deployment");
       return;
     }
-    const { name = "" } = wanted.metadata;
-    const key = { namespace: this.#namespace, name };
+    const key = { namespace: this.#namespace, name: nodeAgentName };
     const old = await this.#deps.client.get(daemonSets, key, { signal: this.#signal });
     if (!old || !this.#owns(old) || isDeleting(old)) return;
     try {

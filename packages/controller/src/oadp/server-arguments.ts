@@ -10,10 +10,12 @@ import { type ConfigMap, type DataProtectionApplication, formatGoDuration } from
 import {
   type ApplicationSettings,
   featuresOf,
+  hostPodsMount,
   nodeAgentName,
   nodeAgentOf,
   type SeenApplication,
   serverName,
+  usesHostPaths,
   veleroOf,
 } from "./application.ts";
 import {
@@ -150,6 +152,8 @@ export function nodeAgentArguments(
     daemonset: nodeAgentName,
     "mover-service-account": settings.moverAccount,
     "take-over-velero": settings.takeOverVelero || undefined,
+    // Where the volumes of running pods are, as the DaemonSet mounts them; without it their files are not backed up.
+    "host-pods-root": usesHostPaths(application) ? hostPodsMount : undefined,
   };
   if (map) return [...role, ...written({ ...own, ...flagsOf(map) })];
   return [

@@ -143,6 +143,7 @@ describe("the node agent", () => {
     "--daemonset=node-agent",
     "--mover-service-account=dm-mover",
     "--take-over-velero",
+    "--host-pods-root=/host_pods",
   ];
 
   it("knows its DaemonSet, its movers' account and its configuration", () => {
@@ -158,6 +159,13 @@ describe("the node agent", () => {
     ]);
   });
 
+  it("does not look into pods' volumes when files are not backed up", () => {
+    const given = application({}, { velero: { disableFsBackup: true } });
+    expect(nodeAgentArguments(seen(given), applicationDefaults, false).join(" ")).not.toContain(
+      "host",
+    );
+  });
+
   it("leaves Velero's objects to others when told so", () => {
     const settings = { ...applicationDefaults, takeOverVelero: false };
     expect(nodeAgentArguments(seen(), settings, false)).not.toContain("--take-over-velero");
@@ -170,6 +178,7 @@ describe("the node agent", () => {
       "node-agent",
       "--daemonset=node-agent",
       "--mover-service-account=dm-mover",
+      "--host-pods-root=/host_pods",
       "--x=y",
     ]);
   });
