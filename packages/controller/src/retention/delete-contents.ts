@@ -96,12 +96,18 @@ async function deleteWithSnapshot(
   options: KubeCallOptions,
 ): Promise<void> {
   const patch = { spec: { deletionPolicy: "Delete" } };
+  let content: VolumeSnapshotContent;
   try {
-    await client.patch(volumeSnapshotContents, { name }, patch, options);
+    content = await client.patch(volumeSnapshotContents, { name }, patch, options);
   } catch (error) {
     if (!isDmError(error, "DM_KUBE_NOT_FOUND")) throw error;
     return;
   }
+  // A content is held as long as its VolumeSnapshot is there.
+  const { name: of = "", namespace, uid } = content.spec.volumeSnapshotRef;
+  const snapshot = uid ? await client.get(volumeSnapshots, { namespace, name: of }, options) : null;
+  if (snapshot?.metadata.uid === uid && uid)
+    await client.delete(volumeSnapshots, { namespace, name: of }, { ...options, uid });
   await client.delete(volumeSnapshotContents, { name }, options);
 }
 

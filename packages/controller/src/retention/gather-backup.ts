@@ -21,16 +21,17 @@ import {
   backupFile,
   decodeBackup,
   decodeGzipJson,
-  decodeItems,
+  podVolumeBackupsFile,
   tarballFile,
   type VolumeInfo,
   volumeInfoFile,
 } from "../bucket/backup-files.ts";
 import type { BackupFolder } from "../bucket/backup-store.ts";
+import { readItems } from "../bucket/read-items.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { RetentionDeps } from "./retention-deps.ts";
 import type { BackupTraces } from "./snapshots-of-backup.ts";
-import { podVolumeBackupsFile, podVolumeBackupsOf } from "./sync-location.ts";
+import { podVolumeBackupsOf } from "./sync-location.ts";
 
 export interface GatheredBackup extends BackupTraces {
   readonly hasTarball: boolean;
@@ -45,7 +46,7 @@ export async function gatherBackup(
   const { name = "", namespace } = backup.metadata;
   const read = async <T>(
     file: string,
-    decode: (bytes: Uint8Array) => T,
+    decode: (bytes: Uint8Array) => T | Promise<T>,
   ): Promise<T | undefined> => {
     const bytes = await folder.read(file, options);
     return bytes && unlessDamaged(logger, name, () => decode(bytes));
@@ -55,8 +56,9 @@ export async function gatherBackup(
     (bytes: Uint8Array): unknown =>
       decodeGzipJson(bytes, file);
   const stored = await read(backupFile, decodeBackup);
-  const items = await read(tarballFile(name), (bytes): BackupItem[] =>
-    decodeItems(bytes, tarballFile(name)),
+  const items = await read(
+    tarballFile(name),
+    (bytes): Promise<BackupItem[]> => readItems(bytes, tarballFile(name), options),
   );
   const volumes = await read(volumeInfoFile(name), listOf(volumeInfoFile(name)));
   const pods = await read(podVolumeBackupsFile(name), listOf(podVolumeBackupsFile(name)));
@@ -81,9 +83,13 @@ export async function gatherBackup(
   };
 }
 
-function unlessDamaged<T>(logger: Logger, backup: string, decode: () => T): T | undefined {
+async function unlessDamaged<T>(
+  logger: Logger,
+  backup: string,
+  decode: () => T | Promise<T>,
+): Promise<T | undefined> {
   try {
-    return decode();
+    return await decode();
   } catch (error) {
     if (!isDmError(error, "DM_BACKUP_FILE_INVALID") && !isDmError(error, "DM_TAR_INVALID"))
       throw error;

@@ -9,15 +9,16 @@ import {
   backupFile,
   decodeBackup,
   decodeGzipJson,
-  decodeItems,
+  podVolumeBackupsFile,
   tarballFile,
   type VolumeInfo,
   volumeInfoFile,
 } from "../bucket/backup-files.ts";
 import type { BackupFolder } from "../bucket/backup-store.ts";
+import { readItems } from "../bucket/read-items.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import type { RetentionDeps } from "./retention-deps.ts";
-import { podVolumeBackupsFile, podVolumeBackupsOf } from "./sync-location.ts";
+import { podVolumeBackupsOf } from "./sync-location.ts";
 
 /** The uid that its movers have put on snapshots; undefined for a folder without a backup. */
 export function uidOfBackup(
@@ -43,7 +44,7 @@ export function knownOfBackup(
     const volumes = await json(folder, volumeInfoFile(name), options);
     const pods = await json(folder, podVolumeBackupsFile(name), options);
     const tarball = await folder.read(tarballFile(name), options);
-    const items = tarball ? decodeItems(tarball, tarballFile(name)) : [];
+    const items = tarball ? await readItems(tarball, tarballFile(name), options) : [];
     return [
       ...((Array.isArray(volumes) ? volumes : []) as VolumeInfo[]).map(
         ({ snapshotDataMovementInfo: moved }) => moved?.["snapshotHandle"],

@@ -14,7 +14,12 @@ import {
   schedules,
 } from "@dm/crds";
 import { listAll } from "../backup/list-all.ts";
-import { backupFile, decodeBackup, decodeGzipJson } from "../bucket/backup-files.ts";
+import {
+  backupFile,
+  decodeBackup,
+  decodeGzipJson,
+  podVolumeBackupsFile,
+} from "../bucket/backup-files.ts";
 import type { BackupFolder } from "../bucket/backup-store.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
@@ -31,8 +36,6 @@ import { type RetentionDeps, retentionSettings } from "./retention-deps.ts";
 
 /** On a Backup whose PodVolumeBackups are still to be made: a crash in between is found by it. */
 export const syncingAnnotation = "data-mover.dm/syncing";
-
-export const podVolumeBackupsFile = (name: string): string => `${name}-podvolumebackups.json.gz`;
 
 export async function syncLocation(
   deps: RetentionDeps,

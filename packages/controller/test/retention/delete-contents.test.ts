@@ -130,3 +130,28 @@ it("snapshots of a backup that ended early go; what a Restore has made stays", a
   await deleteVolumeSnapshots(world.deps, "b", {});
   expect(world.names("snapshots")).toEqual(["restored"]);
 });
+
+it("the VolumeSnapshot that holds a content goes with it; one that has only its name stays", async () => {
+  world.api.create("namespaces", {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "shop" },
+  });
+  const { uid } = world.create(
+    "snapshots",
+    "s",
+    { spec: { source: { persistentVolumeClaimName: "c" } } },
+    { namespace: "shop" },
+  ).metadata;
+  store(content("h1"));
+  await run(content("h1"));
+  expect(world.names("snapshots")).toEqual(["s"]);
+  const bound = content("h2");
+  store({
+    ...bound,
+    spec: { ...bound.spec, volumeSnapshotRef: { namespace: "shop", name: "s", uid } },
+  } as VolumeSnapshotContent);
+  await run(bound);
+  expect(world.names("snapshots")).toEqual([]);
+  expect(deletedHandles).toEqual(["h1", "h2"]);
+});

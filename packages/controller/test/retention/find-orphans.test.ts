@@ -62,7 +62,7 @@ it("who knows more finds fewer, and a snapshot of a known backup is never among 
         const snapshots = all.map((it) =>
           snapshot(it.id, it.age, it.uid === null ? {} : of(it.uid)),
         );
-        const some = { backupUids: new Set(uids.map(uid)), ids: new Set(ids) };
+        const some = { backupUids: new Set(uids.map(uid)), ids: new Set<string>(ids) };
         const found = findOrphans(snapshots, some, limits);
         for (const each of found) {
           expect(some.ids.has(each.id)).toBe(false);
@@ -73,7 +73,7 @@ it("who knows more finds fewer, and a snapshot of a known backup is never among 
         }
         const more = {
           backupUids: new Set([...some.backupUids, uid(0)]),
-          ids: new Set([...some.ids, "a"]),
+          ids: new Set<string>([...some.ids, "a"]),
         };
         expect(found).toEqual(expect.arrayContaining(findOrphans(snapshots, more, limits)));
       },
