@@ -61,9 +61,11 @@ export interface ItemOutcome {
   readonly createdName?: string | undefined;
   /** When what is in the way began, if that was after the start of the Restore. */
   readonly since?: string | undefined;
+  /** It is on its way out. */
+  readonly isEnding?: boolean | undefined;
 }
 
-type Result = Pick<ItemOutcome, "action" | "since" | "createdName"> & {
+type Result = Pick<ItemOutcome, "action" | "since" | "isEnding" | "createdName"> & {
   readonly errors?: readonly string[];
   readonly warnings?: readonly string[];
 };
@@ -81,10 +83,10 @@ export async function bringItem(
     if (isServerTrouble(error)) return waitFor(item, error.message);
     throw error;
   });
-  const { action, createdName, errors = [], since, warnings = [] } = result;
+  const { action, errors = [], warnings = [] } = result;
   const fields = { name: item.name, namespace: item.namespace, groupResource: item.resource };
   if (action !== "wait") context.log.info(`Restored item: ${action}`, fields);
-  return { item, action, createdName, errors, warnings, since };
+  return { ...result, item, errors, warnings };
 }
 
 async function bringOne(
@@ -104,7 +106,10 @@ async function bringOne(
   if (item.namespace !== "") {
     const source = item.source.metadata.namespace ?? "";
     if ((await namespaces.ensure(item.namespace, source)) === "waiting")
-      return waitFor(item, `namespace ${item.namespace} is still being deleted`);
+      return {
+        ...waitFor(item, `namespace ${item.namespace} is still being deleted`),
+        isEnding: true,
+      };
   }
   const made = madeBefore.get(keyText(keyOf(object)));
   const created = made ?? (there ? undefined : await create(context, resource, object));
@@ -322,6 +327,7 @@ const waitFor = (item: PlannedItem, reason: string): Result => ({
 const waitForEnd = (item: PlannedItem, { metadata }: AnyObject): Result => ({
   ...waitFor(item, "the old one is still being deleted"),
   since: metadata.deletionTimestamp,
+  isEnding: true,
 });
 
 /** The server has understood, and says no to this object. */

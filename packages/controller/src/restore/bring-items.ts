@@ -14,7 +14,7 @@ import type { ApiResource } from "../runtime/api-discovery.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { keyOf, keyText } from "../runtime/object-key.ts";
 import { resourceFilter } from "../scope/resource-filter.ts";
-import { resourceName } from "../scope/resource-names.ts";
+import { findResources, resourceName } from "../scope/resource-names.ts";
 import { type AnyObject, targetNamespace } from "./actions/action.ts";
 import { type BringContext, bringItem, type ItemOutcome } from "./bring-item.ts";
 import { isMadeBy } from "./existing.ts";
@@ -22,6 +22,7 @@ import { restoredNamespaces } from "./namespaces.ts";
 import {
   definitions,
   idOf,
+  kindOrder,
   type PlannedItem,
   type PlannedKind,
   planRestore,
@@ -83,7 +84,8 @@ export async function bringItems(
     log,
     options: { signal },
   };
-  const plan = planRestore(contents.items, restore, covers);
+  const order = kindOrder(deps.resourcePriorities, findResources(served));
+  const plan = planRestore(contents.items, restore, covers, order);
   const total = plan.kinds.reduce((sum, { items }) => sum + items.length, 0);
   const outcomes: ItemOutcome[] = [];
   const bring = async (kind: PlannedKind, kinds: readonly ApiResource[]): Promise<void> => {
@@ -123,9 +125,11 @@ function waits(deps: RestoreDeps, { status }: Restore): (outcome: ItemOutcome) =
   const nowMs = nowOf(deps).getTime();
   const startedMs = Date.parse(status?.startTimestamp ?? "");
   const { resourceTimeoutMs } = settingsOf(deps);
-  return ({ action, since = "" }) =>
+  const { terminatingTimeoutMs = resourceTimeoutMs } = deps;
+  return ({ action, isEnding, since = "" }) =>
     action === "wait" &&
-    nowMs - Math.max(startedMs, Date.parse(since) || startedMs) < resourceTimeoutMs;
+    nowMs - Math.max(startedMs, Date.parse(since) || startedMs) <
+      (isEnding ? terminatingTimeoutMs : resourceTimeoutMs);
 }
 
 async function bringKind(
@@ -183,7 +187,7 @@ async function bringNamespace(
   const target = targetNamespace(restore, item.name);
   if ((await namespaces.ensure(target, item.name)) !== "waiting") return [];
   const errors = [`namespace ${target} is still being deleted`];
-  return [{ item, action: "wait", errors, warnings: [] }];
+  return [{ item, action: "wait", errors, warnings: [], isEnding: true }];
 }
 
 function notServed(item: PlannedItem, definition: ItemOutcome | undefined): ItemOutcome {

@@ -5,6 +5,7 @@
  */
 import { parseGoDuration } from "@dm/core";
 import {
+  annotations,
   type DataDownload,
   dataDownloads,
   labels,
@@ -12,7 +13,7 @@ import {
   podVolumeRestores,
   type Restore,
 } from "@dm/crds";
-import { nowOf } from "../backup/backup-deps.ts";
+import { nowOf, settingsOf } from "../backup/backup-deps.ts";
 import { type Followed, follow, timedOutText } from "../backup/follow.ts";
 import { cancelMovement } from "../backup/give-up.ts";
 import { listAll } from "../backup/list-all.ts";
@@ -37,14 +38,21 @@ export async function followRestore(
 ): Promise<FollowedRestore> {
   const { downloads, podVolumes } = await movementsOf(deps, restore, options);
   const timeoutMs = parseGoDuration(restore.spec?.itemOperationTimeout ?? "") ?? 0;
-  const common = { timeoutMs, now: nowOf(deps) };
+  const said = restore.metadata.annotations?.[annotations.podVolumeTimeout] ?? "";
+  const ofPodsMs = parseGoDuration(said) || settingsOf(deps).podVolumeTimeoutMs;
+  const now = nowOf(deps);
   const made = restore.status?.restoreItemOperationsAttempted ?? 0;
   const madeOfPods = Number(restore.metadata.annotations?.[podVolumesMade] ?? 0);
   return {
     downloads,
     podVolumes,
-    ofDownloads: follow(downloads, { ...common, kind: "DataDownload", made }),
-    ofPodVolumes: follow(podVolumes, { ...common, kind: "PodVolumeRestore", made: madeOfPods }),
+    ofDownloads: follow(downloads, { now, timeoutMs, kind: "DataDownload", made }),
+    ofPodVolumes: follow(podVolumes, {
+      now,
+      timeoutMs: ofPodsMs,
+      kind: "PodVolumeRestore",
+      made: madeOfPods,
+    }),
   };
 }
 

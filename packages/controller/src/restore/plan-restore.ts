@@ -6,6 +6,7 @@
  */
 import { annotations, type PersistentVolumeClaim, type Pod, type Restore } from "@dm/crds";
 import type { BackupItem } from "../bucket/backup-files.ts";
+import { type FindResource, resourceName } from "../scope/resource-names.ts";
 import { admits, isSelected } from "../scope/scope.ts";
 import { type AnyObject, targetNamespace } from "./actions/action.ts";
 
@@ -78,11 +79,34 @@ const lastKinds = [
   "packageinstalls.packaging.carvel.dev",
 ];
 
+export interface KindOrder {
+  readonly first: readonly string[];
+  readonly last: readonly string[];
+}
+
+const usualOrder: KindOrder = { first: firstKinds, last: lastKinds };
+
+/** Names of resources, and after a `-` those that come last, as Velero's flag has them. */
+export function kindOrder(text: string | undefined, find: FindResource): KindOrder {
+  if (!text) return usualOrder;
+  const names = text.split(",").map((name) => name.trim());
+  const known = (list: readonly string[]): string[] =>
+    list.flatMap((name) => {
+      const found = find(name);
+      return name === "" ? [] : [found ? resourceName(found) : name];
+    });
+  const dash = names.indexOf("-");
+  return dash < 0
+    ? { first: known(names), last: [] }
+    : { first: known(names.slice(0, dash)), last: known(names.slice(dash + 1)) };
+}
+
 /** `coversKind` says whether the lists of the Restore admit a resource. */
 export function planRestore(
   items: readonly BackupItem[],
   restore: Restore,
   coversKind: (resource: string) => boolean,
+  order: KindOrder = usualOrder,
 ): RestorePlan {
   const errors: PlanMessage[] = [];
   const warnings: PlanMessage[] = [];
@@ -122,17 +146,17 @@ export function planRestore(
         });
     }
   }
-  return { kinds: inOrder([...chosen]), errors, warnings };
+  return { kinds: inOrder([...chosen], order), errors, warnings };
 }
 
 export const idOf = (resource: string, namespace: string, name: string): string =>
   [resource, ...(namespace ? [namespace] : []), name].join("/");
 
-function inOrder(items: readonly PlannedItem[]): PlannedKind[] {
+function inOrder(items: readonly PlannedItem[], { first, last }: KindOrder): PlannedKind[] {
   const kinds = Map.groupBy(items, ({ resource }) => resource);
-  const fixed = new Set([...firstKinds, ...lastKinds]);
+  const fixed = new Set([...first, ...last]);
   const others = [...kinds.keys()].filter((resource) => !fixed.has(resource)).sort();
-  return [...firstKinds, ...others, ...lastKinds].flatMap((resource) => {
+  return [...new Set([...first, ...others, ...last])].flatMap((resource) => {
     const list = kinds.get(resource);
     return list ? [{ resource, items: list }] : [];
   });
@@ -234,13 +258,13 @@ function secretNamed(notes: Readonly<Record<string, string>>, prefix: string): R
 
 /** Objects nested deeper are refused by the API server too. */
 const maxDepth = 100;
-const resourceName = /^[a-z0-9-]+(\.[a-z0-9.-]+)?$/;
+const resourcePattern = /^[a-z0-9-]+(\.[a-z0-9.-]+)?$/;
 const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** Why an object is not taken. */
 function problemOf(resource: string, object: AnyObject): string | undefined {
   const { name = "", namespace = "" } = object.metadata;
-  if (!resourceName.test(resource)) return "its resource is no name";
+  if (!resourcePattern.test(resource)) return "its resource is no name";
   if (!isPathSegment(name)) return "its name is no name";
   if (namespace !== "" && !namespaceName.test(namespace)) return "its namespace is no name";
   const [group = "", version] =

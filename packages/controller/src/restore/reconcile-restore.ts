@@ -19,9 +19,9 @@ import {
 } from "@dm/crds";
 import { nowOf, settingsOf } from "../backup/backup-deps.ts";
 import { backupLog } from "../backup/backup-log.ts";
-import { countMessages } from "../backup/backup-record.ts";
 import { isLasting } from "../backup/give-up.ts";
 import { listAll } from "../backup/list-all.ts";
+import { countMessages } from "../backup/messages.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { hasFinalizer, isDeleting, kubeTime, removeFinalizer } from "../runtime/objects.ts";
@@ -49,8 +49,6 @@ import { findBackup, startRestore } from "./start-restore.ts";
 type Progress = Restore | { readonly waitMs: number } | undefined;
 
 const maxSteps = 8;
-/** Between two notes of how many objects are there. */
-const progressEveryMs = 2_000;
 
 /**
  * @example reconcile: (key, signal) => reconcileRestore(deps, key, { signal })
@@ -268,7 +266,7 @@ function progressNotes(
   let lastMs = nowOf(deps).getTime();
   return async (itemsRestored, totalItems) => {
     const nowMs = nowOf(deps).getTime();
-    if (nowMs - lastMs < progressEveryMs) return;
+    if (nowMs - lastMs < settingsOf(deps).progressMs) return;
     lastMs = nowMs;
     await change(deps, restore, options, (stored) => ({
       ...stored,

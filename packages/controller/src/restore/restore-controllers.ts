@@ -8,15 +8,13 @@ import { dataDownloads, podVolumeRestores, restores } from "@dm/crds";
 import type { BackupControllersOptions } from "../backup/backup-controllers.ts";
 import { ownersOfEnded } from "../backup/owners-of-ended.ts";
 import { bucketFolders } from "../bucket/backup-store.ts";
-import type { RestoreWaitSettings } from "../pod-volume/index.ts";
 import { type Manager, source } from "../runtime/index.ts";
 import { reconcileRestore } from "./reconcile-restore.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
 
-export interface RestoreControllersOptions extends BackupControllersOptions {
-  /** The init container of pods that wait for their files; without, such volumes are refused. */
-  readonly restoreWait?: RestoreWaitSettings | undefined;
-}
+export interface RestoreControllersOptions
+  extends BackupControllersOptions,
+    Pick<RestoreDeps, "restoreWait" | "resourcePriorities" | "terminatingTimeoutMs"> {}
 
 /** Restores that are looked at at the same time. */
 const concurrency = 4;
@@ -26,7 +24,7 @@ const timeoutMs = 2 * 60 * 60_000;
 /** Call before the manager runs. */
 export function addRestoreControllers(manager: Manager, options: RestoreControllersOptions): void {
   const { client, clock = systemClock, discovery, exec, logger = silentLogger } = options;
-  const { namespace, restoreWait, settings } = options;
+  const { namespace, resourcePriorities, restoreWait, settings, terminatingTimeoutMs } = options;
   const openFolder = options.openFolder ?? bucketFolders(client, { clock, logger });
   const deps: RestoreDeps = {
     client,
@@ -35,8 +33,10 @@ export function addRestoreControllers(manager: Manager, options: RestoreControll
     exec,
     logger,
     openFolder,
+    resourcePriorities,
     restoreWait,
     settings,
+    terminatingTimeoutMs,
   };
   manager.add({
     name: "Restore",

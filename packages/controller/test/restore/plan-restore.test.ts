@@ -4,8 +4,9 @@
 import { annotations, type Restore } from "@dm/crds";
 import { describe, expect, it } from "vitest";
 import type { AnyObject } from "../../src/restore/actions/action.ts";
-import { planRestore, type RestorePlan } from "../../src/restore/plan-restore.ts";
+import { kindOrder, planRestore, type RestorePlan } from "../../src/restore/plan-restore.ts";
 import { resourceFilter } from "../../src/scope/resource-filter.ts";
+import { findResources } from "../../src/scope/resource-names.ts";
 import { itemOf, object } from "./objects.ts";
 
 function plan(objects: readonly AnyObject[], spec: Restore["spec"] = {}): RestorePlan {
@@ -79,6 +80,41 @@ it("kinds come in Velero's order: what others need first, all others by name, th
     "widgets.example.com",
     "clusters.cluster.x-k8s.io",
   ]);
+});
+
+it("an administrator says another order, by any names", () => {
+  const find = findResources([
+    {
+      group: "apps",
+      version: "v1",
+      kind: "Deployment",
+      plural: "deployments",
+      singular: "deployment",
+      shortNames: ["deploy"],
+      namespaced: true,
+      verbs: [],
+    },
+  ]);
+  const objects = [
+    object("v1", "ConfigMap", "c"),
+    object("apps/v1", "Deployment", "d"),
+    object("v1", "Secret", "s"),
+    object("example.com/v1", "Widget", "w"),
+  ];
+  const ordered = (text: string | undefined): string[] =>
+    names(
+      planRestore(
+        objects.map(itemOf),
+        { metadata: {} } as Restore,
+        () => true,
+        kindOrder(text, find),
+      ),
+    );
+  expect(ordered("deploy, widgets.example.com")).toEqual(["d", "w", "c", "s"]);
+  expect(ordered("secrets,-,configmaps,deployment.apps")).toEqual(["s", "w", "c", "d"]);
+  expect(ordered("-,secrets")).toEqual(["c", "d", "w", "s"]);
+  expect(ordered(undefined)).toEqual(["s", "c", "d", "w"]);
+  expect(ordered("")).toEqual(["s", "c", "d", "w"]);
 });
 
 describe("a Restore takes", () => {

@@ -199,7 +199,10 @@ describe("volumes by their files", () => {
 
   it("that take too long are cancelled, and errors", async () => {
     putBackup(world, "b", [pod, claim], { podVolumeBackups: [backedUp("v")] });
-    world.restore("back", { backupName: "b", itemOperationTimeout: "1h" });
+    world.restore("back", { backupName: "b" });
+    world.api.modify("restores.velero.io", operator, "back", (one) => {
+      one.metadata.annotations = { [annotations.podVolumeTimeout]: "1h" };
+    });
     await turn();
     world.clock.advance(3_600_000);
     await turn();
