@@ -1,24 +1,19 @@
-/** Agents, pods, nodes and the API server come and go: the conformance rows 47 to 61, for both kinds. */
+/** Agents, pods, nodes and the API server come and go: the conformance rows 47 to 61, for all kinds. */
 import { AccessError, StorageError } from "@dm/core";
 import { isFinalPhase } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
-import { notes, type TransferKind } from "../../src/node-agent/transfer.ts";
-import { resourceOf } from "./fake-cluster.ts";
+import { isPodVolume } from "../../src/mover/index.ts";
+import { notes, type TransferKind, transferKinds } from "../../src/node-agent/transfer.ts";
+import { operator, resourceOf } from "./fake-cluster.ts";
 import { Harness } from "./harness.ts";
 import { minute } from "./objects.ts";
 
-const kinds = ["DataUpload", "DataDownload"] satisfies TransferKind[];
+const kinds = transferKinds;
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
 
-function make(harness: Harness, kind: TransferKind, name = "data"): void {
-  if (kind === "DataUpload") {
-    harness.cluster.source(name);
-    harness.cluster.upload(name);
-  } else {
-    harness.cluster.target(name);
-    harness.cluster.download(name);
-  }
+function make({ cluster }: Harness, kind: TransferKind, name = "data"): void {
+  cluster.make(kind, name);
 }
 
 const reach = (harness: Harness, kind: TransferKind, phase: string) =>
@@ -26,12 +21,18 @@ const reach = (harness: Harness, kind: TransferKind, phase: string) =>
 
 /** Phases that pass in a moment are held. */
 function hold(harness: Harness, phase: string): void {
-  if (phase === "Accepted") harness.cluster.schedule = () => undefined;
+  if (phase === "Accepted") holdPods(harness);
   if (phase === "Prepared") harness.agent("a").settings.concurrency = 0;
 }
 
+/** Hosting pods do not start. */
+function holdPods({ cluster }: Harness): void {
+  cluster.podStatus = ({ metadata }) =>
+    metadata.namespace === operator ? { phase: "Pending" } : undefined;
+}
+
 function letGo(harness: Harness): void {
-  harness.cluster.schedule = () => "a";
+  harness.cluster.podStatus = () => undefined;
   harness.agent("a").settings.concurrency = 1;
 }
 
@@ -47,7 +48,7 @@ describe.each(kinds)("%s", (kind) => {
       await using harness = await Harness.open(["a"], {
         settings: phase === "Prepared" ? { concurrency: 0 } : {},
       });
-      if (phase === "Accepted") harness.cluster.schedule = () => undefined;
+      if (phase === "Accepted") holdPods(harness);
       harness.cluster.mover.ticks = 20;
       make(harness, kind);
       await reach(harness, kind, phase);
@@ -57,7 +58,7 @@ describe.each(kinds)("%s", (kind) => {
       harness.stopAgent("a");
       await harness.advance(20_000);
       expect(harness.phase(kind, "data")).toBe(phase);
-      harness.cluster.schedule = () => "a";
+      harness.cluster.podStatus = () => undefined;
       harness.startAgent("a", {});
       await reach(harness, kind, "InProgress");
       await harness.advance(20_000);
@@ -165,14 +166,16 @@ describe.each(kinds)("%s", (kind) => {
   });
 
   it.each(["Accepted", "Prepared", "InProgress"])(
-    "row 52: node and agent are lost in %s: the work is done elsewhere",
+    "row 52: node and agent are lost in %s: the work is done elsewhere, or Failed where the volume was",
     async (phase) => {
       await using harness = await Harness.open(["a", "b"], {
         settings: phase === "Prepared" ? { concurrency: 0 } : {},
         agents: ["a"],
       });
       const { cluster } = harness;
-      cluster.schedule = () => (phase === "Accepted" ? undefined : "a");
+      const isHeld = phase === "Accepted" && !isPodVolume(kind);
+      cluster.schedule = () => (isHeld ? undefined : "a");
+      if (phase === "Accepted" && isPodVolume(kind)) holdPods(harness);
       cluster.mover.ticks = 1_000;
       make(harness, kind);
       await reach(harness, kind, phase);
@@ -182,7 +185,10 @@ describe.each(kinds)("%s", (kind) => {
       cluster.schedule = () => "b";
       cluster.mover.ticks = 2;
       await harness.advance(12 * minute, 20_000);
-      expect(harness.get(kind, "data")?.status).toMatchObject({ phase: "Completed", node: "b" });
+      const elsewhere = { phase: "Completed", node: "b" };
+      expect(harness.get(kind, "data")?.status).toMatchObject(
+        isPodVolume(kind) ? { phase: "Failed" } : elsewhere,
+      );
       expect(cluster.leftovers()).toEqual([]);
     },
   );
@@ -216,7 +222,9 @@ describe.each(kinds)("%s", (kind) => {
     harness.startAgent("a");
     await harness.advance(2 * minute, 20_000);
     expect(harness.get(kind, "data")?.metadata.annotations ?? {}).toEqual({});
-    expect(await toTheEnd(harness, kind)).toMatchObject({ phase: "Completed", node: "a" });
+    const status = await toTheEnd(harness, kind);
+    expect(status).toMatchObject({ phase: "Completed" });
+    expect(status?.node).toBe(kind === "PodVolumeBackup" ? undefined : "a");
   });
 
   it.each(["Accepted", "Prepared", "InProgress"])(

@@ -6,7 +6,7 @@ import { ConflictError, StorageError } from "@dm/core";
 import { isFinalPhase } from "@dm/crds";
 import { seededRandom } from "@dm/fixtures";
 import { expect, it } from "vitest";
-import type { TransferKind } from "../../src/node-agent/transfer.ts";
+import { type TransferKind, transferKinds } from "../../src/node-agent/transfer.ts";
 import { operator, resourceOf } from "./fake-cluster.ts";
 import { Harness } from "./harness.ts";
 import { minute } from "./objects.ts";
@@ -35,11 +35,9 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
   const transfers: (readonly [TransferKind, string])[] = [];
   for (let index = 0; index < volumes; index++) {
     const name = `volume-${index}`;
-    const kind = random.integer(100) < 70 ? "DataUpload" : "DataDownload";
+    const kind = random.pick([...transferKinds, "DataUpload"] as const);
     transfers.push([kind, name]);
-    if (kind === "DataUpload") cluster.source(name);
-    else cluster.target(name);
-    cluster[kind === "DataUpload" ? "upload" : "download"](name);
+    cluster.make(kind, name);
   }
   let kills = 0;
   let restarts = 0;
@@ -63,9 +61,12 @@ it(`${volumes} volumes over 4 nodes (seed ${seed})`, async () => {
     }
   };
   const runningOn = (node: string): number =>
-    (["DataUpload", "DataDownload"] as const)
+    transferKinds
       .flatMap((kind) => cluster.api.list(resourceOf(kind), operator))
-      .filter(({ status }) => status?.phase === "InProgress" && status.node === node).length;
+      .filter(({ spec, status }) => {
+        const at = spec.node ?? status?.node;
+        return status?.phase === "InProgress" && at === node;
+      }).length;
   let most = 0;
   await harness.until(
     () => {
