@@ -3,6 +3,9 @@
  * deleted, as with Velero itself; a restore and a schedule of ours as well. And what it says of our backups has the same headings as what
  * it says of Velero's.
  */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Restore, restores } from "@dm/crds";
 import { unexpired } from "@dm/fixtures";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -113,6 +116,64 @@ describe.skipIf(!velero.available)(velero.title("velero's client with our server
   it("backup create", { timeout }, async () => {
     const text = await run("backup", "create", "new", "--include-namespaces=default", "--wait");
     expect(text).toContain("Backup completed with status: Completed");
+  });
+
+  it("backup download", { timeout }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "dmv-"));
+    try {
+      const file = join(folder, "fsb.tar.gz");
+      await run("backup", "download", "fsb", "--output", file);
+      expect(readFileSync(file).equals(realFile("backups/fsb", "fsb.tar.gz"))).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("restore create", { timeout }, async () => {
+    const flags = [
+      "--namespace-mappings=mysql-persistent:mysql-more",
+      "--include-resources=secrets",
+    ];
+    const text = await run("restore", "create", "more", "--from-backup=plain", ...flags, "--wait");
+    expect(text).toContain("Restore completed with status: Completed");
+    await run("restore", "delete", "more", "--confirm");
+    await scene.until(async () =>
+      (await scene.client.get(restores, { namespace, name: "more" })) ? undefined : true,
+    );
+    const { keys } = scene.s3.bucket(bucket);
+    expect(keys.filter((key) => key.includes("/restores/more/"))).toEqual([]);
+  });
+
+  it("schedule describe, pause, unpause, backup from it, delete", { timeout }, async () => {
+    await run("schedule", "pause", "nightly");
+    expect(await run("schedule", "get")).toMatch(/^nightly +Enabled .*true/m);
+    await run("schedule", "unpause", "nightly");
+    expect(await run("schedule", "describe", "nightly")).toMatch(/Schedule: +0 1 \* \* \*/);
+    await run("backup", "create", "once", "--from-schedule=nightly", "--wait");
+    expect((await scene.backup("once"))?.metadata.labels).toMatchObject({
+      "velero.io/schedule-name": "nightly",
+    });
+    await run("schedule", "delete", "nightly", "--confirm");
+    expect(await run("schedule", "get")).not.toContain("nightly");
+  });
+
+  it("backup-location create and set, repo get, snapshot-location get", { timeout }, async () => {
+    const flags = [
+      "--provider=aws",
+      `--bucket=${bucket}`,
+      "--prefix=other",
+      "--access-mode=ReadOnly",
+    ];
+    await run("backup-location", "create", "second", ...flags);
+    // The client itself insists on this.
+    await run("backup-location", "set", locationName, "--default=false");
+    await run("backup-location", "set", "second", "--default");
+    await scene.until(async () => {
+      const text = await run("backup-location", "get");
+      return /^second .* true$/m.test(text.replaceAll(/ +$/gm, "")) ? true : undefined;
+    });
+    await run("repo", "get");
+    await run("snapshot-location", "get");
   });
 
   it("backup delete", { timeout }, async () => {

@@ -114,7 +114,7 @@ export class ServerScene implements AsyncDisposable {
         ...(accessMode && { accessMode }),
       },
     });
-    if (withControllers) scene.#stop = scene.#run();
+    if (withControllers) scene.startControllers();
     return scene;
   }
 
@@ -131,6 +131,19 @@ export class ServerScene implements AsyncDisposable {
       if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain: ${ask}`);
       await sleep(20);
     }
+  }
+
+  /** Ours, all of them. */
+  startControllers(): void {
+    this.#stop ??= this.#run();
+  }
+
+  /** A file of a backup in the bucket. */
+  async file(backup: string, file: string): Promise<Uint8Array> {
+    const key = `velero/backups/${backup}/${file}`;
+    const bytes = await this.s3.bucket(bucket).read(key);
+    if (!bytes) throw new Error(`the bucket has no ${key}`);
+    return bytes;
   }
 
   backup(name: string): Promise<Backup | undefined> {

@@ -1,11 +1,15 @@
 /**
  * A bucket that we wrote, in the hands of a real Velero server on another cluster: our Backups appear there, Velero's client describes
- * them, their objects come back as they were, and one is deleted. The volumes are the business of node agents, of which there are none.
+ * them, their objects come back as they were, and one is deleted. Then both back up the same namespace: what lies in the bucket is the
+ * same, object by object. The volumes are the business of node agents, of which there are none.
  */
-import { type Backup, backupStorageLocations, type Restore, restores } from "@dm/crds";
+import { gunzipSync } from "node:zlib";
+import { type Backup, backupStorageLocations, backups, type Restore, restores } from "@dm/crds";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decodeBackup, tarballFile } from "../../src/bucket/backup-files.ts";
+import { decodeTar } from "../../src/bucket/tar-codec.ts";
 import { ourBucket } from "./our-bucket.ts";
-import { expected, realBackups, sourceObjects } from "./real-bucket.ts";
+import { expected, realBackups, sourceObjects, text, unzipped } from "./real-bucket.ts";
 import { bucket, locationName, namespace, openBucket, ServerScene } from "./server-scene.ts";
 import { client, startVeleroServer, type VeleroServer, velero } from "./velero-programs.ts";
 
@@ -128,6 +132,77 @@ describe.skipIf(!velero.available)(velero.title("a real velero server has our bu
     const { keys } = scene.s3.bucket(bucket);
     expect(keys.filter((key) => /\/(plain|plain-copy)\//.test(key))).toEqual([]);
     expect(keys.filter((key) => key.includes("/moved/"))).toHaveLength(9);
+  });
+
+  it("makes a backup of the same cluster that is the same as ours", {
+    timeout: 100_000,
+  }, async () => {
+    const spec = { includedNamespaces: ["mysql-copy"], snapshotVolumes: false };
+    const make = async (name: string): Promise<void> => {
+      const metadata = { name, namespace };
+      await scene.client.create(backups, {
+        apiVersion: "velero.io/v1",
+        kind: "Backup",
+        metadata,
+        spec,
+      });
+      await until(async () => {
+        const { status } = (await scene.backup(name)) ?? {};
+        if (/Failed/.test(status?.phase ?? "")) throw new Error(JSON.stringify(status));
+        return status?.phase === "Completed" ? true : undefined;
+      });
+    };
+    await make("theirs");
+    await server[Symbol.asyncDispose]();
+    scene.startControllers();
+    await make("ours");
+    const lists = await Promise.all(
+      ["theirs", "ours"].map(async (name) =>
+        unzipped(await scene.file(name, `${name}-resource-list.json.gz`)),
+      ),
+    );
+    expect(JSON.parse(lists[1] ?? "")).toEqual(JSON.parse(lists[0] ?? ""));
+    const [theirs, ours] = await Promise.all(
+      ["theirs", "ours"].map(async (name) => {
+        const file = tarballFile(name);
+        const files = [...decodeTar(gunzipSync(await scene.file(name, file)))];
+        return Object.fromEntries(files.map(({ bytes, path }) => [path, text(bytes)]));
+      }),
+    );
+    expect(Object.keys(theirs ?? {}).length).toBeGreaterThan(20);
+    expect(ours).toEqual(theirs);
+    const [real, own] = await Promise.all(
+      ["theirs", "ours"].map(async (name) =>
+        decodeBackup(await scene.file(name, "velero-backup.json")),
+      ),
+    );
+    const {
+      hooks: _hooks,
+      metadata: _metadata,
+      ...filled
+    } = (real?.spec ?? {}) as Record<string, unknown>;
+    expect(own?.spec).toEqual(filled);
+    expect(own?.metadata.labels).toEqual(real?.metadata.labels);
+    expect(own?.metadata.annotations).toEqual(real?.metadata.annotations);
+    expect(own?.status?.progress).toEqual(real?.status?.progress);
+  });
+
+  it("its backup is restored by ours", { timeout: 100_000 }, async () => {
+    const metadata = { name: "theirs-back", namespace };
+    await scene.client.create(restores, {
+      apiVersion: "velero.io/v1",
+      kind: "Restore",
+      metadata,
+      spec: { backupName: "theirs", namespaceMapping: { "mysql-copy": "mysql-again" } },
+    } as Restore);
+    const { status } = (await until(async () => {
+      const found = await scene.client.get(restores, metadata);
+      return /Completed|Failed/.test(found?.status?.phase ?? "") ? found : undefined;
+    })) as Restore;
+    expect(status?.phase, JSON.stringify(status)).toBe("Completed");
+    const secret = scene.server.cluster.get("secrets", "mysql-again", "mysql-credentials");
+    const before = scene.server.cluster.get("secrets", "mysql-copy", "mysql-credentials");
+    expect(secret?.["data"]).toEqual(before?.["data"]);
   });
 });
 
