@@ -112,6 +112,9 @@ function obstacle(pod: Pod, volume: Volume, bound: BoundClaim | undefined): stri
     return `Volume ${name} in pod ${podName} is a hostPath volume which is not supported for pod volume backup, skipping`;
   const uses = (mounts: readonly { name: string }[] | undefined): boolean =>
     mounts?.some((mount) => mount.name === name) ?? false;
+  // Of a disk in use there is no whole copy but a snapshot. Velero would take its file; what it had in the end nobody knows.
+  if (claimName !== undefined && metadata.labels?.["kubevirt.io"] === "virt-launcher")
+    return `volume ${name} declared in pod ${podName} is a disk of a virtual machine. Disks of virtual machines are not supported for fs backup, skipping`;
   if (spec.containers.some(({ volumeDevices }) => uses(volumeDevices)))
     return `volume ${name} declared in pod ${podName} is a block volume. Block volumes are not supported for fs backup, skipping`;
   // The kubelet makes no directory for it.

@@ -51,6 +51,23 @@ describe("dueVolumes", () => {
       expect(dueVolumes(pod, claims, options)).toEqual({ due: [], optedOut: [], skipped: [] });
   });
 
+  it("leaves disks of virtual machines to snapshots", () => {
+    const pod = podWith([data, scratch]);
+    const launcher = {
+      ...pod,
+      metadata: { ...pod.metadata, labels: { "kubevirt.io": "virt-launcher" } },
+    };
+    expect(names(launcher, all)).toEqual(["scratch"]);
+    expect(reasons(launcher)).toEqual([
+      {
+        volume: "data",
+        reason: expect.stringContaining(
+          "Disks of virtual machines are not supported for fs backup",
+        ),
+      },
+    ]);
+  });
+
   it("lets a resource policy decide before annotations do", () => {
     const pod = podWith([data, scratch], { "backup.velero.io/backup-volumes-excludes": "scratch" });
     const actions: Record<string, string> = { data: "snapshot", scratch: "fs-backup" };
