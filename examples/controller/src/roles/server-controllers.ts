@@ -55,7 +55,13 @@ export function addServerControllers(
   };
   if (isOn("backup")) addBackupControllers(manager, backupCommon);
   const restoreWait = { image, args: ["restore-wait"] };
-  if (isOn("restore")) addRestoreControllers(manager, { ...backupCommon, restoreWait });
+  if (isOn("restore"))
+    addRestoreControllers(manager, {
+      ...backupCommon,
+      restoreWait,
+      resourcePriorities: options.restoreResourcePriorities,
+      terminatingTimeoutMs: options.terminatingResourceTimeout,
+    });
   if (isOn("backup-sync", "gc", "backup-deletion"))
     addRetentionControllers(without(options.disableControllers, manager), {
       ...common,
