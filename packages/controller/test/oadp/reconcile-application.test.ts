@@ -1,7 +1,8 @@
 // An application on the embedded API server: what is made, what is told, what changes, what goes, and what is left alone.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { kubeError } from "../../src/runtime/kube-errors.ts";
 import { application, awsLocation, cloudCredentials, namespace, secret } from "./samples.ts";
-import { ApplicationWorld, kinds } from "./world.ts";
+import { ApplicationWorld, type Kind, kinds } from "./world.ts";
 
 let world: ApplicationWorld;
 beforeEach(async () => {
@@ -371,25 +372,96 @@ describe("Secrets", () => {
   });
 });
 
-it("an outage is no fault of the application: its condition stays, and the queue tries again", async () => {
-  const { kubeError } = await import("../../src/runtime/kube-errors.ts");
-  world.install();
-  const { client } = world.deps;
-  world.deps = {
-    ...world.deps,
-    client: {
-      ...client,
-      get: client.get.bind(client),
-      list: client.list.bind(client),
-      watch: client.watch.bind(client),
-      replace: client.replace.bind(client),
-      patch: client.patch.bind(client),
-      delete: client.delete.bind(client),
-      create: async () => {
-        throw kubeError({ what: "create", httpStatus: 503, status: {} });
-      },
-    },
-  };
-  await expect(world.reconcile()).rejects.toThrow();
-  expect(world.get("applications", "dpa").status).toBeUndefined();
+describe("when something goes wrong", () => {
+  it("an outage is no fault of the application: its condition stays, and the queue tries again", async () => {
+    world.install();
+    world.hook = () => {
+      throw kubeError({ what: "create", httpStatus: 503, status: {} });
+    };
+    await expect(world.reconcile()).rejects.toThrow();
+    expect(world.get("applications", "dpa").status).toBeUndefined();
+  });
+
+  it("somebody who was faster is no fault of the application either", async () => {
+    world.install();
+    await world.reconcile();
+    world.change("dpa", ({ spec }) => {
+      spec.logFormat = "json";
+    });
+    world.hook = (when, what) => {
+      if (when === "before" && what === "replace deployments")
+        world.api.modify(kinds.deployments, namespace, "velero", ({ metadata }) => {
+          metadata.labels = { ...metadata.labels, faster: "yes" };
+        });
+    };
+    await expect(world.reconcile()).rejects.toMatchObject({ code: "DM_KUBE_CONFLICT" });
+    expect(world.condition()["status"]).toBe("True");
+    world.hook = () => undefined;
+    await world.reconcile();
+    expect(world.args("deployments", "velero")).toContain("--log-format=json");
+    expect(world.get("deployments", "velero").metadata.labels?.["faster"]).toBe("yes");
+  });
+
+  it("a step that is not allowed is the message, and the steps after it wait", async () => {
+    world.install();
+    await world.reconcile();
+    world.change("dpa", ({ spec }) => {
+      spec.configuration.nodeAgent.enable = false;
+    });
+    world.hook = (_, what) => {
+      if (what === "delete daemonsets")
+        throw kubeError({
+          what: "delete daemonsets",
+          httpStatus: 403,
+          status: { reason: "Forbidden", message: "no right to delete it" },
+        });
+    };
+    await world.reconcile();
+    expect(world.condition()).toMatchObject({
+      status: "False",
+      message: expect.stringContaining("no right to delete it"),
+    });
+    expect(world.events.at(-1)).toMatchObject({
+      object: "daemonsets/node-agent",
+      reason: "DeleteDaemonSetFailed",
+      message: expect.stringContaining("no right to delete it"),
+    });
+  });
+
+  it("a process that dies at any write leaves nothing that the next one does not finish", async () => {
+    const given = application(
+      { snapshotLocations: [{ velero: { provider: "aws", config: { region: "r" } } }] },
+      { agent: { cacheLimitMB: 1, loadConcurrency: { globalConfig: 1 } } },
+    );
+    const state = (of: ApplicationWorld): string =>
+      JSON.stringify(
+        (Object.keys(kinds) as Kind[]).flatMap((kind) =>
+          of.api.list(kinds[kind], namespace).map(({ metadata, spec, status }) => {
+            // The version of the configuration and the address of the Service are others each time.
+            const text = JSON.stringify(spec ?? {})
+              .replace(/"[^"]*cm-version":"\d+"/, "")
+              .replaceAll(/"10(\.\d+){3}"/g, "");
+            const conditions = status?.conditions?.map((one: { status: string }) => one.status);
+            return [kind, metadata.name, metadata.labels, text, conditions];
+          }),
+        ),
+      );
+    world.install(given);
+    await world.reconcile();
+    const writes = world.writes.length;
+    expect(writes).toBeGreaterThan(8);
+    for (let at = 1; at <= writes; at++)
+      for (const when of ["before", "after"] as const) {
+        await using other = await ApplicationWorld.open();
+        other.install(given);
+        let seen = 0;
+        other.hook = (now) => {
+          if (now === when && ++seen === at) throw new Error("the process dies");
+        };
+        await expect(other.reconcile()).rejects.toThrow("the process dies");
+        other.hook = () => undefined;
+        await other.reconcile();
+        expect(state(other)).toBe(state(world));
+      }
+  });
 });

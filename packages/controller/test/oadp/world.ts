@@ -43,6 +43,8 @@ export class ApplicationWorld {
   readonly regions = new Map<string, string>();
   /** Every write, as `replace deployments`. */
   readonly writes: string[] = [];
+  /** Called before and after each write; what it throws is the answer. */
+  hook: (when: "before" | "after", what: string) => void = () => undefined;
   server!: ApiServer;
   deps!: ApplicationDeps;
 
@@ -141,9 +143,14 @@ export class ApplicationWorld {
     return new Proxy(target, {
       get: (_target, method: keyof KubeClient) => {
         const call = target[method] as (...args: unknown[]) => Promise<unknown>;
-        return (resource: { plural: string }, about: KubeObject, ...rest: unknown[]) => {
-          if (written.has(method)) this.writes.push(`${method} ${resource.plural}`);
-          return call(resource, about, ...rest);
+        return async (resource: { plural: string }, about: KubeObject, ...rest: unknown[]) => {
+          if (!written.has(method)) return call(resource, about, ...rest);
+          const what = `${method} ${resource.plural}`;
+          this.writes.push(what);
+          this.hook("before", what);
+          const answer = await call(resource, about, ...rest);
+          this.hook("after", what);
+          return answer;
         };
       },
     });
