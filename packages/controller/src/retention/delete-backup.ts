@@ -40,7 +40,12 @@ import { removeFinalizer } from "../runtime/objects.ts";
 import { deleteContents, deleteVolumeSnapshots } from "./delete-contents.ts";
 import { type GatheredBackup, gatherBackup } from "./gather-backup.ts";
 import type { RetentionDeps } from "./retention-deps.ts";
-import { byNamespace, type RepositorySnapshot, snapshotsOf } from "./snapshots-of-backup.ts";
+import {
+  byNamespace,
+  ownership,
+  type RepositorySnapshot,
+  snapshotsOf,
+} from "./snapshots-of-backup.ts";
 
 export type DeletionEnd =
   | { readonly isDone: true; readonly errors: readonly string[] }
@@ -81,6 +86,7 @@ async function deleteParts(run: Run, folder: BackupFolder): Promise<boolean> {
   const gathered = await gatherBackup(deps, folder, backup, options);
   const { contents, inRepositories, problems } = snapshotsOf(gathered);
   errors.push(...problems);
+  if (gathered.isForeign) return deleteWithoutFolder(run, gathered, inRepositories);
   const isMarked = await markDeleting(folder, gathered, options);
   const waiting = await attempt(run, "error deleting snapshots in the storage", async () => {
     if (!gathered.hasTarball) await deleteVolumeSnapshots(deps, nameOf(backup), options);
@@ -108,11 +114,32 @@ async function deleteParts(run: Run, folder: BackupFolder): Promise<boolean> {
   for (const restore of related) {
     if (await deleteRestoreFiles(run, restore)) await deleteRestore(run, restore);
   }
-  await deleteAll(run, dataUploads, gathered.dataUploads);
-  await deleteAll(run, podVolumeBackups, await clusterPodVolumeBackups(run));
+  await deleteMovements(run, gathered);
   await deleteAll(run, configMaps, await notesOf(run));
   if (errors.length === 0) await deleteAll(run, backups, [backup]);
   return false;
+}
+
+/** A Backup whose name another one had in the bucket already: nothing there is its own. (Velero deletes the other one.) */
+async function deleteWithoutFolder(
+  run: Run,
+  gathered: GatheredBackup,
+  snapshots: readonly RepositorySnapshot[],
+): Promise<boolean> {
+  const refused = await deleteFromRepositories(run, snapshots);
+  if (refused.length > 0) run.errors.push("the store has no space to delete snapshots");
+  if (run.errors.length > 0) return false;
+  await deleteMovements(run, gathered);
+  if (run.errors.length === 0) await deleteAll(run, backups, [run.backup]);
+  return false;
+}
+
+async function deleteMovements(run: Run, gathered: GatheredBackup): Promise<void> {
+  const isOurs = ownership(gathered);
+  const own = <T extends KubeObject>(all: readonly T[]): T[] =>
+    all.filter(({ metadata }) => isOurs(metadata));
+  await deleteAll(run, dataUploads, own(gathered.dataUploads));
+  await deleteAll(run, podVolumeBackups, own(await clusterPodVolumeBackups(run)));
 }
 
 /** False when the store has no space for it. */

@@ -35,6 +35,8 @@ import { podVolumeBackupsOf } from "./sync-location.ts";
 
 export interface GatheredBackup extends BackupTraces {
   readonly hasTarball: boolean;
+  /** The folder is another backup's, which had the name first: nothing in it is this one's. */
+  readonly isForeign: boolean;
 }
 
 export async function gatherBackup(
@@ -55,18 +57,22 @@ export async function gatherBackup(
     (file: string) =>
     (bytes: Uint8Array): unknown =>
       decodeGzipJson(bytes, file);
-  const stored = await read(backupFile, decodeBackup);
-  const items = await read(
+  const head = await read(backupFile, decodeBackup);
+  const isForeign = head !== undefined && !isOfBackup(head, backup);
+  const stored = isForeign ? undefined : head;
+  const readOwn: typeof read = async (...of) => (isForeign ? undefined : read(...of));
+  const items = await readOwn(
     tarballFile(name),
     (bytes): Promise<BackupItem[]> => readItems(bytes, tarballFile(name), options),
   );
-  const volumes = await read(volumeInfoFile(name), listOf(volumeInfoFile(name)));
-  const pods = await read(podVolumeBackupsFile(name), listOf(podVolumeBackupsFile(name)));
+  const volumes = await readOwn(volumeInfoFile(name), listOf(volumeInfoFile(name)));
+  const pods = await readOwn(podVolumeBackupsFile(name), listOf(podVolumeBackupsFile(name)));
   const ofBackup = `${labels.backupName}=${labelValue(name)}`;
   const cluster = { ...options, namespace, labelSelector: ofBackup };
   return {
     backup,
     stored,
+    isForeign,
     items: items ?? [],
     hasTarball: items !== undefined,
     volumes: Array.isArray(volumes) ? (volumes as VolumeInfo[]) : [],
@@ -81,6 +87,13 @@ export async function gatherBackup(
       labelSelector: `${ofBackup},${labels.dataUploadSnapshotInfo}=true`,
     }),
   };
+}
+
+/** The one that made the folder, or what sync has made of it here: its times are those of the file. */
+function isOfBackup(stored: Backup, { metadata, status }: Backup): boolean {
+  const startedAt = stored.status?.startTimestamp;
+  if (stored.metadata.uid !== undefined && stored.metadata.uid === metadata.uid) return true;
+  return (startedAt ?? "") === (status?.startTimestamp ?? "");
 }
 
 async function unlessDamaged<T>(

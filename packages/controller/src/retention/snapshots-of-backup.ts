@@ -88,7 +88,10 @@ export function snapshotsOf(traces: BackupTraces): BackupSnapshots {
 }
 
 /** By name, and by uid where it is told: the uid here, or that of the cluster where the backup was made. */
-function ownership({ backup, stored }: BackupTraces): (metadata: ObjectMeta) => boolean {
+export function ownership({
+  backup,
+  stored,
+}: Pick<BackupTraces, "backup" | "stored">): (metadata: ObjectMeta) => boolean {
   const name = labelValue(backup.metadata.name ?? "");
   const uids = new Set([backup.metadata.uid, stored?.metadata.uid]);
   return ({ labels: all = {} }) => {

@@ -228,3 +228,38 @@ it("a request is removed a day later", async () => {
   await reconcile("nightly-x");
   expect(world.names("requests")).toEqual([]);
 });
+
+it("a Backup that failed because the bucket had its name already leaves the other one alone", async () => {
+  const started = { startTimestamp: "2026-11-25T10:00:00Z" };
+  const ids = await world.backup("nightly", { status: started });
+  const away = await World.open(world.bucket);
+  away.create("backups", "nightly", {
+    spec: { storageLocation: "default" },
+    status: {
+      phase: "Failed",
+      failureReason: "backup already exists in object storage",
+      startTimestamp: "2026-11-25T11:00:00Z",
+    },
+  });
+  const files = new Map(world.bucket.files);
+  away.request("nightly");
+  await reconcile("nightly-x", away);
+  expect([...away.names("backups"), ...away.names("requests")]).toEqual([]);
+  expect(world.bucket.files).toEqual(files);
+  expect(await world.snapshotIds("shop")).toEqual([ids.get("shop")]);
+  // From now on the name is the other one's.
+  await syncLocation(away.deps, { namespace: operator, name: "default" });
+  expect(away.get("backups", "nightly").status).toMatchObject({ phase: "Completed", ...started });
+  away.request("nightly");
+  await reconcile("nightly-x", away);
+  expect(world.filesOf("")).toEqual([]);
+  await away[Symbol.asyncDispose]();
+});
+
+it("a Backup that failed before anything was stored goes", async () => {
+  const spec = { storageLocation: "default" };
+  world.create("backups", "failed", { spec, status: { phase: "Failed" } });
+  world.request("failed");
+  await reconcile("failed-x");
+  expect([...world.names("backups"), ...world.names("requests")]).toEqual([]);
+});
