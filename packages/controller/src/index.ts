@@ -43,6 +43,7 @@ export { addMetricsObserver, type MetricsObserverOptions } from "./metrics/metri
 export type { AgentDeps, AgentEvent, AgentView } from "./node-agent/agent-deps.ts";
 export { type AgentMetrics, noMetrics } from "./node-agent/agent-metrics.ts";
 export { type AgentSettings, agentDefaults } from "./node-agent/agent-settings.ts";
+export { type CheckHostPodsOptions, checkHostPods } from "./node-agent/check-host-pods.ts";
 export { addNodeAgent, type NodeAgentOptions } from "./node-agent/node-agent.ts";
 export {
   type NodeAgentConfig,

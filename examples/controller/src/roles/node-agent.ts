@@ -5,6 +5,7 @@
  */
 import {
   addNodeAgent,
+  checkHostPods,
   hostingTemplateOf,
   readNodeAgentConfig,
   refuseBesideVelero,
@@ -47,6 +48,7 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
         ownImages: new Set([template.image]),
         signal,
       });
+    if (podVolumes) await checkHostPods(client, { node, root: flags.hostPodsRoot, signal });
     const config = flags.configMap
       ? await readNodeAgentConfig(client, { namespace, name: flags.configMap }, { signal })
       : undefined;
