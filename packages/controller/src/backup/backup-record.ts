@@ -14,17 +14,11 @@ import {
   type PersistentVolume,
   type PersistentVolumeClaim,
   type PodVolumeBackup,
-  type VolumeSnapshot,
-  type VolumeSnapshotContent,
 } from "@dm/crds";
-import type {
-  ItemIdentifier,
-  ItemOperation,
-  ResultMessages,
-  Results,
-  VolumeInfo,
-} from "../bucket/backup-files.ts";
+import type { ItemIdentifier, ItemOperation, Results, VolumeInfo } from "../bucket/backup-files.ts";
 import type { Followed } from "./follow.ts";
+import { keptOperation } from "./kept-snapshots.ts";
+import { Messages } from "./messages.ts";
 import type { ClaimOutcome } from "./move-claim.ts";
 
 export interface SettledClaim {
@@ -51,9 +45,10 @@ export function recordVolumes(
   const byClaim = new Map(
     podVolumes.map((one) => [one.metadata.labels?.[labels.pvcUid] ?? one.metadata.uid, one]),
   );
-  const operations = settled.flatMap(({ claim, outcome }) =>
-    outcome.do === "follow" ? [operationOf(backup, claim, outcome.upload)] : [],
-  );
+  const operations = settled.flatMap(({ claim, outcome }) => {
+    if (outcome.do === "follow") return [operationOf(backup, claim, outcome.upload)];
+    return outcome.do === "keep" ? [keptOperation(backup, outcome)] : [];
+  });
   const volumes = settled.map((one) => volumeInfo(one, byClaim.get(one.claim.metadata.uid ?? "")));
   const ofPods = podVolumes.filter(({ metadata }) => !metadata.labels?.[labels.pvcUid]);
   return { operations, volumes: [...volumes, ...ofPods.map(podVolumeInfo)] };
@@ -82,41 +77,6 @@ export function claimItem(
       labels: {
         ...own,
         [labels.volumeSnapshotName]: labelValue(snapshot),
-        [labels.backupName]: labelValue(backup.name ?? ""),
-      },
-    },
-  };
-}
-
-/** Its content: a deletion of the backup finds by the label what it may delete. */
-export function contentItem(
-  { metadata: backup }: Backup,
-  content: VolumeSnapshotContent,
-): VolumeSnapshotContent {
-  const own = { ...content.metadata.labels, [labels.backupName]: labelValue(backup.name ?? "") };
-  return { ...content, metadata: { ...content.metadata, labels: own } };
-}
-
-/** A snapshot that is kept, as it lies in the backup: with what a restore in another cluster needs. */
-export function snapshotItem(
-  { metadata: backup }: Backup,
-  snapshot: VolumeSnapshot,
-  { spec, status }: VolumeSnapshotContent,
-): VolumeSnapshot {
-  const size = status?.restoreSize;
-  return {
-    ...snapshot,
-    metadata: {
-      ...snapshot.metadata,
-      annotations: {
-        ...snapshot.metadata.annotations,
-        [annotations.csiVolumeSnapshotHandle]: status?.snapshotHandle ?? "",
-        [annotations.csiDriverName]: spec.driver,
-        [annotations.csiDeletionPolicy]: spec.deletionPolicy,
-        ...(size && { [annotations.csiVolumeSnapshotRestoreSize]: String(size) }),
-      },
-      labels: {
-        ...snapshot.metadata.labels,
         [labels.backupName]: labelValue(backup.name ?? ""),
       },
     },
@@ -153,36 +113,6 @@ export function completeRecord(
     return upload ? movedInfo(info, upload) : info;
   });
   return { operations, volumes, results: { ...record.results, errors: errors.all } };
-}
-
-export function countMessages({ cluster, namespaces = {}, velero }: ResultMessages): number {
-  const lists = [velero, cluster, ...Object.values(namespaces)];
-  return lists.reduce((sum, list) => sum + (list?.length ?? 0), 0);
-}
-
-/** Messages by what they concern, each once: a record may be completed twice. */
-export class Messages {
-  readonly #lists: Record<string, string[]> = {};
-  readonly #namespaces: Record<string, string[]> = {};
-
-  constructor({ namespaces = {}, ...lists }: ResultMessages = {}) {
-    for (const [name, list] of Object.entries(lists)) this.#lists[name] = [...(list ?? [])];
-    for (const [name, list] of Object.entries(namespaces)) this.#namespaces[name] = [...list];
-  }
-
-  /** Without a namespace, about the cluster. */
-  about(namespace: string, message: string): void {
-    const lists = namespace === "" ? this.#lists : this.#namespaces;
-    const key = namespace === "" ? "cluster" : namespace;
-    lists[key] ??= [];
-    const list = lists[key];
-    if (!list.includes(message)) list.push(message);
-  }
-
-  get all(): ResultMessages {
-    const hasAny = Object.keys(this.#namespaces).length > 0;
-    return hasAny ? { ...this.#lists, namespaces: this.#namespaces } : { ...this.#lists };
-  }
 }
 
 function operationOf(
@@ -266,7 +196,7 @@ function volumeInfo(
     ...common,
     backupMethod: "CSISnapshot",
     snapshotDataMoved: upload !== undefined,
-    ...(!upload && { preserveLocalSnapshot: true, result: "succeeded" }),
+    preserveLocalSnapshot: upload === undefined,
     ...(content.metadata.creationTimestamp && {
       startTimestamp: content.metadata.creationTimestamp,
     }),

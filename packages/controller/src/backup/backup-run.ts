@@ -12,7 +12,7 @@ import { type FindResource, resourceName } from "../scope/resource-names.ts";
 import type { BackupArchive } from "./backup-archive.ts";
 import type { BackupDeps } from "./backup-deps.ts";
 import type { BackupLog } from "./backup-log.ts";
-import type { Messages } from "./backup-record.ts";
+import type { Messages } from "./messages.ts";
 
 export interface BackupRun {
   readonly deps: BackupDeps;

@@ -50,16 +50,17 @@ export function decideClaim(
   if (snapshot === undefined) return beforeSnapshot(claim, volume, backup, classes);
   const title = `${snapshot.metadata.namespace}/${snapshot.metadata.name}`;
   if (isDeleting(snapshot)) return { do: "wait" };
-  const isTaken = content?.status?.snapshotHandle !== undefined;
-  if (isTaken && backup.spec?.snapshotMoveData) return { do: "upload", snapshot, content };
-  if (isTaken && snapshot.status?.readyToUse) return { do: "keep", snapshot, content };
+  if (content?.status?.snapshotHandle)
+    return { do: backup.spec?.snapshotMoveData ? "upload" : "keep", snapshot, content };
   const ageMs = now.getTime() - Date.parse(snapshot.metadata.creationTimestamp ?? "");
   // A time that cannot be read counts as long ago: everything ends some time.
   if (ageMs < timeoutMs) return { do: "wait" };
   const cause = snapshot.status?.error?.message ?? content?.status?.error?.message;
   const because = cause === undefined ? "" : `: ${cause}`;
-  const what = isTaken ? "readiness" : "the snapshot handle";
-  return fail(`timed out waiting for ${what} of VolumeSnapshot ${title}${because}`, true);
+  return fail(
+    `timed out waiting for the snapshot handle of VolumeSnapshot ${title}${because}`,
+    true,
+  );
 }
 
 function beforeSnapshot(

@@ -6,41 +6,32 @@
  * Proof: test/backup/reconcile-backup.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { isDmError, parseGoDuration } from "@dm/core";
+import { isDmError } from "@dm/core";
 import {
   type Backup,
   type BackupPhase,
   type BackupStatus,
   backups,
-  type DataUpload,
-  dataUploads,
   isFinalBackupPhase,
-  isFinalPhase,
   phaseOf,
-  podVolumeBackups,
 } from "@dm/crds";
 import { backupFile, decodeBackup } from "../bucket/backup-files.ts";
-import type { BackupFolder } from "../bucket/backup-store.ts";
-import { completeFiles, writeBackup, writeFiles } from "../bucket/write-backup.ts";
+import { writeFiles } from "../bucket/write-backup.ts";
 import { patientClient } from "../node-agent/patient-client.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
-import { isDeleting, kubeTime } from "../runtime/objects.ts";
-import { retryOnConflict } from "../runtime/retry-on-conflict.ts";
+import { isDeleting } from "../runtime/objects.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
 import { backupLog } from "./backup-log.ts";
-import { completeRecord, countMessages } from "./backup-record.ts";
-import { follow, timedOutText } from "./follow.ts";
-import { cancelMovement, insist, isLasting } from "./give-up.ts";
-import { podVolumeBackupsOf, snapshotsOf, uploadsOf } from "./made-objects.ts";
-import { dropSnapshot, releaseSnapshot } from "./move-claim.ts";
+import { advance, change, inFolder, type Progress } from "./backup-status.ts";
+import { failBackup } from "./fail-backup.ts";
+import { finishBackup, followOperations } from "./finish-backup.ts";
+import { insist, isLasting } from "./give-up.ts";
+import { countMessages } from "./messages.ts";
 import { observeStart } from "./observe-start.ts";
 import { runBackup } from "./run-backup.ts";
 import { startBackup } from "./start-backup.ts";
 import { thaw } from "./thaw.ts";
-
-/** The next state, or how long there is nothing to do. */
-type Progress = Backup | { readonly waitMs: number } | undefined;
 
 /** From ReadyToStart to the end there are fewer. */
 const maxSteps = 8;
@@ -74,12 +65,12 @@ async function oneStep(
   if (isFinalBackupPhase(phase) || ["New", "Queued", "Deleting"].includes(phase)) return undefined;
   try {
     if (phase === "InProgress") return await settle(deps, backup, options);
-    if (phase.startsWith("Waiting")) return await followUploads(deps, backup, options);
-    if (phase.startsWith("Finalizing")) return await finish(deps, backup, options);
+    if (phase.startsWith("Waiting")) return await followOperations(deps, backup, options);
+    if (phase.startsWith("Finalizing")) return await finishBackup(deps, backup, options);
     return await start(deps, backup, options);
   } catch (error) {
     if (!isHopeless(deps, backup, error)) throw error;
-    return fail(deps, backup, (error as Error).message, options);
+    return failBackup(deps, backup, (error as Error).message, options);
   }
 }
 
@@ -96,7 +87,8 @@ async function start(
     const isTaken = await inFolder(deps, started, options, async (folder) =>
       Boolean(await folder.read(backupFile, options)),
     );
-    if (isTaken) return fail(deps, backup, "backup already exists in object storage", options);
+    if (isTaken)
+      return failBackup(deps, backup, "backup already exists in object storage", options);
   }
   const written = await change(deps, backup, options, (stored) =>
     startBackup(stored, world, settingsOf(deps), nowOf(deps)),
@@ -118,7 +110,7 @@ async function start(
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!isDmError(error)) throw error;
-    return fail(deps, written, error.message, options);
+    return failBackup(deps, written, error.message, options);
   }
 }
 
@@ -139,7 +131,8 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
   const lost = claims.filter(({ outcome }) => outcome.do === "fail" && outcome.hadSnapshot).length;
   const errors = countMessages(files.results.errors);
   const warnings = countMessages(files.results.warnings);
-  const phase = uploads > 0 ? "WaitingForPluginOperations" : "Finalizing";
+  const attempted = uploads + kept;
+  const phase = attempted > 0 ? "WaitingForPluginOperations" : "Finalizing";
   const status: BackupStatus = {
     phase: errors > 0 ? `${phase}PartiallyFailed` : phase,
     progress: { totalItems: count, itemsBackedUp: count },
@@ -149,20 +142,17 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
     },
     // As Velero, only snapshots that are the backup.
     ...(!backup.spec?.snapshotMoveData &&
-      kept + lost > 0 && {
-        csiVolumeSnapshotsAttempted: kept + lost,
-        csiVolumeSnapshotsCompleted: kept,
-      }),
-    ...(uploads > 0 && { backupItemOperationsAttempted: uploads }),
+      kept + lost > 0 && { csiVolumeSnapshotsAttempted: kept + lost }),
+    ...(attempted > 0 && { backupItemOperationsAttempted: attempted }),
     ...(errors > 0 && { errors }),
     ...(warnings > 0 && { warnings }),
   };
   log.info("Backed up all items", { count, errors, warnings });
   return insist(deps, options, () =>
-    advance(deps, backup, options, {
-      record: (folder) =>
-        writeFiles(folder, backup.metadata.name ?? "", { ...files, log: log.member() }, options),
-      status,
+    advance(deps, backup, options, async (folder) => {
+      const all = { ...files, log: log.member() };
+      await writeFiles(folder, backup.metadata.name ?? "", all, options);
+      return status;
     }),
   );
 }
@@ -200,162 +190,7 @@ async function settle(
   if (stored?.metadata.uid === backup.metadata.uid && stored?.status?.phase !== "Failed")
     return change(deps, backup, options, (one) => ({ ...one, status: stored?.status ?? {} }));
   await thaw(deps, backup, options);
-  return fail(deps, backup, diedText, options);
-}
-
-async function followUploads(
-  deps: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-): Promise<Progress> {
-  const { client } = deps;
-  const uploads = await uploadsOf(client, backup, options);
-  const moving = uploads.filter(({ status }) => !isFinalPhase(status?.phase));
-  await dropSnapshots(deps, backup, moving, options);
-  const followed = followOf(deps, backup, uploads);
-  for (const upload of followed.overdue)
-    await cancelMovement(client, dataUploads, upload, timedOutText, options);
-  const status = followedStatus(backup, followed);
-  if (followed.running.length > 0) {
-    await change(deps, backup, options, (stored) => {
-      const isBad = (status.errors ?? 0) > 0;
-      const waiting = "WaitingForPluginOperations";
-      const phase: BackupPhase = isBad ? `${waiting}PartiallyFailed` : waiting;
-      return { ...stored, status: { ...stored.status, ...status, phase } };
-    });
-    return { waitMs: settingsOf(deps).operationPollMs };
-  }
-  const phase = (status.errors ?? 0) > 0 ? "FinalizingPartiallyFailed" : "Finalizing";
-  return advance(deps, backup, options, { status: { ...status, phase } });
-}
-
-async function finish(
-  deps: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-): Promise<Progress> {
-  const { name = "" } = backup.metadata;
-  const uploads = await uploadsOf(deps.client, backup, options);
-  await dropSnapshots(deps, backup, [], options);
-  const followed = followOf(deps, backup, uploads);
-  const status = followedStatus(backup, followed);
-  const now = nowOf(deps);
-  const isBad = (status.errors ?? 0) > 0;
-  const log = backupLog(backup, () => now, deps.logger);
-  const phase = isBad ? "PartiallyFailed" : "Completed";
-  for (const { message, object } of followed.failed)
-    log.error("Failed DataUpload", { upload: object?.metadata.name, error: message });
-  log.info("Finished Backup", { phase, uploads: followed.completed.length });
-  const finished = await advance(deps, backup, options, {
-    record: (folder) =>
-      completeFiles(
-        folder,
-        name,
-        {
-          complete: (record) => completeRecord(record, uploads, followed),
-          uploads,
-          log: log.member(),
-          now,
-        },
-        options,
-      ),
-    status: { ...status, phase, completionTimestamp: kubeTime(now) },
-  });
-  return finished;
-}
-
-function followOf(deps: BackupDeps, { spec, status }: Backup, uploads: readonly DataUpload[]) {
-  return follow(uploads, {
-    kind: "DataUpload",
-    made: status?.backupItemOperationsAttempted ?? 0,
-    timeoutMs: parseGoDuration(spec?.itemOperationTimeout ?? "") ?? 0,
-    now: nowOf(deps),
-  });
-}
-
-/** Errors of operations come on top of those of items. */
-function followedStatus(
-  { status = {} }: Backup,
-  { completed, failed }: ReturnType<typeof followOf>,
-): BackupStatus {
-  const ofItems = (status.errors ?? 0) - (status.backupItemOperationsFailed ?? 0);
-  const errors = ofItems + failed.length;
-  return {
-    ...(completed.length > 0 && { backupItemOperationsCompleted: completed.length }),
-    ...(failed.length > 0 && { backupItemOperationsFailed: failed.length }),
-    ...(errors > 0 && { errors }),
-  };
-}
-
-/**
- * Takes away the snapshots of which no data moves: they have failed, or their DataUploads have ended without them. When the snapshots
- * are the backup, only their objects go.
- */
-async function dropSnapshots(
-  { client }: BackupDeps,
-  backup: Backup,
-  moving: readonly DataUpload[],
-  options: KubeCallOptions,
-): Promise<void> {
-  const kept = new Set(
-    moving.map(({ spec }) => `${spec.sourceNamespace}/${spec.csiSnapshot?.volumeSnapshot}`),
-  );
-  const isBackup = !backup.spec?.snapshotMoveData && phaseOf(backup).startsWith("Finalizing");
-  for (const snapshot of await snapshotsOf(client, backup, options)) {
-    const { name, namespace } = snapshot.metadata;
-    if (kept.has(`${namespace}/${name}`) || isDeleting(snapshot)) continue;
-    await (isBackup ? releaseSnapshot : dropSnapshot)(client, snapshot, options);
-  }
-}
-
-/** The Backup's folder is written before the cluster says so; done twice, it comes to the same. */
-async function advance(
-  deps: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-  next: {
-    readonly record?: (folder: BackupFolder) => Promise<void>;
-    readonly status: BackupStatus;
-  },
-): Promise<Backup | undefined> {
-  const status = { ...backup.status, ...next.status };
-  await inFolder(deps, backup, options, async (folder) => {
-    await next.record?.(folder);
-    await writeBackup(folder, { ...backup, status }, options);
-  });
-  return change(deps, backup, options, (stored) => ({
-    ...stored,
-    status: { ...stored.status, ...next.status },
-  }));
-}
-
-/** Writes if the Backup is still the one that was looked at, in its phase. */
-function change(
-  { client, clock }: BackupDeps,
-  backup: Backup,
-  options: KubeCallOptions,
-  make: (stored: Backup) => Backup,
-): Promise<Backup | undefined> {
-  const { name = "", namespace, uid } = backup.metadata;
-  const phase = phaseOf(backup);
-  const ifSame = (stored: Backup): Backup | undefined =>
-    stored.metadata.uid === uid && phaseOf(stored) === phase ? make(stored) : undefined;
-  return retryOnConflict(client, backups, { namespace, name }, ifSame, { ...options, clock });
-}
-
-async function inFolder<R>(
-  deps: BackupDeps,
-  { metadata, spec }: Backup,
-  options: KubeCallOptions,
-  work: (folder: BackupFolder) => Promise<R>,
-): Promise<R> {
-  const location = { namespace: metadata.namespace, name: spec?.storageLocation ?? "" };
-  const folder = await deps.openFolder(location, ["backups", metadata.name ?? ""], options);
-  try {
-    return await work(folder);
-  } finally {
-    await folder.close();
-  }
+  return failBackup(deps, backup, diedText, options);
 }
 
 /** At the start whatever does not pass by itself; later what has lasted for longer than everything that is waited for. */
@@ -364,30 +199,4 @@ function isHopeless(deps: BackupDeps, backup: Backup, error: unknown): boolean {
   const waits = [spec?.csiSnapshotTimeout];
   if (phaseOf(backup) !== "InProgress") waits.push(spec?.itemOperationTimeout);
   return isLasting(deps, error, { startedAt: status?.startTimestamp, waits });
-}
-
-async function fail(
-  deps: BackupDeps,
-  backup: Backup,
-  failureReason: string,
-  options: KubeCallOptions,
-): Promise<Progress> {
-  const { client, logger } = deps;
-  const { name } = backup.metadata;
-  const message = `the Backup has failed: ${failureReason}`;
-  for (const upload of await uploadsOf(client, backup, options))
-    await cancelMovement(client, dataUploads, upload, message, options);
-  for (const one of await podVolumeBackupsOf(client, backup, options))
-    await cancelMovement(client, podVolumeBackups, one, message, options);
-  await dropSnapshots(deps, backup, [], options);
-  logger.warn("Failed Backup", { backup: name, failureReason });
-  return change(deps, backup, options, (stored) => ({
-    ...stored,
-    status: {
-      ...stored.status,
-      phase: "Failed",
-      failureReason,
-      completionTimestamp: kubeTime(nowOf(deps)),
-    },
-  }));
 }

@@ -40,17 +40,12 @@ import { type BlockEnd, type BlockPlan, backUpBlock } from "./back-up-block.ts";
 import { BackupArchive } from "./backup-archive.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
 import type { BackupLog } from "./backup-log.ts";
-import {
-  claimItem,
-  contentItem,
-  Messages,
-  recordVolumes,
-  type SettledClaim,
-  snapshotItem,
-} from "./backup-record.ts";
+import { claimItem, recordVolumes, type SettledClaim } from "./backup-record.ts";
 import { addError, addItem, addWarning, type BackupRun } from "./backup-run.ts";
 import { itemNeeds } from "./item-needs.ts";
+import { contentItem, snapshotItem } from "./kept-snapshots.ts";
 import { listAll, listPages } from "./list-all.ts";
+import { Messages } from "./messages.ts";
 import { type Block, claimKeys, keyOf, orderOf, planBlocks } from "./plan-blocks.ts";
 import { planVolumes } from "./volume-plan.ts";
 import { readVolumePolicy, type VolumePolicy } from "./volume-policy.ts";

@@ -5,10 +5,11 @@
  * @module
  */
 import { NotFoundError } from "@dm/core";
-import type { Backup, DataUpload, PodVolumeBackup } from "@dm/crds";
+import type { Backup, PodVolumeBackup } from "@dm/crds";
 import type { BackupRecord } from "../backup/backup-record.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import {
+  type BackupItem,
   backupFile,
   decodeGzipJson,
   encodeBackup,
@@ -81,8 +82,8 @@ export async function writeBackup(
 
 export interface BackupEnd {
   readonly complete: (record: BackupRecord) => BackupRecord;
-  /** As they ended: a restore depends on them. */
-  readonly uploads: readonly DataUpload[];
+  /** What a restore depends on, as it ended: DataUploads, or snapshots that are the backup. */
+  readonly items: readonly BackupItem[];
   /** Compressed. */
   readonly log: Uint8Array;
   readonly now: Date;
@@ -92,9 +93,9 @@ export interface BackupEnd {
 export async function completeFiles(
   folder: BackupFolder,
   name: string,
-  { complete, log, now, uploads }: BackupEnd,
+  { complete, items, log, now }: BackupEnd,
   options: KubeCallOptions,
-): Promise<void> {
+): Promise<BackupRecord> {
   const read = async (file: string): Promise<Uint8Array> => {
     const bytes = await folder.read(file, options);
     if (bytes) return bytes;
@@ -104,12 +105,7 @@ export async function completeFiles(
     );
   };
   const json = async (file: string): Promise<unknown> => decodeGzipJson(await read(file), file);
-  if (uploads.length > 0) {
-    const items = uploads.map((object) => ({
-      resource: "datauploads.velero.io",
-      version: "v2alpha1",
-      object,
-    }));
+  if (items.length > 0) {
     const tarball = await withItems(await read(tarballFile(name)), items, now);
     await folder.write(tarballFile(name), tarball, options);
   }
@@ -122,4 +118,5 @@ export async function completeFiles(
   const before = await folder.read(logFile(name), options);
   // What follows a gzip member is the next one.
   await folder.write(logFile(name), Buffer.concat([before ?? new Uint8Array(), log]), options);
+  return record;
 }

@@ -14,7 +14,7 @@ interface CrashAt {
   readonly when: "before" | "after";
 }
 
-type Story = "success" | "failures";
+type Story = "success" | "failures" | "kept";
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
 const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 15;
 let kills = 0;
@@ -70,7 +70,8 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
   }
   const isFinal = (): boolean =>
     /^(Completed|PartiallyFailed|Failed\w*)$/.test(world.phase("backups", "nightly"));
-  world.backup("nightly", { csiSnapshotTimeout: "1m" });
+  const snapshotMoveData = story !== "kept";
+  world.backup("nightly", { csiSnapshotTimeout: "1m", snapshotMoveData });
   await turns(isFinal);
   if (world.phase("backups", "nightly") === "Failed") {
     await world.turn();
@@ -128,23 +129,28 @@ function sample(total: number): CrashAt[] {
 }
 
 describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () => {
-  it.each(["success", "failures"] satisfies Story[])("%s", { timeout: 600_000 }, async (story) => {
-    const { calls, end } = await run(story);
-    expect(end).toMatchObject({
-      backup: { phase: story === "success" ? "Completed" : "PartiallyFailed" },
-      made: { snapshots: 3, uploads: story === "success" ? 3 : 2, podBackups: 1 },
-      left: [[], [], [], []],
-    });
-    for (const at of sample(calls)) {
-      try {
-        const killed = (await run(story, at)).end;
-        if (killed === "failed") failed++;
-        else expect(killed).toEqual(end);
-      } catch (error) {
-        throw new Error(`killed ${at.when} call ${at.call} of ${calls}`, { cause: error });
+  it.each(["success", "failures", "kept"] satisfies Story[])(
+    "%s",
+    { timeout: 600_000 },
+    async (story) => {
+      const { calls, end } = await run(story);
+      const uploads = { success: 3, failures: 2, kept: 0 }[story];
+      expect(end).toMatchObject({
+        backup: { phase: story === "failures" ? "PartiallyFailed" : "Completed" },
+        made: { snapshots: 3, uploads, podBackups: 1 },
+        left: [[], [], story === "kept" ? ["snap-uid", "snap-uid", "snap-uid"] : [], []],
+      });
+      for (const at of sample(calls)) {
+        try {
+          const killed = (await run(story, at)).end;
+          if (killed === "failed") failed++;
+          else expect(killed).toEqual(end);
+        } catch (error) {
+          throw new Error(`killed ${at.when} call ${at.call} of ${calls}`, { cause: error });
+        }
       }
-    }
-  });
+    },
+  );
 });
 
 afterAll(() => {

@@ -63,6 +63,8 @@ export class World {
   readonly failures = new Map<string, string>();
   /** Claims whose snapshot never gets a handle. */
   readonly stuckSnapshots = new Set<string>();
+  /** Claims whose snapshot is there, and cannot be used yet. */
+  readonly slowSnapshots = new Set<string>();
   /** Every phase that an object has had. */
   readonly phases = new Map<string, string[]>();
   readonly settings: { -readonly [K in keyof BackupSettings]?: BackupSettings[K] } = {};
@@ -418,10 +420,12 @@ export class World {
   #takeSnapshots(): void {
     for (const snapshot of this.list("snapshots")) {
       const { name, namespace = "", uid } = snapshot.metadata;
+      const claim: string = snapshot.spec.source.persistentVolumeClaimName;
+      if (snapshot.status?.readyToUse === false && !this.slowSnapshots.has(claim))
+        this.#status(kinds.snapshots, namespace, name, { readyToUse: true });
       if (snapshot.status?.boundVolumeSnapshotContentName) continue;
       // Found in the storage by a restore, not to be taken.
       if (snapshot.spec.source.volumeSnapshotContentName) continue;
-      const claim: string = snapshot.spec.source.persistentVolumeClaimName;
       const className: string = snapshot.spec.volumeSnapshotClassName;
       const { deletionPolicy, driver } = this.get("classes", "", className) as unknown as {
         deletionPolicy: string;
@@ -453,11 +457,11 @@ export class World {
       this.#status(kinds.contents, "", content, {
         snapshotHandle: handle,
         restoreSize: 1 << 30,
-        readyToUse: true,
+        readyToUse: !this.slowSnapshots.has(claim),
       });
       this.#status(kinds.snapshots, namespace, name, {
         boundVolumeSnapshotContentName: content,
-        readyToUse: true,
+        readyToUse: !this.slowSnapshots.has(claim),
       });
     }
     // Contents without their snapshot go as their policy says.
