@@ -52,6 +52,9 @@ export interface SyncPlan {
   readonly gone: readonly Backup[];
 }
 
+/** On a Backup that another cluster was deleting when it was found: it goes with its folder. */
+const deletedElsewhere = "data-mover.dm/deleted-elsewhere";
+
 const uploaded: ReadonlySet<string> = new Set(["Completed", "PartiallyFailed"]);
 
 export function planSync({ inBucket, inCluster, location }: SeenBackups): SyncPlan {
@@ -61,7 +64,7 @@ export function planSync({ inBucket, inCluster, location }: SeenBackups): SyncPl
     missing: inBucket.filter((name) => !known.has(name)),
     gone: inCluster.filter(
       ({ metadata, spec, status }) =>
-        uploaded.has(status?.phase ?? "") &&
+        (uploaded.has(status?.phase ?? "") || metadata.annotations?.[deletedElsewhere]) &&
         spec?.storageLocation === location &&
         !stored.has(metadata.name ?? "") &&
         !metadata.deletionTimestamp,
@@ -109,6 +112,7 @@ export function syncedBackup(name: string, stored: Backup, context: SyncContext)
     // Nobody will finish it: it shows, so that it can be deleted.
     phase = "PartiallyFailed";
   }
+  const mark = phase === "Deleting" && { [deletedElsewhere]: "true" };
   const ownerReferences = scheduleOwners(metadata.ownerReferences, context.schedules);
   return {
     backup: {
@@ -118,7 +122,9 @@ export function syncedBackup(name: string, stored: Backup, context: SyncContext)
         name,
         namespace: context.namespace,
         labels: { ...metadata.labels, [labels.storageLocation]: labelValue(context.location) },
-        ...(metadata.annotations && { annotations: metadata.annotations }),
+        ...((metadata.annotations || mark) && {
+          annotations: { ...metadata.annotations, ...mark },
+        }),
         ...(ownerReferences.length > 0 && { ownerReferences }),
       },
       spec: { ...spec, storageLocation: context.location },

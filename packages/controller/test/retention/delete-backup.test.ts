@@ -130,10 +130,16 @@ describe("row 105: what goes wrong", () => {
     const away = await World.open(world.bucket);
     await syncLocation(away.deps, { namespace: operator, name: "default" });
     expect(away.get("backups", "nightly").status?.phase).toBe("Deleting");
+    // If the first cluster does it after all, this one sees that.
+    const other = await World.open(world.bucket);
+    await syncLocation(other.deps, { namespace: operator, name: "default" });
     away.request("nightly");
     await reconcile("nightly-x", away);
     expect([...away.filesOf(""), ...away.names("backups")]).toEqual([]);
-    await away[Symbol.asyncDispose]();
+    other.advance(60_000);
+    await syncLocation(other.deps, { namespace: operator, name: "default" });
+    expect(other.names("backups")).toEqual([]);
+    for (const one of [away, other]) await one[Symbol.asyncDispose]();
   });
 
   it("a snapshot that is gone, a repository that is gone, a tarball that is damaged: no reason to stay", async () => {
