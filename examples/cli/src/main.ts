@@ -13,7 +13,8 @@ import { type GlobalOptions, Session } from "./session.ts";
 
 export const exitCodes = { done: 0, failed: 1, usage: 2, losses: 3 } as const;
 
-type Register = (parent: Command, session: Session) => void | Promise<void>;
+/** `chosen` is the command of the group that the command line names, unless it asks for help. */
+type Register = (parent: Command, session: Session, chosen?: string) => void | Promise<void>;
 
 interface Group {
   readonly description: string;
@@ -128,10 +129,11 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
     const chosen = chosenGroup(program, argv);
     session = new Session(io, messages, () => program.opts<GlobalOptions>());
-    if (chosen !== undefined && openingGroups.has(chosen) && !asksForHelp(program, argv))
-      session.openEarly();
+    const isHelp = asksForHelp(program, argv);
+    if (chosen !== undefined && openingGroups.has(chosen) && !isHelp) session.openEarly();
+    const command = isHelp ? undefined : program.parseOptions([...argv]).operands[1];
     for (const [name, group] of Object.entries(groups)) {
-      if (name === chosen) await (await group.load())(program, session);
+      if (name === chosen) await (await group.load())(program, session, command);
       else program.command(name).description(group.description).aliases(aliasesOf(group));
     }
     await program.parseAsync(withHelpLast(program, argv), { from: "user" });
