@@ -32,7 +32,7 @@ export interface RestoreWaitSettings {
   readonly resources?: ResourceRequirements | undefined;
 }
 
-const restoreWaitDefaults: {
+export const restoreWaitDefaults: {
   readonly resources: ResourceRequirements;
   readonly securityContext: SecurityContext;
 } = {

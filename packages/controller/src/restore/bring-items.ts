@@ -28,6 +28,7 @@ import {
   planRestore,
   type RestorePlan,
 } from "./plan-restore.ts";
+import { configuredWait } from "./pod-volumes.ts";
 import type { ModifierRule } from "./resource-modifier.ts";
 import { readRestoreConfig } from "./restore-config.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
@@ -67,14 +68,18 @@ export async function bringItems(
   const { excludedResources, includedResources } = restore.spec ?? {};
   const covers = resourceFilter(includedResources, excludedResources, served);
   const hasVolumes = covers("persistentvolumeclaims") && covers("persistentvolumes");
+  const settings = await readRestoreConfig(client, restore.metadata.namespace ?? "", { signal });
   const context: BringContext = {
     deps,
     restore,
     known: {
       restore,
       volumes: planVolumes(contents, restore, podVolumeBackups, location),
-      podVolumes: { backedUp: hasVolumes ? podVolumeBackups : [], wait: deps.restoreWait },
-      settings: await readRestoreConfig(client, restore.metadata.namespace ?? "", { signal }),
+      podVolumes: {
+        backedUp: hasVolumes ? podVolumeBackups : [],
+        wait: deps.restoreWait && configuredWait(deps.restoreWait, settings.podVolumeWait),
+      },
+      settings,
     },
     modifiers,
     namespaces: restoredNamespaces(client, restore, contents.items, { signal }),

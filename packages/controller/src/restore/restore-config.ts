@@ -41,6 +41,7 @@ export async function readRestoreConfig(
     missingStorageClasses: missing,
     images,
     snapshotClasses: await snapshotClasses(client, options),
+    podVolumeWait: await configOf("velero.io/pod-volume-restore"),
   };
 }
 

@@ -16,6 +16,7 @@ const config: RestoreConfig = {
   missingStorageClasses: new Set(),
   images: [],
   snapshotClasses: [],
+  podVolumeWait: {},
 };
 const wait = { image: "dm:1" };
 

@@ -239,6 +239,42 @@ describe("volumes by their files", () => {
     expect(world.api.get("pods", "shop", "db-0")?.spec.initContainers).toBeUndefined();
   });
 
+  it("are waited for as the administrator says", async () => {
+    world.api.create("configmaps", {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: {
+        name: "wait",
+        namespace: operator,
+        labels: {
+          "velero.io/plugin-config": "",
+          "velero.io/pod-volume-restore": "RestoreItemAction",
+        },
+      },
+      data: {
+        image: "registry.example.com/dm:2",
+        command: "/dm",
+        cpuRequest: "200m",
+        memLimit: "64Mi",
+        secCtxRunAsUser: "1001",
+        secCtxRunAsGroup: "all",
+        secCtx: "runAsNonRoot: true\ncapabilities: { drop: [ALL] }\n",
+      },
+    });
+    putBackup(world, "b", [pod, claim], { podVolumeBackups: [backedUp("v")] });
+    world.restore("back", { backupName: "b" });
+    await turn();
+    expect(world.api.get("pods", "shop", "db-0")?.spec.initContainers[0]).toMatchObject({
+      image: "registry.example.com/dm:2",
+      command: ["/dm"],
+      resources: {
+        requests: { cpu: "200m", memory: "128Mi" },
+        limits: { cpu: "100m", memory: "64Mi" },
+      },
+      securityContext: { runAsUser: 1001, runAsNonRoot: true, capabilities: { drop: ["ALL"] } },
+    });
+  });
+
   it("are refused by a server that has no image to wait with", async () => {
     putBackup(world, "b", [pod, claim], { podVolumeBackups: [backedUp("v")] });
     world.restore("back", { backupName: "b" });

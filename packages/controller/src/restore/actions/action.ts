@@ -35,6 +35,8 @@ export interface RestoreConfig {
   /** Parts of image names, old and new. */
   readonly images: readonly (readonly [string, string])[];
   readonly snapshotClasses: readonly VolumeSnapshotClass[];
+  /** Of the init container of pods that wait for their files, under Velero's names. */
+  readonly podVolumeWait: Readonly<Record<string, string>>;
 }
 
 /** The object is not created. */
