@@ -192,9 +192,10 @@ export async function releaseSnapshot(
     const spec = { deletionPolicy: "Retain" };
     await client.patch(volumeSnapshotContents, contentKey, { spec }, options);
   }
+  // It waits for its snapshot to go, which is found again until then.
+  if (content) await client.delete(volumeSnapshotContents, contentKey, options);
   const { name = "", namespace, uid } = snapshot.metadata;
   await client.delete(volumeSnapshots, { namespace, name }, { ...options, uid });
-  if (content) await client.delete(volumeSnapshotContents, contentKey, options);
 }
 
 /** Deletes a snapshot of ours together with what the storage has of it, whatever its class says. */

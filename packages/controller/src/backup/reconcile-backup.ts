@@ -35,6 +35,8 @@ import { thaw } from "./thaw.ts";
 
 /** From ReadyToStart to the end there are fewer. */
 const maxSteps = 8;
+/** Of each call to the API in a run: about six seconds. What fails then costs one item, and not the run. */
+const callAttempts = 7;
 const diedText =
   'found a backup with status "InProgress" during the server starting, mark it as "Failed"';
 
@@ -106,7 +108,8 @@ async function start(
       message: "uploaderType restic is deprecated: Kopia is used in its place",
     });
   try {
-    return await run({ ...deps, client: patientClient(client, deps) }, written, options);
+    const patient = patientClient(client, { clock: deps.clock, attempts: callAttempts });
+    return await run({ ...deps, client: patient }, written, options);
   } catch (error) {
     options.signal?.throwIfAborted();
     if (!isDmError(error)) throw error;
@@ -169,10 +172,15 @@ function progressOf(
     const nowMs = nowOf(deps).getTime();
     if (nowMs - lastMs < intervalMs) return;
     lastMs = nowMs;
-    await change(deps, backup, options, (stored) => ({
-      ...stored,
-      status: { ...stored.status, progress: { totalItems: count, itemsBackedUp: count } },
-    }));
+    try {
+      await change(deps, backup, options, (stored) => ({
+        ...stored,
+        status: { ...stored.status, progress: { totalItems: count, itemsBackedUp: count } },
+      }));
+    } catch (error) {
+      if (!isDmError(error)) throw error;
+      deps.logger.warn("Failed to write progress", { backup: backup.metadata.name, error });
+    }
   };
 }
 
@@ -185,11 +193,13 @@ async function settle(
   backup: Backup,
   options: KubeCallOptions,
 ): Promise<Progress> {
+  // Before the bucket, which may be away for longer.
+  await thaw(deps, backup, options);
   const bytes = await inFolder(deps, backup, options, (folder) => folder.read(backupFile, options));
   const stored = bytes === undefined ? undefined : decodeBackup(bytes);
-  if (stored?.metadata.uid === backup.metadata.uid && stored?.status?.phase !== "Failed")
+  const isWhole = /^(Waiting|Finalizing)/.test(stored?.status?.phase ?? "");
+  if (isWhole && stored?.metadata.uid === backup.metadata.uid)
     return change(deps, backup, options, (one) => ({ ...one, status: stored?.status ?? {} }));
-  await thaw(deps, backup, options);
   return failBackup(deps, backup, diedText, options);
 }
 

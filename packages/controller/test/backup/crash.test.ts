@@ -94,7 +94,7 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
       JSON.stringify(value)
         .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"time"')
         .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, "uid")
-        .replaceAll(/\b[0-9a-f]{10}\b/g, "name"),
+        .replaceAll(/-[0-9a-f]{10}\b/g, "-name"),
     );
   const items = decodeItems(file("nightly.tar.gz"), "nightly.tar.gz");
   const end = stable({
