@@ -10,6 +10,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { checkDatabase, writeDatabase } from "./demo-pod/database.ts";
@@ -68,7 +69,8 @@ const tasks: Record<string, () => Promise<void>> = {
     await print(`written: ${await writeDatabase(path, stop.signal)} rows`);
   },
   async "write-once"() {
-    await writeFile(path, randomBytes(Number(paths[1])));
+    // What is behind them in a device, or in a file that is there, stays.
+    await writeFile(path, randomBytes(Number(paths[1])), { flag: existsSync(path) ? "r+" : "w" });
     await print("written");
   },
   async list() {

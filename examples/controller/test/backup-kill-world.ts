@@ -21,6 +21,7 @@ import {
   nothingLeft,
   openBackupScene,
   restores,
+  withoutMark,
 } from "./backup-scene.ts";
 import { layOutImage } from "./programs.ts";
 
@@ -238,7 +239,7 @@ export class BackupKillWorld {
 
 function differences(before: State, after: State): string[] {
   const lost = [
-    ...prove(before.application.files, after.application.files).differences,
+    ...prove(before.application.files, withoutMark(after.application.files)).differences,
     ...prove(before.application.device, after.application.device).differences,
   ];
   if (!isDeepStrictEqual(before.application.answer, after.application.answer))

@@ -18,6 +18,7 @@ import { createScreen } from "../src/demo/screen.ts";
 import { type SetUp, setUp } from "../src/demo/set-up.ts";
 import { until } from "../src/demo/stage.ts";
 import { ownBucket } from "../src/demo/store.ts";
+import type { ListedEntry } from "../src/demo-pod/volume-list.ts";
 
 export interface BackupSceneOptions {
   readonly programs: Programs;
@@ -147,6 +148,10 @@ export async function bucketBytes(scene: SetUp, prefix: string): Promise<number>
   const sizes = [...(await bucketFiles(scene, prefix)).values()];
   return sizes.reduce((sum, size) => sum + size, 0);
 }
+
+/** Restored files come with a mark by which the pod's first container knows that they are all there. */
+export const withoutMark = (entries: readonly ListedEntry[]): ListedEntry[] =>
+  entries.filter(({ path }) => path !== ".velero" && !path.startsWith(".velero/"));
 
 const installedConfigMaps = new Set(["dm-node-agent", "dm-repositories", "kube-root-ca.crt"]);
 
