@@ -79,7 +79,7 @@ export async function bringItem(
 ): Promise<ItemOutcome> {
   const result = await bringOne(context, item, resource, made).catch((error: unknown): Result => {
     if (!isDmError(error)) throw error;
-    if (isOfItem(error)) return failed(`error restoring ${titleOf(item)}: ${error.message}`);
+    if (isOfItem(error)) return failed(restoringError(item, error.message));
     if (isServerTrouble(error)) return waitFor(item, error.message);
     throw error;
   });
@@ -321,8 +321,12 @@ function leave(item: PlannedItem, { as, reason }: Leave): Result {
 
 const waitFor = (item: PlannedItem, reason: string): Result => ({
   action: "wait",
-  errors: [`error restoring ${titleOf(item)}: ${reason}`],
+  errors: [restoringError(item, reason)],
 });
+
+/** As Velero words it. */
+export const restoringError = (item: PlannedItem, reason: string): string =>
+  `error restoring ${titleOf(item)}: ${reason}`;
 
 const waitForEnd = (item: PlannedItem, { metadata }: AnyObject): Result => ({
   ...waitFor(item, "the old one is still being deleted"),
@@ -331,9 +335,10 @@ const waitForEnd = (item: PlannedItem, { metadata }: AnyObject): Result => ({
 });
 
 /** The server has understood, and says no to this object. */
-const isOfItem = (error: unknown): boolean =>
+export const isOfItem = (error: unknown): boolean =>
   isDmError(error, "DM_KUBE_INVALID") || isDmError(error, "DM_KUBE_FORBIDDEN") || isNotFound(error);
 
-/** The server is there, but cannot do this: an admission webhook that does not answer yet, say. */
-const isServerTrouble = (error: unknown): boolean =>
-  isDmError(error, "DM_KUBE_UNAVAILABLE") && error.details["reason"] === "InternalError";
+/** The server is there, but cannot do this: an admission webhook or an API behind it does not answer, say. */
+export const isServerTrouble = (error: unknown): boolean =>
+  isDmError(error, "DM_KUBE_UNAVAILABLE") &&
+  (error.details["reason"] === "InternalError" || error.details["httpStatus"] === 503);

@@ -16,12 +16,18 @@ import { keyOf, keyText } from "../runtime/object-key.ts";
 import { resourceFilter } from "../scope/resource-filter.ts";
 import { findResources, resourceName } from "../scope/resource-names.ts";
 import { type AnyObject, targetNamespace } from "./actions/action.ts";
-import { type BringContext, bringItem, type ItemOutcome } from "./bring-item.ts";
+import {
+  type BringContext,
+  bringItem,
+  type ItemOutcome,
+  isOfItem,
+  isServerTrouble,
+  restoringError,
+} from "./bring-item.ts";
 import { isMadeBy } from "./existing.ts";
 import { restoredNamespaces } from "./namespaces.ts";
 import {
   definitions,
-  idOf,
   kindOrder,
   type PlannedItem,
   type PlannedKind,
@@ -152,6 +158,7 @@ async function bringKind(
   }
   const isNamespaces = resource === "namespaces";
   const made = isNamespaces ? new Map<string, AnyObject>() : await madeBefore(context, api);
+  if (made instanceof Error) return items.map((item) => waiting(item, made.message));
   const outcomes = await mapConcurrent(
     items,
     async (item): Promise<ItemOutcome[]> => {
@@ -165,17 +172,23 @@ async function bringKind(
   return outcomes.flat();
 }
 
-/** What an earlier pass of this Restore has made. */
+/** What an earlier pass of this Restore has made; or why that cannot be said now. */
 async function madeBefore(
   { deps: { client }, options, restore }: BringContext,
   api: ApiResource,
-): Promise<Map<string, AnyObject>> {
+): Promise<Map<string, AnyObject> | Error> {
   if (!api.verbs.includes("list")) return new Map();
   const labelSelector = `${labels.restoreName}=${labelValue(restore.metadata.name ?? "")}`;
-  const found = await listAll(client, resourceAt(api), { ...options, labelSelector });
-  return new Map(
-    found.filter((one) => isMadeBy(restore, one)).map((one) => [keyText(keyOf(one)), one]),
-  );
+  try {
+    const found = await listAll(client, resourceAt(api), { ...options, labelSelector });
+    const ours = found.filter((one) => isMadeBy(restore, one));
+    return new Map(ours.map((one) => [keyText(keyOf(one)), one]));
+  } catch (error) {
+    // Each object will be told no in its turn.
+    if (isOfItem(error)) return new Map();
+    if (isServerTrouble(error)) return error as Error;
+    throw error;
+  }
 }
 
 /** Objects are made at the version that they were backed up at. */
@@ -196,8 +209,13 @@ async function bringNamespace(
 }
 
 function notServed(item: PlannedItem, definition: ItemOutcome | undefined): ItemOutcome {
-  const title = idOf(item.resource, item.namespace, item.name);
-  const errors = [`error restoring ${title}: the server could not find the requested resource`];
-  const action = definition ? "wait" : "failed";
-  return { item, action, errors, warnings: [], since: definition?.since };
+  const outcome = waiting(item, "the server could not find the requested resource");
+  return definition ? { ...outcome, since: definition.since } : { ...outcome, action: "failed" };
 }
+
+const waiting = (item: PlannedItem, reason: string): ItemOutcome => ({
+  item,
+  action: "wait",
+  errors: [restoringError(item, reason)],
+  warnings: [],
+});

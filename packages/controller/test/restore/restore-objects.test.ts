@@ -3,7 +3,7 @@
  * what the administrator maps, and the files that tell what became of each object.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
-import { AccessError } from "@dm/core";
+import { AccessError, StorageError } from "@dm/core";
 import { finalizers, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { decodeTar, encodeTar } from "../../src/bucket/tar-codec.ts";
@@ -247,6 +247,40 @@ describe("what comes first is waited for", () => {
     await look();
     expect(world.phase("restores", "back")).toBe("Completed");
     expect(listOf("back")["example.com/v1/Widget"]).toEqual(["shop/w1(created)"]);
+  });
+
+  it("an API that does not answer: all others go on, and it is an error in the end", async () => {
+    putBackup(world, "b", [definition, widget, config]);
+    world.hooks = {
+      before: (what) => {
+        if (/^(list|create) widgets/.test(what))
+          throw new StorageError("DM_KUBE_UNAVAILABLE", "no endpoints", { httpStatus: 503 });
+      },
+    };
+    world.restore("back", { backupName: "b" });
+    await world.turn();
+    expect(world.phase("restores", "back")).toBe("InProgress");
+    expect(world.api.get("configmaps", "shop", "config")).toBeDefined();
+    const { status } = await world.untilEnd("restores", "back", minuteMs);
+    expect(status).toMatchObject({ phase: "PartiallyFailed", errors: 1 });
+    expect(resultsOf("back").errors.namespaces?.["shop"]).toEqual([
+      "error restoring widgets.example.com/shop/w1: no endpoints",
+    ]);
+  });
+
+  it("nothing that the server does not let us list, or make", async () => {
+    putBackup(world, "b", [object("v1", "Secret", "s"), config]);
+    world.hooks = {
+      before: (what) => {
+        if (/^(list|create|get) secrets/.test(what))
+          throw new AccessError("DM_KUBE_FORBIDDEN", "you may not");
+      },
+    };
+    expect(await restored("back")).toMatchObject({ phase: "PartiallyFailed", errors: 1 });
+    expect(resultsOf("back").errors.namespaces?.["shop"]).toEqual([
+      "error restoring secrets/shop/s: you may not",
+    ]);
+    expect(world.api.get("configmaps", "shop", "config")).toBeDefined();
   });
 
   it("a namespace on its way out; what is to go there is an error when it stays", async () => {
