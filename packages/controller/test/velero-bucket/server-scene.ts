@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { silentLogger, systemClock } from "@dm/core";
+import { type Logger, systemClock } from "@dm/core";
 import { type Backup, backupStorageLocations, backups, crdManifests } from "@dm/crds";
 import { openVeleroFolder, type VeleroLocation } from "@dm/snapshot/velero";
 import { type S3Server, startS3Server } from "@dm/storage/testing/s3";
@@ -66,6 +66,8 @@ export class ServerScene implements AsyncDisposable {
   readonly kubeconfig: string;
   readonly s3: S3Server;
   readonly #folder: string;
+  /** What the controllers said. */
+  readonly #said: string[] = [];
   #stop: (() => Promise<void>) | undefined;
 
   private constructor(server: ApiServer, client: NodeKubeClient, folder: string, s3: S3Server) {
@@ -128,7 +130,10 @@ export class ServerScene implements AsyncDisposable {
     for (;;) {
       const answer = await ask();
       if (answer !== undefined) return answer;
-      if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain: ${ask}`);
+      if (performance.now() > end)
+        throw new Error(
+          `waited ${limitMs} ms in vain: ${ask}\n${this.#said.slice(-20).join("\n")}`,
+        );
       await sleep(20);
     }
   }
@@ -152,11 +157,15 @@ export class ServerScene implements AsyncDisposable {
 
   #run(): () => Promise<void> {
     const { client } = this;
-    const manager = createManager({ client });
+    const say = (message: string, fields?: object): void => {
+      this.#said.push(`${message} ${JSON.stringify(fields ?? {})}`);
+    };
+    const logger: Logger = { debug: say, info: say, warn: say, error: say };
+    const manager = createManager({ client, logger });
     const discovery = apiDiscovery(client);
     const settings = { operationPollMs: 50, snapshotPollMs: 50 };
-    const common = { client, namespace, discovery, exec: client.exec, settings };
-    const store = { client, clock: systemClock, environment: {}, logger: silentLogger };
+    const common = { client, namespace, discovery, exec: client.exec, logger, settings };
+    const store = { client, clock: systemClock, environment: {}, logger };
     manager.add({
       name: "BackupStorageLocation",
       sources: [source(manager.cache(backupStorageLocations, { namespace }))],
@@ -164,9 +173,9 @@ export class ServerScene implements AsyncDisposable {
     });
     addBackupControllers(manager, common);
     addRestoreControllers(manager, common);
-    addRetentionControllers(manager, { client, namespace, environment: {} });
-    addRequestControllers(manager, { client, namespace, environment: {}, serverVersion });
-    addScheduleController(manager, { client, namespace });
+    addRetentionControllers(manager, { client, namespace, environment: {}, logger });
+    addRequestControllers(manager, { client, namespace, environment: {}, logger, serverVersion });
+    addScheduleController(manager, { client, namespace, logger });
     const stop = new AbortController();
     const running = manager.run(stop.signal);
     return async () => {
