@@ -117,6 +117,14 @@ export function applicationObjects(options: ApplicationOptions): KubeObject[] {
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "shop" },
       subjects: [{ kind: "ServiceAccount", name: "shop", namespace }],
     }),
+    // More than whoever restores it may do himself.
+    object("rbac.authorization.k8s.io/v1", "Role", "janitor", {
+      rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["delete"] }],
+    }),
+    object("rbac.authorization.k8s.io/v1", "RoleBinding", "janitor", {
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "janitor" },
+      subjects: [{ kind: "ServiceAccount", name: "shop", namespace }],
+    }),
     object("v1", "ConfigMap", "settings", {
       data: { greeting: "Good morning", service: "database" },
       binaryData: { bytes: Buffer.from([0, 255, 128]).toString("base64") },
