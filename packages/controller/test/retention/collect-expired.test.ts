@@ -15,7 +15,7 @@ const collect = () =>
   collectExpired(world.deps, world.get("backups", "nightly") as unknown as Backup);
 const expired = { expiration: "2026-11-25T11:00:00Z" };
 
-it("one request, with the names of the backup; it deletes it", async () => {
+it("row 106: one request, with the names of the backup; it deletes it", async () => {
   await world.backup("nightly", { status: expired });
   expect(await collect()).toEqual({ requeueAfterMs: 3_600_000 });
   await Promise.all([collect(), collect()]);
