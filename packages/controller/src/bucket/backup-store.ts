@@ -77,17 +77,45 @@ export function bucketFolders(
 ): OpenBackupFolder {
   return async (key, folder, { signal } = {}) => {
     const { credentials, location, readOnly } = await readStorageLocation(client, key, { signal });
-    const blobs = await openVeleroFolder(location, folder, {
-      ...options,
-      credentials,
-      readOnly,
-      create: !readOnly,
+    const open = (create: boolean) =>
       // The reconciler comes back by itself.
-      attempts: 3,
-    });
+      openVeleroFolder(location, folder, {
+        ...options,
+        credentials,
+        readOnly,
+        create,
+        attempts: 3,
+      });
+    const blobs = await open(false);
+    let writable: ReturnType<typeof open> | undefined;
     return {
       ...blobFolder(blobs),
+      // Who looks at a place leaves no directory there.
+      async write(file, bytes, call) {
+        writable ??= open(!readOnly);
+        await (await writable).put(file, bytes, call);
+      },
+      async list(call) {
+        return (await unlessNoDirectory(blobFolder(blobs).list(call))) ?? [];
+      },
+      async delete(file, call) {
+        await unlessNoDirectory(blobs.delete(file, call));
+      },
       remove: (call) => removeVeleroFolder(location, folder, call),
+      async close() {
+        await blobs.close();
+        await (await writable?.catch(() => undefined))?.close();
+      },
     };
   };
+}
+
+/** A directory that is not there has no files; a bucket that is not there is an error. */
+async function unlessNoDirectory<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isDmError(error, "DM_STORE_NOT_FOUND") || error.details["path"] === undefined) throw error;
+    return undefined;
+  }
 }

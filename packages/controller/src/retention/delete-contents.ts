@@ -31,7 +31,7 @@ export async function deleteContents(
   contents: readonly VolumeSnapshotContent[],
   options: KubeCallOptions,
 ): Promise<boolean> {
-  const { client, clock } = deps;
+  const { client, clock, logger } = deps;
   const ready: string[] = [];
   let isWaiting = false;
   for (const content of contents) {
@@ -49,8 +49,14 @@ export async function deleteContents(
       (await create(deps, name, content, options));
     const ageMs =
       Number(clock.nowNs() / nsPerMs) - Date.parse(made.metadata.creationTimestamp ?? "");
-    if (made.status !== undefined || ageMs >= unseenMs) ready.push(name);
-    else isWaiting = true;
+    const isSeen = made.status !== undefined;
+    if (!isSeen && ageMs < unseenMs) isWaiting = true;
+    else ready.push(name);
+    if (!isSeen && ageMs >= unseenMs)
+      logger.warn("Storage did not look at a content: its snapshot may stay", {
+        driver: content.spec.driver,
+        snapshotHandle,
+      });
   }
   if (isWaiting) return true;
   for (const name of ready) await deleteWithSnapshot(deps, name, options);

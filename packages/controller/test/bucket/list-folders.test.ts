@@ -89,6 +89,11 @@ it("a directory, from which a folder without files is removed", async () => {
   expect(await list(key, ["backups"])).toEqual(["nightly"]);
   await folder.remove?.();
   await folder.remove?.();
+  const gone = await bucketFolders(client)(key, ["backups", "gone"]);
+  expect(await gone.read("velero-backup.json")).toBeUndefined();
+  expect(await gone.list()).toEqual([]);
+  await gone.delete("velero-backup.json");
+  await gone.close();
   await folder.close();
   expect(await list(key, ["backups"])).toEqual([]);
   mkdirSync(join(fspath, "photos"));

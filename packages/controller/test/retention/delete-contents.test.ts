@@ -85,6 +85,7 @@ it("a storage that nobody looks after is not waited for for ever", async () => {
   world.advance(60_000);
   expect(await run(content("h1"))).toBe(false);
   expect(world.names("contents")).toEqual([]);
+  expect(world.warnings.length).toBe(1);
 });
 
 it("another one of the same name is not touched", async () => {
