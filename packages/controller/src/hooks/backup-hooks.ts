@@ -24,13 +24,14 @@ export interface BackupHook {
 
 const defaultTimeoutMs = 30_000;
 
-/** In the order in which they run. */
+/** In the order in which they run. A pod that has ended has none. */
 export function backupHooks(
   { hooks }: BackupSpec,
-  { metadata, spec }: Pod,
+  { metadata, spec, status }: Pod,
   phase: HookPhase,
   resources: readonly ApiResource[],
 ): BackupHook[] {
+  if (status?.phase === "Succeeded" || status?.phase === "Failed") return [];
   const first = spec.containers[0]?.name ?? "";
   const annotated = annotatedHook(metadata.annotations ?? {}, phase, first);
   if (annotated) return [annotated];

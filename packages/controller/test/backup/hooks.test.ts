@@ -2,8 +2,10 @@
 
 import { FormatError, StorageError } from "@dm/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { reconcileBackup } from "../../src/backup/reconcile-backup.ts";
+import { reconcileQueue } from "../../src/backup/reconcile-queue.ts";
 import { decodeGzipJson, decodeItems, type Results } from "../../src/bucket/backup-files.ts";
-import { Crash, World } from "./world.ts";
+import { Crash, operator, World } from "./world.ts";
 
 let world: World;
 beforeEach(async () => {
@@ -130,6 +132,25 @@ describe("hooks", () => {
     };
     expect(await run()).toMatchObject({ phase: "PartiallyFailed", errors: 1 });
     expect(world.executed.at(-1)).toBe("shop/db main: thaw");
+  });
+
+  it("after the volumes run also when the server stops", async () => {
+    world.claim("shop", "data");
+    world.pod("shop", "db", ["data"], annotated("freeze", "thaw"));
+    world.stuckSnapshots.add("data");
+    world.backup("nightly");
+    const stop = new AbortController();
+    world.hooks = {
+      after: (what) => {
+        if (what.startsWith("create volumesnapshots")) stop.abort(new Error("stopping"));
+      },
+    };
+    const key = { namespace: operator, name: "nightly" };
+    while ((await reconcileQueue(world.deps, key)).requeueAfterMs);
+    const running = reconcileBackup(world.deps, key, { signal: stop.signal });
+    await expect(running).rejects.toThrow("stopping");
+    expect(world.executed.at(-1)).toBe("shop/db main: thaw");
+    expect(world.phase("backups", "nightly")).toBe("InProgress");
   });
 
   it("run in the order that the Backup gives, one after the other", async () => {

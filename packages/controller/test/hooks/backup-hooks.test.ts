@@ -66,6 +66,11 @@ describe("annotations", () => {
   });
 });
 
+it.each(["Succeeded", "Failed"])("a pod that is %s has none", (phase) => {
+  const note = { "pre.hook.backup.velero.io/command": "a" };
+  expect(backupHooks({}, { ...pod(note), status: { phase } }, "pre", [pods])).toEqual([]);
+});
+
 describe("hooks of the Backup", () => {
   const set = (more: object, pre = [exec("a")]): BackupSpec => ({
     hooks: { resources: [{ name: "set", pre, ...more }] },
