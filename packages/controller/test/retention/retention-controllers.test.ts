@@ -1,9 +1,10 @@
 // Sync, expiry and deletion over HTTP, with caches and queues: a backup of the bucket appears, and goes by itself when its time is over.
+import { manualClock, nsPerMs } from "@dm/core";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { addRetentionControllers } from "../../src/retention/retention-controllers.ts";
 import { createManager } from "../../src/runtime/manager.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
-import { World } from "./world.ts";
+import { startMs, World } from "./world.ts";
 
 let home: World;
 let away: World;
@@ -28,7 +29,8 @@ it("backups appear, and go when their time is over", { timeout: 30_000 }, async 
   addRetentionControllers(manager, {
     client,
     namespace: "velero",
-    clock: away.clock,
+    // Not that of the API server, which goes on by itself.
+    clock: manualClock(BigInt(startMs) * nsPerMs),
     listFolders,
     openFolder,
     openRepository,
