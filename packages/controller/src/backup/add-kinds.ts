@@ -112,10 +112,11 @@ export async function addWithNeeds(
   return addItem(run, resource, object);
 }
 
-/** The definition of each custom resource in the backup, unless definitions are listed anyway, or are not wanted. */
+/** The definition of each custom resource in the backup, unless all definitions are there anyway, or are not wanted. */
 export async function addDefinitions(run: BackupRun): Promise<void> {
   const definitions = run.find("customresourcedefinitions.apiextensions.k8s.io");
-  if (!definitions || run.scope.lists(definitions) || !run.scope.permits(definitions)) return;
+  if (!definitions || !run.scope.permits(definitions)) return;
+  if (run.scope.lists(definitions) && !hasSelector(run.backup)) return;
   const names = run.archive.resources.filter((name) => name.includes(".")).sort();
   for (const name of names) {
     const found = await run.deps.client.get(definitions, { name }, run.options);

@@ -50,6 +50,21 @@ const configMap = (name: string, more: object = {}): void =>
   put("configmaps", "v1", "ConfigMap", name, more);
 const rbac = "rbac.authorization.k8s.io";
 
+function defineWidgets(): void {
+  const schema = { openAPIV3Schema: { type: "object" } };
+  world.api.create("customresourcedefinitions.apiextensions.k8s.io", {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "widgets.shop.example" },
+    spec: {
+      group: "shop.example",
+      scope: "Namespaced",
+      names: { plural: "widgets", kind: "Widget", singular: "widget" },
+      versions: [{ name: "v1", served: true, storage: true, schema }],
+    },
+  } as never);
+}
+
 describe("a Backup of a namespace", () => {
   it("holds what there is in it, in Velero's order, and what that needs of the cluster", async () => {
     world.claim("shop", "data");
@@ -67,24 +82,7 @@ describe("a Backup of a namespace", () => {
       roleRef: { apiGroup: rbac, kind: "ClusterRole", name: "reader" },
       subjects: [{ kind: "ServiceAccount", name: "web", namespace: "shop" }],
     });
-    world.api.create("customresourcedefinitions.apiextensions.k8s.io", {
-      apiVersion: "apiextensions.k8s.io/v1",
-      kind: "CustomResourceDefinition",
-      metadata: { name: "widgets.shop.example" },
-      spec: {
-        group: "shop.example",
-        scope: "Namespaced",
-        names: { plural: "widgets", kind: "Widget", singular: "widget" },
-        versions: [
-          {
-            name: "v1",
-            served: true,
-            storage: true,
-            schema: { openAPIV3Schema: { type: "object" } },
-          },
-        ],
-      },
-    } as never);
+    defineWidgets();
     put("widgets.shop.example", "shop.example/v1", "Widget", "w");
     put("deployments.apps", "apps/v1", "Deployment", "web", {
       spec: {
@@ -123,6 +121,18 @@ describe("a Backup of a namespace", () => {
       /^time="2026-11-22T10:00:00Z" level=info msg="Planned blocks of pods and claims" backup=velero\/nightly /,
     );
     expect(lines.at(-2)).toContain('msg="Ended DataUploads"');
+  });
+
+  it("has the definition of a custom resource that a selector finds in any namespace", async () => {
+    defineWidgets();
+    const metadata = { labels: { app: "shop" } };
+    put("widgets.shop.example", "shop.example/v1", "Widget", "w", { metadata });
+    await run({ includedNamespaces: ["*"], labelSelector: { matchLabels: { app: "shop" } } });
+    expect(held().sort()).toEqual([
+      "customresourcedefinitions/widgets.shop.example",
+      "namespaces/shop",
+      "widgets/w",
+    ]);
   });
 
   it("leaves out what is marked, and what is being deleted", async () => {
