@@ -43,7 +43,7 @@ export async function backUpVolumes(
 ): Promise<{ claims: SettledClaim[]; ends: BlockEnd[] }> {
   const { backup, deps, log, options } = run;
   const spec = backup.spec ?? {};
-  const { boundClaims, selected } = await collectVolumes(run);
+  const { boundClaims, included, selected } = await collectVolumes(run);
   const policy = await policyOf(run);
   const volumes = planVolumes(spec, selected, [...boundClaims.values()], policy);
   for (const { pod, reason } of volumes.skipped) addWarning(run, [pods, pod], reason);
@@ -51,12 +51,12 @@ export async function backUpVolumes(
     pods: orderOf(spec.orderedResources, "pods"),
     claims: orderOf(spec.orderedResources, "persistentvolumeclaims"),
   };
-  const blocks = planBlocks(selected, [...boundClaims.keys()], ordered);
+  const blocks = planBlocks(selected, included, ordered);
   const plan: BlockPlan = { volumes, bound: boundClaims, classes: await snapshotClasses(run) };
   log.info("Planned blocks of pods and claims", {
     blocks: blocks.length,
     pods: selected.length,
-    claims: boundClaims.size,
+    claims: included.length,
   });
   // What has an order goes one after the other.
   const isOrdered = (block: Block): boolean =>
@@ -105,23 +105,34 @@ async function addClaim(run: BackupRun, settled: SettledClaim | undefined): Prom
   await addItem(run, persistentVolumeClaims, claimItem(run.backup, claim, outcome));
 }
 
-async function collectVolumes(
-  run: BackupRun,
-): Promise<{ selected: Pod[]; boundClaims: Map<PersistentVolumeClaim, BoundClaim> }> {
+interface CollectedVolumes {
+  readonly selected: readonly Pod[];
+  /** Those of the Backup, and those that its pods mount. */
+  readonly boundClaims: ReadonlyMap<PersistentVolumeClaim, BoundClaim>;
+  /** Of the Backup: none when it leaves claims out, though the files of its pods are backed up. */
+  readonly included: readonly PersistentVolumeClaim[];
+}
+
+async function collectVolumes(run: BackupRun): Promise<CollectedVolumes> {
   const { backup, deps, options } = run;
   const spec = backup.spec ?? {};
-  const covered = async <T extends KubeObject>(resource: Resource<T>): Promise<T[]> => {
+  const isListed = (resource: Resource): boolean => {
     const served = run.find(resourceName(resource));
-    if (served === undefined || !run.scope.lists(served)) return [];
+    return served !== undefined && run.scope.lists(served);
+  };
+  const covered = async <T extends KubeObject>(resource: Resource<T>): Promise<T[]> => {
     const found: T[] = [];
     for await (const page of coveredPages(run, resource)) found.push(...page);
     return found;
   };
-  const selected = (await covered<Pod>(pods)).filter((pod) => isSelected(spec, pod));
+  const allPods = isListed(pods) ? await covered(pods) : [];
+  const selected = allPods.filter((pod) => isSelected(spec, pod));
   // The volumes of a selected pod belong to it, whatever labels they have.
   const mounted = new Set(selected.flatMap(claimKeys));
-  const claims = (await covered<PersistentVolumeClaim>(persistentVolumeClaims)).filter(
-    (claim) => isSelected(spec, claim) || mounted.has(keyOf(claim)),
+  const hasClaims = isListed(persistentVolumeClaims);
+  const all = hasClaims || mounted.size > 0 ? await covered(persistentVolumeClaims) : [];
+  const claims = all.filter(
+    (claim) => mounted.has(keyOf(claim)) || (hasClaims && isSelected(spec, claim)),
   );
   const bound = await mapConcurrent(
     claims,
@@ -134,7 +145,7 @@ async function collectVolumes(
     },
     { concurrency: readConcurrency, signal: options.signal },
   );
-  return { selected, boundClaims: new Map(bound) };
+  return { selected, boundClaims: new Map(bound), included: hasClaims ? claims : [] };
 }
 
 async function policyOf({ backup, deps, options }: BackupRun): Promise<VolumePolicy | undefined> {

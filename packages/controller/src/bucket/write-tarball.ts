@@ -37,8 +37,12 @@ export async function withItems(
   const result = emptyTarball(modifiedAt);
   try {
     const pieces = Readable.from([tarball], { objectMode: true }).pipe(createGunzip());
-    for await (const file of decodeTarStream(pieces))
+    let unpackedBytes = 0;
+    for await (const file of decodeTarStream(pieces)) {
+      unpackedBytes += file.bytes.length;
+      if (unpackedBytes > maxUnpackedBytes) throw tooLarge();
       if (!paths.has(file.path)) await result.add([file]);
+    }
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     throw new FormatError(
@@ -50,6 +54,14 @@ export async function withItems(
   }
   await result.add(added);
   return result.end();
+}
+
+/** Each object is in there twice; no cluster has more. */
+const maxUnpackedBytes = 2 ** 35;
+
+function tooLarge(): FormatError {
+  const text = `the tarball of the backup has more than ${maxUnpackedBytes} bytes of objects`;
+  return new FormatError("DM_BACKUP_FILE_INVALID", text);
 }
 
 /** Each write to gzip costs a turn of another thread. */

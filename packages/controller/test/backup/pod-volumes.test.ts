@@ -81,6 +81,17 @@ describe("a Backup of files", () => {
     expect(phases).toEqual([undefined, "Completed"]);
   });
 
+  it("of pods only: without their claims, and without snapshots", async () => {
+    world.pod("shop", "web", ["data"]);
+    expect(await run({ ...all, includedResources: ["pods"] })).toMatchObject({
+      phase: "Completed",
+    });
+    expect(world.list("podBackups").map(({ spec }) => spec.volume)).toEqual(["data"]);
+    const tarball = world.blobs.get("default/backups/nightly/nightly.tar.gz") ?? new Uint8Array();
+    expect(decodeItems(tarball, "tarball").map(({ resource }) => resource)).toEqual(["pods"]);
+    expect(world.list("uploads")).toEqual([]);
+  });
+
   it("that fail are errors of their pods", async () => {
     world.pod("shop", "web", ["data"]);
     world.movements.set("data", "fail");
