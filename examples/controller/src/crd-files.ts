@@ -9,9 +9,15 @@ import { crdManifests } from "@dm/crds";
 import { stringify } from "yaml";
 import { manifestFolder } from "./manifests.ts";
 
-/** Name and text of every file of `manifests/crds`. Kinds that come with clusters or with OADP are not among them. */
-export function crdFiles(): ReadonlyMap<string, string> {
-  const ours = crdManifests().filter(({ spec }) => spec.group === "velero.io");
+/** Folders of the manifests with custom resource definitions, and the group of each. Kinds that come with clusters have none. */
+export const crdFolders: Readonly<Record<string, string>> = {
+  crds: "velero.io",
+  "operator/crds": "oadp.openshift.io",
+};
+
+/** Name and text of every file of a folder. */
+export function crdFiles(group: string): ReadonlyMap<string, string> {
+  const ours = crdManifests().filter(({ spec }) => spec.group === group);
   const files = new Map(
     ours.map((crd) => [
       `${crd.metadata.name}.yaml`,
@@ -26,9 +32,10 @@ export function crdFiles(): ReadonlyMap<string, string> {
   );
 }
 
-if (import.meta.main) {
-  const folder = join(manifestFolder, "crds");
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder);
-  for (const [name, text] of crdFiles()) writeFileSync(join(folder, name), text);
-}
+if (import.meta.main)
+  for (const [name, group] of Object.entries(crdFolders)) {
+    const folder = join(manifestFolder, name);
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    for (const [file, text] of crdFiles(group)) writeFileSync(join(folder, file), text);
+  }

@@ -6,7 +6,7 @@ import type { KubeObject } from "@dm/crds";
 import { requirePeer } from "@dm/fixtures";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { crdFiles } from "../src/crd-files.ts";
+import { crdFiles, crdFolders } from "../src/crd-files.ts";
 import { manifestFolder, readManifests } from "../src/manifests.ts";
 
 const kubectl = requirePeer("kubectl");
@@ -16,6 +16,7 @@ const folders = [
   "overlays/beside-velero",
   "overlays/data-mover",
   "overlays/fs-backup",
+  "overlays/operator",
 ];
 
 interface Any {
@@ -45,6 +46,7 @@ it.each([
   ["overlays/beside-velero", "velero"],
   ["overlays/data-mover", "dm-system"],
   ["overlays/fs-backup", "dm-system"],
+  ["overlays/operator", "openshift-adp"],
 ])("everything of %s is in one namespace", (folder, namespace) => {
   const text = JSON.stringify(readManifests(folder));
   const named = [...text.matchAll(/"namespace":"([^"]+)"/g)].map(([, name]) => name);
@@ -112,10 +114,13 @@ it("a node agent can look for one of Velero's, as --take-over-velero does", () =
   expect(rightsOf("dm-node-agent")["daemonsets"]).toEqual(["get", "list"]);
 });
 
-it("the custom resources are what the schemas say", () => {
-  const folder = join(manifestFolder, "crds");
-  const files = crdFiles();
-  expect(readdirSync(folder).sort()).toEqual([...files.keys()].sort());
-  for (const [name, text] of files)
-    expect(readFileSync(join(folder, name), "utf8"), name).toBe(text);
-});
+it.each(Object.entries(crdFolders))(
+  "the custom resources in %s are what the schemas say",
+  (name, group) => {
+    const folder = join(manifestFolder, name);
+    const files = crdFiles(group);
+    expect(readdirSync(folder).sort()).toEqual([...files.keys()].sort());
+    for (const [file, text] of files)
+      expect(readFileSync(join(folder, file), "utf8"), file).toBe(text);
+  },
+);
