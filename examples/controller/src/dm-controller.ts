@@ -5,8 +5,14 @@
  * @module
  */
 import type { LogLevel } from "@dm/controller/runtime";
-import { Command, Option } from "commander";
-import { addServerFlags, durationMs, type ServerOptions } from "./roles/server-flags.ts";
+import { Command } from "commander";
+import {
+  addServerFlags,
+  addUnusedFlags,
+  durationMs,
+  logLevelOf,
+  type ServerOptions,
+} from "./roles/server-flags.ts";
 
 interface Flags {
   namespace?: string;
@@ -21,10 +27,11 @@ function role(name: string, description: string): Command {
     .command(name)
     .description(description)
     .option("--namespace <name>", "of the data mover; that of the pod by default")
-    .addOption(
-      new Option("--log-level <level>", "least level that is logged")
-        .choices(["debug", "info", "warn", "error"])
-        .default("info"),
+    .option(
+      "--log-level <level>",
+      "least level that is logged: debug, info, warn or error",
+      logLevelOf,
+      "info",
     )
     .option("--metrics-port <port>", "of probes and metrics; 0 for any that is free", "8085");
 }
@@ -48,7 +55,10 @@ addServerFlags(
   await runServer(common(flags), flags);
 });
 
-role("node-agent", "controllers of which every node needs one: DataUploads and DataDownloads")
+addUnusedFlags(
+  role("node-agent", "controllers of which every node needs one: DataUploads and DataDownloads"),
+  ["--resource-timeout <duration>"],
+)
   .option("--node-name <name>", "the node; NODE_NAME by default")
   .option("--daemonset <name>", "what this runs in; movers are made after it", "dm-node-agent")
   .option("--node-agent-configmap <name>", "concurrency, affinity, resources, classes of claims")

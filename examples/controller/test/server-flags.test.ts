@@ -3,7 +3,12 @@ import { backupDefaults, retentionDefaults } from "@dm/controller";
 import { Command } from "commander";
 import { expect, it } from "vitest";
 import { backupSettings, retentionSettings } from "../src/roles/server-controllers.ts";
-import { addServerFlags, durationText, type ServerOptions } from "../src/roles/server-flags.ts";
+import {
+  addServerFlags,
+  durationText,
+  logLevelOf,
+  type ServerOptions,
+} from "../src/roles/server-flags.ts";
 
 function read(...args: string[]): ServerOptions {
   const command = addServerFlags(new Command("server"))
@@ -68,6 +73,32 @@ it("reads what an operator writes into a Deployment of Velero's", () => {
   const retention = retentionSettings(options);
   expect(retention).toEqual({ backupSyncPeriodMs: 120_000, gcPeriodMs: 3_600_000 });
   for (const key of Object.keys(retention)) expect(retentionDefaults).toHaveProperty(key);
+});
+
+it("starts with what an operator writes for any DataProtectionApplication", () => {
+  const options = read(
+    "--deployment=velero",
+    "--disable-informer-cache=false",
+    "--item-block-worker-count=2",
+    "--client-burst=100",
+    "--client-qps=20.5",
+    "--log-format=json",
+    "--repo-maintenance-job-configmap=repository-maintenance-dpa",
+    "--logtostderr",
+    "--v=4",
+    "--disable-controllers=backup-finalizer,gc",
+    "--metrics-address=:8085",
+  );
+  expect(options.disableControllers).toEqual(["backup-finalizer", "gc"]);
+});
+
+it.each([
+  ["trace", "debug"],
+  ["warning", "warn"],
+  ["panic", "error"],
+  ["info", "info"],
+])("takes the level %s for %s", (theirs, ours) => {
+  expect(logLevelOf(theirs)).toBe(ours);
 });
 
 it("takes a switch without a value for true", () => {

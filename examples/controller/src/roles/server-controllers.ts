@@ -5,6 +5,7 @@
  */
 import {
   addBackupControllers,
+  addMetricsObserver,
   addRequestControllers,
   addRestoreControllers,
   addRetentionControllers,
@@ -67,6 +68,8 @@ export function addServerControllers(
       ...common,
       settings: retentionSettings(options),
     });
+  // What is derived from objects needs to watch all of their kinds.
+  if (isOn("backup")) addMetricsObserver(manager, { namespace, isActive: () => manager.isLeader });
   if (isOn("schedule"))
     addScheduleController(manager, { ...common, skipImmediately: options.scheduleSkipImmediately });
   if (isOn("download-request", "server-status-request"))
@@ -90,12 +93,11 @@ const veleroNames: Readonly<Record<string, ControllerName>> = {
 
 /** A manager that leaves these out. */
 function without(disabled: readonly string[], manager: Manager): Manager {
-  return {
-    ...manager,
-    add(controller) {
-      if (!disabled.includes(veleroNames[controller.name] ?? "")) manager.add(controller);
-    },
+  const rest = Object.create(manager) as Manager;
+  rest.add = (controller, more) => {
+    if (!disabled.includes(veleroNames[controller.name] ?? "")) manager.add(controller, more);
   };
+  return rest;
 }
 
 /** Only what was said: everything else is the controllers' own default. */

@@ -67,7 +67,6 @@ const listOf = (text: string): string[] =>
     .map((one) => one.trim())
     .filter(Boolean);
 
-/** Velero has some more, which are parts of these here. */
 const controllerNames = [
   "backup",
   "backup-deletion",
@@ -80,10 +79,18 @@ const controllerNames = [
   "server-status-request",
 ] as const;
 export type ControllerName = (typeof controllerNames)[number];
+/** Velero's, which are parts of others here. */
+const partNames = [
+  "backup-finalizer",
+  "backup-operations",
+  "restore-finalizer",
+  "restore-operations",
+];
 
 function controllersOf(text: string): string[] {
   const names = listOf(text);
-  const unknown = names.find((name) => !controllerNames.includes(name as ControllerName));
+  const known: readonly string[] = [...controllerNames, ...partNames];
+  const unknown = names.find((name) => !known.includes(name));
   if (unknown) throw new InvalidArgumentError(`There is no controller ${unknown}.`);
   return names;
 }
@@ -177,6 +184,57 @@ const flags: readonly Flag[] = [
   },
 ];
 
+/** Of Velero's programs and the libraries in them; accepted, so that their Deployments can be taken over, and without effect. */
+const unused = [
+  "--add_dir_header [value]",
+  "--alsologtostderr [value]",
+  "--client-burst <number>",
+  "--client-page-size <number>",
+  "--client-qps <number>",
+  "--colorized [value]",
+  "--disable-informer-cache [value]",
+  "--item-block-worker-count <number>",
+  "--log-format <format>",
+  "--log_backtrace_at <where>",
+  "--log_dir <path>",
+  "--log_file <path>",
+  "--log_file_max_size <number>",
+  "--logtostderr [value]",
+  "--max-concurrent-k8s-connections <number>",
+  "--metrics-address <address>",
+  "--one_output [value]",
+  "--plugin-dir <path>",
+  "--profiler-address <address>",
+  "--repo-maintenance-job-configmap <name>",
+  "--skip_headers [value]",
+  "--skip_log_headers [value]",
+  "--stderrthreshold <level>",
+  "-v, --v <level>",
+  "--vmodule <pattern>",
+];
+
+export function addUnusedFlags(command: Command, alsoUnused: readonly string[] = []): Command {
+  for (const name of [...unused, ...alsoUnused])
+    command.addOption(new Option(name, "accepted, without effect").hideHelp());
+  return command;
+}
+
+/** Levels of Velero's, by ours. */
+export function logLevelOf(text: string): "debug" | "info" | "warn" | "error" {
+  const levels = {
+    trace: "debug",
+    debug: "debug",
+    info: "info",
+    warn: "warn",
+    warning: "warn",
+    error: "error",
+    fatal: "error",
+    panic: "error",
+  } as const;
+  if (Object.hasOwn(levels, text)) return levels[text as keyof typeof levels];
+  throw new InvalidArgumentError(`It is none of ${Object.keys(levels).join(", ")}.`);
+}
+
 export function addServerFlags(command: Command): Command {
   command
     .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
@@ -191,5 +249,5 @@ export function addServerFlags(command: Command): Command {
     if ("default" in rest) option.default(rest.default);
     command.addOption(option);
   }
-  return command;
+  return addUnusedFlags(command);
 }
