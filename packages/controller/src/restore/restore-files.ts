@@ -82,6 +82,7 @@ export function deleteRestoreFiles(
 ): Promise<void> {
   return inFolder(deps, backup, ["restores", name], options, async (folder) => {
     for (const file of await folder.list(options)) await folder.delete(file, options);
+    await folder.remove?.(options);
   });
 }
 

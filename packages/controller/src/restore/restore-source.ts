@@ -66,6 +66,9 @@ export async function sourceProblems(
   if (problems.length > 0) return problems;
   try {
     const { contents } = await readSource(deps, backup, options);
+    // By another cluster: this one has not seen it yet.
+    if (contents.backup.status?.phase === "Deleting")
+      return [`Error retrieving backup: backup ${backup.metadata.name} is Deleting`];
     const found = contents.items.find(({ resource }) => resource === volSyncBackups)?.object;
     if (found === undefined || !(await wantsVolumes(deps, restore, options))) return [];
     return [volSyncRefusal(backup.metadata.name ?? "", found as VolumeSnapshotBackup)];

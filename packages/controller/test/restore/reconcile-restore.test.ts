@@ -6,8 +6,10 @@ import { AccessError } from "@dm/core";
 import { annotations, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
+  decodeBackup,
   decodeGzipJson,
   decodeItems,
+  encodeBackup,
   encodeItems,
   type Results,
 } from "../../src/bucket/backup-files.ts";
@@ -381,6 +383,17 @@ describe("a Restore that cannot work", () => {
     world.blobs.delete(key);
     expect(await problems("missing", { backupName: "nightly" })).toEqual([
       "Error retrieving backup: the bucket has no file nightly.tar.gz of backup nightly",
+    ]);
+  });
+
+  it("is refused while another cluster deletes the backup", async () => {
+    await backedUp();
+    const key = "default/backups/nightly/velero-backup.json";
+    const stored = decodeBackup(world.blobs.get(key) ?? new Uint8Array());
+    const deleting = { ...stored, status: { ...stored.status, phase: "Deleting" as const } };
+    world.blobs.set(key, encodeBackup(deleting));
+    expect(await problems("late", { backupName: "nightly" })).toEqual([
+      "Error retrieving backup: backup nightly is Deleting",
     ]);
   });
 
