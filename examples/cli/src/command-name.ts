@@ -1,5 +1,5 @@
 /**
- * What a command line asks for, found without the parser, which has not loaded then.
+ * What a command line asks for, found without the parser, which has not loaded then. Proof: test/command-name.test.ts.
  * @module
  */
 
@@ -13,5 +13,5 @@ const groups: ReadonlySet<string> = new Set([
 export function commandName(argv: readonly string[]): string {
   const at = argv.findIndex((word) => groups.has(word));
   const command = argv[at + 1] ?? "";
-  return at >= 0 && /^[a-z-]{1,30}$/.test(command) ? `${argv[at]}-${command}` : "other";
+  return at >= 0 && /^[a-z][a-z-]{0,30}$/.test(command) ? `${argv[at]}-${command}` : "other";
 }
