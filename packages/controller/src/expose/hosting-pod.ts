@@ -265,7 +265,8 @@ function podSecurity({ nodeOS, claim, hosted }: HostingPodInput): PodSecurityCon
   return { runAsUser: 0, ...(unlabelled && { seLinuxOptions: { type: "spc_t" } }) };
 }
 
-function podResources(wanted: PodResources | undefined): ResourceRequirements | undefined {
+/** Undefined when nothing is set. */
+export function podResources(wanted: PodResources | undefined): ResourceRequirements | undefined {
   const requests = withoutAbsent({
     cpu: wanted?.cpuRequest,
     memory: wanted?.memoryRequest,

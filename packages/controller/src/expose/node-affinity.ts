@@ -5,6 +5,7 @@
  * @module
  */
 import {
+  type Affinity,
   type LabelSelector,
   labels,
   type NodeSelectorRequirement,
@@ -46,6 +47,19 @@ export function nodeSelectorTerms(input: {
     ...term,
     matchExpressions: [...(term.matchExpressions ?? []), ...narrowed],
   }));
+}
+
+/** A node fits when one of the entries fits it; undefined when there is none, and any fits. */
+export function affinityOf(
+  entries: readonly { readonly nodeSelector?: LabelSelector | undefined }[],
+): Affinity | undefined {
+  if (entries.length === 0) return undefined;
+  const nodeSelectorTerms = entries.map(({ nodeSelector }) => ({
+    matchExpressions: requirementsOf(nodeSelector),
+  }));
+  return {
+    nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+  };
 }
 
 function requirementsOf(selector: LabelSelector | undefined): NodeSelectorRequirement[] {

@@ -8,7 +8,6 @@
  */
 import { FormatError } from "@dm/core";
 import {
-  type Affinity,
   type Container,
   type DaemonSet,
   type DataProtectionApplication,
@@ -23,6 +22,7 @@ import {
   type Volume,
   type VolumeMount,
 } from "@dm/crds";
+import { affinityOf } from "../expose/node-affinity.ts";
 import {
   type ApplicationSettings,
   hostPodsMount,
@@ -283,7 +283,7 @@ function placement(
   loadAffinity: LoadAffinityConfig | undefined,
 ): Partial<PodSpec> {
   const { nodeSelector, tolerations } = podConfig ?? {};
-  const affinity = affinityOf(loadAffinity);
+  const affinity = affinityOf(loadAffinity ?? []);
   return {
     ...(tolerations && { tolerations: structuredClone(tolerations) as Toleration[] }),
     ...(nodeSelector && Object.keys(nodeSelector).length > 0 && { nodeSelector }),
@@ -291,24 +291,6 @@ function placement(
     ...(spec?.podDnsPolicy && { dnsPolicy: spec.podDnsPolicy }),
     ...(spec?.podDnsConfig &&
       Object.keys(spec.podDnsConfig).length > 0 && { dnsConfig: spec.podDnsConfig }),
-  };
-}
-
-/** A node fits when one of the entries fits it. */
-function affinityOf(loadAffinity: LoadAffinityConfig | undefined): Affinity | undefined {
-  const nodeSelectorTerms = (loadAffinity ?? []).map(({ nodeSelector = {} }) => ({
-    matchExpressions: [
-      ...Object.entries(nodeSelector.matchLabels ?? {}).map(([key, value]) => ({
-        key,
-        operator: "In",
-        values: [value],
-      })),
-      ...(nodeSelector.matchExpressions ?? []),
-    ],
-  }));
-  if (nodeSelectorTerms.length === 0) return undefined;
-  return {
-    nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
   };
 }
 

@@ -6,6 +6,7 @@
  */
 import { FormatError } from "@dm/core";
 import {
+  type Affinity,
   type BackupRepository,
   type Deployment,
   type Job,
@@ -34,7 +35,16 @@ export interface MaintenanceJobInput {
   readonly dueMs: number;
   /** A run that takes longer is killed. */
   readonly timeoutMs: number;
+  readonly settings?: MaintenanceJobSettings | undefined;
+}
+
+/** What an administrator may want of the pods of maintenance Jobs. */
+export interface MaintenanceJobSettings {
   readonly resources?: ResourceRequirements | undefined;
+  readonly affinity?: Affinity | undefined;
+  readonly podLabels?: Readonly<Record<string, string>> | undefined;
+  readonly podAnnotations?: Readonly<Record<string, string>> | undefined;
+  readonly priorityClassName?: string | undefined;
 }
 
 /**
@@ -42,7 +52,8 @@ export interface MaintenanceJobInput {
  * @throws {FormatError} `DM_SERVER_TEMPLATE` when the Deployment has no container with an image
  */
 export function maintenanceJob(input: MaintenanceJobInput): Job {
-  const { dueMs, repository, resources, server, timeoutMs } = input;
+  const { dueMs, repository, server, settings = {}, timeoutMs } = input;
+  const { affinity = server.spec.template.spec.affinity, resources } = settings;
   const { metadata, spec } = server.spec.template;
   const container =
     spec.containers.find(({ name }) => name === "server" || name === "velero") ??
@@ -73,7 +84,10 @@ export function maintenanceJob(input: MaintenanceJobInput): Job {
       backoffLimit: 0,
       activeDeadlineSeconds: Math.ceil(timeoutMs / 1_000),
       template: {
-        metadata: { labels: { ...passed(metadata?.labels), ...own } },
+        metadata: {
+          labels: { ...passed(metadata?.labels), ...settings.podLabels, ...own },
+          ...(settings.podAnnotations && { annotations: { ...settings.podAnnotations } }),
+        },
         spec: {
           restartPolicy: "Never",
           ...(spec.serviceAccountName && { serviceAccountName: spec.serviceAccountName }),
@@ -81,6 +95,8 @@ export function maintenanceJob(input: MaintenanceJobInput): Job {
           ...(spec.securityContext && { securityContext: spec.securityContext }),
           ...(spec.tolerations && { tolerations: spec.tolerations }),
           ...(spec.nodeSelector && { nodeSelector: spec.nodeSelector }),
+          ...(affinity && { affinity }),
+          ...(settings.priorityClassName && { priorityClassName: settings.priorityClassName }),
           containers: [
             {
               name: maintenanceContainer,

@@ -22,9 +22,11 @@ import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
 import { kubeTime } from "../runtime/objects.ts";
 import { connectRepository, formatVariableNames } from "./connect-repository.ts";
 import { decideRepository, type RepositoryDecision } from "./decide-repository.ts";
+import { maintenanceSettingsFor } from "./maintenance-config.ts";
 import {
   jobResult,
   lastSuccess,
+  type MaintenanceJobSettings,
   maintenanceContainer,
   maintenanceJob,
   maintenanceRecord,
@@ -384,7 +386,7 @@ async function maintain(
     server,
     dueMs,
     timeoutMs: deps.maintenanceTimeoutMs ?? repositoryDefaults.maintenanceTimeoutMs,
-    resources: deps.maintenanceResources,
+    settings: await readSettings(deps, repository, signal),
   });
   try {
     await client.create(jobs, job, { signal });
@@ -392,6 +394,23 @@ async function maintain(
     if (!isDmError(error, "DM_KUBE_ALREADY_EXISTS")) throw error;
   }
   return { requeueAfterMs: unfinishedMs };
+}
+
+/** What cannot be read is told, and maintenance goes on without it. */
+async function readSettings(
+  { client, logger, maintenanceConfigMap: name }: RepositoryDeps,
+  { metadata, spec }: BackupRepository,
+  signal: AbortSignal,
+): Promise<MaintenanceJobSettings> {
+  if (!name) return {};
+  const { namespace } = metadata;
+  const map = await client.get(configMaps, { namespace, name }, { signal });
+  const { settings, warnings } = map
+    ? maintenanceSettingsFor(map, spec)
+    : { settings: {}, warnings: ["there is none"] };
+  if (warnings.length > 0)
+    logger.warn("Left out settings of maintenance", { configMap: name, warnings });
+  return settings;
 }
 
 function retryMsOf({ retryMs = repositoryDefaults.retryMs }: RepositoryDeps): number {

@@ -4,7 +4,6 @@
  * @module
  */
 import type { Clock, Logger } from "@dm/core";
-import type { ResourceRequirements } from "@dm/crds";
 import type { OpenVeleroOptions, openVeleroStore } from "@dm/snapshot/velero";
 import type { EventRecorder } from "../runtime/event-recorder.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
@@ -27,7 +26,8 @@ export interface RepositoryDeps {
   readonly keepLatestMaintenanceJobs?: number | undefined;
   /** A maintenance that takes longer is killed; 4 hours by default. */
   readonly maintenanceTimeoutMs?: number | undefined;
-  readonly maintenanceResources?: ResourceRequirements | undefined;
+  /** ConfigMap with settings of maintenance Jobs, read when one is made. */
+  readonly maintenanceConfigMap?: string | undefined;
   /** What is NotReady is tried again after this time, and what is Ready looked at as often; 5 minutes by default. */
   readonly retryMs?: number | undefined;
   /** The password of a Secret that is made here: Velero's (default), which everybody knows, or a random one. */
