@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { deleteBackupRequests } from "@dm/crds";
+import { listVeleroSnapshots, openVeleroRepository, openVeleroStore } from "@dm/snapshot/velero";
 import type { StoredObject } from "@dm/testbed";
 import type { SetUp } from "../src/demo/set-up.ts";
 import { until } from "../src/demo/stage.ts";
@@ -120,6 +121,27 @@ export class BackupKillWorld {
       kill.action === "Restore" ? await this.#restore(kill, name) : await this.#backUp(kill, name);
     await nothingLeft(this.#scene);
     return outcome;
+  }
+
+  /** Complete snapshots in the repository that no DataUpload or PodVolumeBackup names. */
+  async unknownSnapshots(): Promise<string[]> {
+    const { embedded, stage, store } = this.#scene;
+    const { provider, config = {}, objectStorage } = store.location.spec;
+    const { bucket, prefix } = objectStorage;
+    const location = { provider, config, objectStorage: { bucket, prefix } };
+    const text = Buffer.from(store.secret?.data?.["cloud"] ?? "", "base64").toString();
+    const blobs = await openVeleroStore(location, "shop", { credentials: async () => text });
+    await using repository = await openVeleroRepository(blobs, { password: "static-passw0rd" });
+    const known = new Set(
+      ["datauploads", "podvolumebackups"]
+        .flatMap((plural) =>
+          embedded.cluster.api.list(`${plural}.velero.io`, stage.operatorNamespace),
+        )
+        .map(({ status }) => status?.snapshotID),
+    );
+    return (await listVeleroSnapshots(repository))
+      .filter(({ id, isComplete }) => isComplete && !known.has(id))
+      .map(({ id, tags }) => `${id} ${JSON.stringify(tags)}`);
   }
 
   async #backUp(kill: BackupKill, name: string): Promise<BackupKillOutcome> {

@@ -100,6 +100,7 @@ it(
     }
     console.log(told());
     expect(kills).toBe(count);
+    expect(await world.unknownSnapshots()).toEqual([]);
     expect(failures).toEqual([]);
   },
   count * 400_000,
