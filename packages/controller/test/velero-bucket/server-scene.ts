@@ -57,7 +57,8 @@ export interface ServerSceneOptions {
   readonly s3: S3Server;
   /** Ours; none by default. */
   readonly withControllers?: boolean | undefined;
-  readonly accessMode?: "ReadOnly" | "ReadWrite" | undefined;
+  /** Of the location; a second by default. */
+  readonly syncPeriod?: string | undefined;
 }
 
 export class ServerScene implements AsyncDisposable {
@@ -79,8 +80,8 @@ export class ServerScene implements AsyncDisposable {
   }
 
   static async open({
-    accessMode,
     s3,
+    syncPeriod = "1s",
     withControllers = false,
   }: ServerSceneOptions): Promise<ServerScene> {
     const server = await createApiServer();
@@ -112,8 +113,7 @@ export class ServerScene implements AsyncDisposable {
         objectStorage: { bucket, prefix: objectStorage?.prefix },
         config,
         credential: { name: "cloud-credentials", key: "cloud" },
-        backupSyncPeriod: "1s",
-        ...(accessMode && { accessMode }),
+        backupSyncPeriod: syncPeriod,
       },
     });
     if (withControllers) scene.startControllers();

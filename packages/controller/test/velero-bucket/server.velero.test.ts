@@ -4,39 +4,24 @@
  * same, object by object. The volumes are the business of node agents, of which there are none.
  */
 import { gunzipSync } from "node:zlib";
-import { type Backup, backupStorageLocations, backups, type Restore, restores } from "@dm/crds";
+import { type Backup, backups, type Restore, restores } from "@dm/crds";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeBackup, tarballFile } from "../../src/bucket/backup-files.ts";
 import { decodeTar } from "../../src/bucket/tar-codec.ts";
 import { ourBucket } from "./our-bucket.ts";
 import { expected, realBackups, sourceObjects, text, unzipped } from "./real-bucket.ts";
-import { bucket, locationName, namespace, openBucket, ServerScene } from "./server-scene.ts";
+import { bucket, namespace, openBucket, ServerScene } from "./server-scene.ts";
 import { client, startVeleroServer, type VeleroServer, velero } from "./velero-programs.ts";
 
 describe.skipIf(!velero.available)(velero.title("a real velero server has our bucket"), () => {
   let scene: ServerScene;
   let server: VeleroServer;
   beforeAll(async () => {
-    scene = await ServerScene.open({ s3: await openBucket(await ourBucket()) });
+    // Each look at the bucket writes the file with its credentials anew, beside whoever reads it.
+    scene = await ServerScene.open({ s3: await openBucket(await ourBucket()), syncPeriod: "10m" });
     const { cluster } = scene.server;
-    // What any cluster with Velero has.
-    scene.create("deployments.apps", {
-      apiVersion: "apps/v1",
-      kind: "Deployment",
-      metadata: { name: "velero", namespace },
-      spec: {
-        selector: { matchLabels: { deploy: "velero" } },
-        template: {
-          metadata: { labels: { deploy: "velero" } },
-          spec: { containers: [{ name: "velero", image: "velero/velero:v1" }] },
-        },
-      },
-    });
     for (const { object, resource } of sourceObjects("plain"))
       if (resource.startsWith("customresourcedefinitions.")) cluster.create(resource, object);
-    // It looks at once only at locations that are in order, and else a minute later.
-    const key = { namespace, name: locationName };
-    await scene.client.patch(backupStorageLocations, key, { status: { phase: "Available" } });
     server = await startVeleroServer(scene);
   }, 60_000);
   afterAll(async () => {

@@ -9,8 +9,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { backupStorageLocations } from "@dm/crds";
 import { requirePeer } from "@dm/fixtures";
-import { namespace, type ServerScene } from "./server-scene.ts";
+import { locationName, namespace, type ServerScene } from "./server-scene.ts";
 
 export const velero = requirePeer("velero");
 
@@ -47,8 +48,24 @@ export interface VeleroServer extends AsyncDisposable {
   readonly log: string;
 }
 
-/** Starts a server for the cluster of a scene. It is up when it says so of its locations. */
+/** Starts a server for the cluster of a scene. */
 export async function startVeleroServer(scene: ServerScene): Promise<VeleroServer> {
+  // What any cluster with Velero has.
+  scene.create("deployments.apps", {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: "velero", namespace },
+    spec: {
+      selector: { matchLabels: { deploy: "velero" } },
+      template: {
+        metadata: { labels: { deploy: "velero" } },
+        spec: { containers: [{ name: "velero", image: "velero/velero:v1" }] },
+      },
+    },
+  });
+  // It looks at once only at locations that are in order, and else a minute later.
+  const key = { namespace, name: locationName };
+  await scene.client.patch(backupStorageLocations, key, { status: { phase: "Available" } });
   const folder = mkdtempSync(join(tmpdir(), "dmv-"));
   const plugins = process.env["VELERO_PLUGIN_DIR"] ?? join(dirname(velero.path), "plugins");
   const flags = [
@@ -61,8 +78,6 @@ export async function startVeleroServer(scene: ServerScene): Promise<VeleroServe
     plugins,
     `--metrics-address=127.0.0.1:${await freePort()}`,
     "--profiler-address=",
-    "--backup-sync-period=1s",
-    "--store-validation-frequency=2s",
     "--item-operation-sync-frequency=1s",
     "--features=EnableCSI",
     // Backups of a recorded time are of interest for longer.
