@@ -29,7 +29,13 @@ export {
   type EventRecorder,
   type EventRecorderOptions,
 } from "./event-recorder.ts";
-export { type JsonLoggerOptions, jsonLogger, type LogLevel, withFields } from "./json-logger.ts";
+export {
+  type JsonLoggerOptions,
+  jsonLogger,
+  type LogFormat,
+  type LogLevel,
+  withFields,
+} from "./json-logger.ts";
 export type {
   DeleteOptions,
   KubeCallOptions,

@@ -1,5 +1,5 @@
 /**
- * Log lines as JSON, one object each, for collectors of pod logs.
+ * Log lines as JSON, one object each, for collectors of pod logs; or as `name=value` for people, in the way of Velero.
  * Proof: test/runtime/json-logger.test.ts.
  * @module
  */
@@ -9,9 +9,13 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export const logLevels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
+export type LogFormat = "json" | "text";
+
 export interface JsonLoggerOptions {
   /** The lowest level that is written. */
   readonly level?: LogLevel | undefined;
+  /** `json` by default. */
+  readonly format?: LogFormat | undefined;
   /** In every line, such as the node's name. */
   readonly fields?: LogFields | undefined;
   /** Takes one line with its line break; standard error by default. */
@@ -25,7 +29,7 @@ export interface JsonLoggerOptions {
  * @example const log = jsonLogger({ level: "info", fields: { node: "n1" } });
  */
 export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
-  const { level = "info", fields: common = {}, clock = systemClock } = options;
+  const { level = "info", format = "json", fields: common = {}, clock = systemClock } = options;
   const { write = (line: string): void => void process.stderr.write(line) } = options;
   const lowest = logLevels.indexOf(level);
   const at = (name: LogLevel) => {
@@ -36,13 +40,28 @@ export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
       try {
         // No field takes the place of these three.
         const first = { time, level: name, message };
-        write(`${JSON.stringify({ ...first, ...safe, ...first })}\n`);
+        const line = { ...first, ...safe, ...first };
+        write(`${format === "json" ? JSON.stringify(line) : textOf(line)}\n`);
       } catch {
         // A log that cannot be written must not end what it tells of.
       }
     };
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** What is more than a word is quoted, so that no value makes a line or a field of its own. */
+function textOf({ message, ...fields }: Record<string, unknown>): string {
+  const { time, level, ...others } = fields;
+  return Object.entries({ time, level, msg: message, ...others })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${wordOf(name)}=${wordOf(value)}`)
+    .join(" ");
+}
+
+function wordOf(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /^[\w./:@+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
 /** The same logger with more fields in every line. */

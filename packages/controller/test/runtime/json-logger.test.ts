@@ -44,6 +44,18 @@ describe("log lines", () => {
     ]);
   });
 
+  it("are text for people, one line each whatever is in them", () => {
+    const written: string[] = [];
+    const clock = virtualClock(Date.parse("2026-01-01T00:00:00Z"));
+    const log = jsonLogger({ clock, format: "text", write: (line) => written.push(line) });
+    log.info("Created backup pod", { pod: "velero/p1", bytes: 7n, took: undefined });
+    log.warn("a\nb=c", { "x y": 'level=error "', list: [1, "z"], password: "p", empty: "" });
+    expect(written).toEqual([
+      'time=2026-01-01T00:00:00.000Z level=info msg="Created backup pod" pod=velero/p1 bytes=7\n',
+      'time=2026-01-01T00:00:00.000Z level=warn msg="a\\nb=c" "x y"="level=error \\"" list="[1,\\"z\\"]" password="[not shown]" empty=""\n',
+    ]);
+  });
+
   it("keep time, level and message, whatever the fields are called", () => {
     const lines: string[] = [];
     const log = jsonLogger({ write: (line) => lines.push(line) });
