@@ -8,8 +8,24 @@ export const zoo = "zoo";
 export function fillZoo(scene: ServerScene): void {
   const make = (resource: string, apiVersion: string, kind: string, name: string, more: object) => {
     const { metadata, ...rest } = more as { metadata?: object };
-    const object = { apiVersion, kind, metadata: { name, namespace: zoo, ...metadata }, ...rest };
-    return scene.server.cluster.create(resource, object as NewObject);
+    const managedFields = [
+      {
+        manager: "kubectl-create",
+        operation: "Update",
+        apiVersion,
+        time: "2026-11-22T10:00:00Z",
+        fieldsType: "FieldsV1",
+        fieldsV1: { "f:metadata": { "f:labels": {} } },
+      },
+    ];
+    const given = { name, namespace: zoo, ...metadata };
+    const object = { apiVersion, kind, metadata: given, ...rest } as NewObject;
+    const created = scene.server.cluster.create(resource, object);
+    // As everything has them that somebody makes over HTTP; Velero compares them.
+    scene.server.cluster.modify(resource, zoo, name, (stored) => {
+      stored.metadata["managedFields"] = managedFields;
+    });
+    return created;
   };
   const container = { name: "c", image: "registry.example.com/c:1" };
   const template = (labels: object): object => ({
@@ -181,11 +197,11 @@ const kinds = [
   "configmaps",
 ];
 
-/** The objects of a namespace by kind and name, without what is new for each: ids, times, addresses and ports that are given out. */
+/** The objects of a namespace by kind and name; names of their own begin with the side. Without what is new for each: ids, times, addresses and ports that are given out. */
 export function stableObjects(
   scene: ServerScene,
   namespace: string,
-  restore: string,
+  side: string,
 ): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const kind of kinds) {
@@ -207,12 +223,11 @@ export function stableObjects(
         metadata["labels"] = labels;
       }
       const text = JSON.stringify({ ...object, metadata })
-        .replaceAll(restore, "RESTORE")
-        .replaceAll(`"${namespace}"`, '"NAMESPACE"')
+        .replaceAll(`${side}-`, "")
         .replaceAll(/"10\.\d+\.\d+\.\d+"/g, '"ADDRESS"')
         .replaceAll(/"controller-uid":"[0-9a-f-]{36}"/g, '"controller-uid":"UID"')
         .replaceAll(/"nodePort":(?!3032)\d+/g, '"nodePort":0');
-      found[`${kind}/${object.metadata.name.replace(namespace, "NAMESPACE")}`] = JSON.parse(text);
+      found[`${kind}/${object.metadata.name.replace(`${side}-`, "")}`] = JSON.parse(text);
     }
   }
   return found;
