@@ -1,63 +1,35 @@
 /**
  * The reference controller: one program, a role for every process of the data mover. A role loads only what it needs.
  *
- * `server`, `node-agent`, `mover backup|restore …`, `maintenance …`, `restore-wait UID`
+ * `server`, `node-agent`, `operator`, `mover backup|restore …`, `maintenance …`, `restore-wait UID`
  * @module
  */
-import type { LogLevel } from "@dm/controller/runtime";
 import { Command } from "commander";
+import { addCommonFlags, addUnusedFlags, commonFlags } from "./roles/common-flags.ts";
 import {
   addServerFlags,
-  addUnusedFlags,
   durationMs,
-  logLevelOf,
+  durationText,
   type ServerOptions,
 } from "./roles/server-flags.ts";
 
-interface Flags {
-  namespace?: string;
-  logLevel: LogLevel;
-  metricsPort: string;
-}
+const program = new Command("dm-controller")
+  .description("The data mover on a cluster.")
+  // A command line that is none, whoever notices it.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 
-const program = new Command("dm-controller").description("The data mover on a cluster.");
-
-function role(name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .option("--namespace <name>", "of the data mover; that of the pod by default")
-    .option(
-      "--log-level <level>",
-      "least level that is logged: debug, info, warn or error",
-      logLevelOf,
-      "info",
-    )
-    .option("--metrics-port <port>", "of probes and metrics; 0 for any that is free", "8085");
-}
-
-const common = ({ logLevel, metricsPort, namespace }: Flags) => ({
-  namespace,
-  logLevel,
-  metricsPort: portOf(metricsPort),
-});
-
-function portOf(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(port <= 65_535)) program.error(`${text} is no port`, { exitCode: 2 });
-  return port;
-}
+const role = (name: string, description: string): Command =>
+  addCommonFlags(program.command(name).description(description));
 
 addServerFlags(
   role("server", "controllers of which the cluster needs one: repositories, Backups, Restores"),
-).action(async (flags: Flags & ServerOptions) => {
+).action(async (flags: ServerOptions, command: Command) => {
   const { runServer } = await import("./roles/server.ts");
-  await runServer(common(flags), flags);
+  await runServer(commonFlags(command), flags);
 });
 
 addUnusedFlags(
   role("node-agent", "controllers of which every node needs one: DataUploads and DataDownloads"),
-  ["--resource-timeout <duration>"],
 )
   .option("--node-name <name>", "the node; NODE_NAME by default")
   .option("--daemonset <name>", "what this runs in; movers are made after it", "dm-node-agent")
@@ -69,36 +41,56 @@ addUnusedFlags(
     durationMs,
   )
   .option(
+    "--resource-timeout <duration>",
+    "for a mover to find its repository; 10m by default",
+    durationText,
+  )
+  .option(
     "--host-pods-root <path>",
     "the kubelet's pods; turns backup of volumes by their files on",
   )
   .option("--take-over-velero", "move also what is meant for Velero's own data mover", false)
   .action(
     async (
-      flags: Flags & {
+      flags: {
         nodeName?: string;
         daemonset: string;
         nodeAgentConfigmap?: string;
         moverServiceAccount: string;
         dataMoverPrepareTimeout?: number;
+        resourceTimeout?: string;
         hostPodsRoot?: string;
         takeOverVelero: boolean;
       },
+      command: Command,
     ) => {
       const { runNodeAgent } = await import("./roles/node-agent.ts");
       const { daemonset, moverServiceAccount, nodeName, takeOverVelero } = flags;
       await runNodeAgent({
-        ...common(flags),
+        ...commonFlags(command),
         node: nodeName,
         daemonSet: daemonset,
         configMap: flags.nodeAgentConfigmap,
         moverServiceAccount,
         hostPodsRoot: flags.hostPodsRoot,
         prepareTimeoutMs: flags.dataMoverPrepareTimeout,
+        resourceTimeout: flags.resourceTimeout,
         takeOverVelero,
       });
     },
   );
+
+role("operator", "makes server and node agents, as a DataProtectionApplication wants them")
+  .option(
+    "--deployment <name>",
+    "what this runs in; its image is that of the others",
+    "dm-operator",
+  )
+  .option("--image <name>", "of server and node agents, when it is another one")
+  .action(async (flags: { deployment: string; image?: string }, command: Command) => {
+    const { runOperator } = await import("./roles/operator.ts");
+    await runOperator({ ...commonFlags(command), ...flags });
+  });
 
 /** Roles whose command lines are made by controllers, and read by those who know them. */
 for (const [name, description] of [

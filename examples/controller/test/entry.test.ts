@@ -10,14 +10,18 @@ const run = (...args: string[]) =>
 it("has a role for every process", () => {
   const { status, stdout } = run("--help");
   expect(status).toBe(0);
-  for (const role of ["server", "node-agent", "mover", "maintenance"])
+  for (const role of ["server", "node-agent", "operator", "mover", "maintenance", "restore-wait"])
     expect(stdout).toMatch(new RegExp(`^ +${role} `, "m"));
 });
 
 it.each([
   [["server", "--metrics-port=web"], "web is no port"],
   [["server", "--metrics-port=70000"], "70000 is no port"],
-  [["node-agent", "--data-mover-prepare-timeout=soon"], "soon is no duration such as 30m"],
+  [["operator", "--log-format=xml"], "Allowed choices are json, text"],
+  [["node-agent", "--resource-timeout=soon"], "It is no duration"],
+  [["node-agent", "--data-mover-prepare-timeout=soon"], "It is no duration such as 30m"],
+  [["server", "--default-backup-ttl=soon"], "It is no duration such as 30m"],
+  [["server", "--no-such-flag"], "unknown option"],
 ])("refuses %j with exit code 2", (args, text) => {
   const { status, stderr } = run(...args);
   expect(stderr).toContain(text);

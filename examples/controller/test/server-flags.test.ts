@@ -2,27 +2,25 @@
 import { backupDefaults, retentionDefaults } from "@dm/controller";
 import { Command } from "commander";
 import { expect, it } from "vitest";
+import { addCommonFlags, commonFlags, logLevelOf } from "../src/roles/common-flags.ts";
 import { backupSettings, retentionSettings } from "../src/roles/server-controllers.ts";
-import {
-  addServerFlags,
-  durationText,
-  logLevelOf,
-  type ServerOptions,
-} from "../src/roles/server-flags.ts";
+import { addServerFlags, durationText, type ServerOptions } from "../src/roles/server-flags.ts";
 
-function read(...args: string[]): ServerOptions {
-  const command = addServerFlags(new Command("server"))
+function parsed(...args: string[]): Command {
+  const command = addServerFlags(addCommonFlags(new Command("server")))
     .exitOverride()
     .configureOutput({
       writeErr() {},
     });
-  command.parse(args, { from: "user" });
-  return command.opts<ServerOptions>();
+  return command.parse(args, { from: "user" });
 }
+const read = (...args: string[]): ServerOptions => parsed(...args).opts<ServerOptions>();
 
 it("leaves to the controllers what was not said", () => {
   expect(backupSettings(read())).toEqual({ uploaderType: "kopia" });
   expect(read()).toEqual({
+    logFormat: "json",
+    logLevel: "info",
     deployment: "dm-server",
     disableControllers: [],
     features: [],
@@ -76,20 +74,51 @@ it("reads what an operator writes into a Deployment of Velero's", () => {
 });
 
 it("starts with what an operator writes for any DataProtectionApplication", () => {
-  const options = read(
+  const command = parsed(
     "--deployment=velero",
     "--disable-informer-cache=false",
     "--item-block-worker-count=2",
     "--client-burst=100",
     "--client-qps=20.5",
-    "--log-format=json",
+    "--log-format=text",
+    "--log-level=warning",
     "--repo-maintenance-job-configmap=repository-maintenance-dpa",
     "--logtostderr",
     "--v=4",
     "--disable-controllers=backup-finalizer,gc",
-    "--metrics-address=:8085",
+    "--metrics-address=0.0.0.0:9085",
+    "--keep-latest-maintenance-jobs=5",
   );
-  expect(options.disableControllers).toEqual(["backup-finalizer", "gc"]);
+  expect(command.opts()).toMatchObject({
+    disableControllers: ["backup-finalizer", "gc"],
+    repoMaintenanceJobConfigmap: "repository-maintenance-dpa",
+    keepLatestMaintenanceJobs: 5,
+  });
+  expect(commonFlags(command)).toEqual({
+    namespace: undefined,
+    logFormat: "text",
+    logLevel: "warn",
+    metricsHost: "0.0.0.0",
+    metricsPort: 9085,
+    // Each is told in the log.
+    withoutEffect: [
+      "--client-burst",
+      "--client-qps",
+      "--disable-informer-cache",
+      "--item-block-worker-count",
+      "--logtostderr",
+      "--v",
+    ],
+  });
+});
+
+it.each([
+  [[], { metricsHost: undefined, metricsPort: 8085 }],
+  [["--metrics-address=:9000"], { metricsHost: undefined, metricsPort: 9000 }],
+  [["--metrics-address=[::1]:9000"], { metricsHost: "::1", metricsPort: 9000 }],
+  [["--metrics-address=:9000", "--metrics-port=0"], { metricsPort: 0 }],
+])("listens where %j says", (args, expected) => {
+  expect(commonFlags(parsed(...args))).toMatchObject({ ...expected, withoutEffect: [] });
 });
 
 it.each([
@@ -113,6 +142,10 @@ it.each([
   ["--uploader-type=tar", "kopia or restic"],
   ["--disable-controllers=backup,typo", "There is no controller typo"],
   ["--no-such-flag", "unknown option"],
+  ["--metrics-address=9000", "no address such as :8085"],
+  ["--metrics-address=:90000", "90000 is no port"],
+  ["--log-format=xml", "json, text"],
+  ["--log-level=loud", "It is none of"],
 ])("refuses %s", (flag, text) => {
   expect(() => read(flag)).toThrow(text);
 });

@@ -17,7 +17,8 @@ import {
   stopSignal,
 } from "@dm/controller/runtime";
 import { daemonSets, labels, nodes } from "@dm/crds";
-import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+import type { RoleFlags } from "./common-flags.ts";
+import { endpointsOf, fromEnvironment, loggerOf } from "./process.ts";
 
 export interface NodeAgentFlags extends RoleFlags {
   readonly node?: string | undefined;
@@ -27,6 +28,8 @@ export interface NodeAgentFlags extends RoleFlags {
   /** Where the kubelet's directory of pods is mounted; without it there are no backups of volumes by their files. */
   readonly hostPodsRoot?: string | undefined;
   readonly prepareTimeoutMs?: number | undefined;
+  /** As Go writes durations. */
+  readonly resourceTimeout?: string | undefined;
   readonly takeOverVelero: boolean;
 }
 
@@ -63,6 +66,7 @@ export async function runNodeAgent(flags: NodeAgentFlags): Promise<void> {
       template: { ...template, serviceAccountName: flags.moverServiceAccount },
       agentSelector: `${labels.appName}=${flags.daemonSet}`,
       config,
+      resourceTimeout: flags.resourceTimeout,
       hostPods: flags.hostPodsRoot === undefined ? undefined : { root: flags.hostPodsRoot },
       settings: {
         podVolumes,

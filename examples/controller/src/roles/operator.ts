@@ -1,12 +1,13 @@
 /**
  * The operator: makes server and node agents, and what they need, as a DataProtectionApplication in its namespace wants them.
- * Proof: test/dpa.test.ts.
+ * Proof: test/data-protection-application.test.ts.
  * @module
  */
 import { addApplicationController } from "@dm/controller";
 import { createManager, nodeKubeClient, stopSignal } from "@dm/controller/runtime";
 import { deployments } from "@dm/crds";
-import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+import type { RoleFlags } from "./common-flags.ts";
+import { endpointsOf, fromEnvironment, loggerOf } from "./process.ts";
 
 export interface OperatorFlags extends RoleFlags {
   readonly deployment: string;
@@ -34,11 +35,7 @@ export async function runOperator(flags: OperatorFlags): Promise<void> {
   }
 
   async function ownImage(): Promise<string> {
-    const own = await client.get(
-      deployments,
-      { namespace, name: flags.deployment },
-      { signal },
-    );
+    const own = await client.get(deployments, { namespace, name: flags.deployment }, { signal });
     const image = own?.spec.template.spec.containers[0]?.image;
     if (!image) throw new Error(`there is no Deployment ${namespace}/${flags.deployment}`);
     return image;

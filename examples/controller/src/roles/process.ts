@@ -2,14 +2,9 @@
  * What every role takes from its pod.
  * @module
  */
-import { jsonLogger, type LogLevel } from "@dm/controller/runtime";
+import { jsonLogger } from "@dm/controller/runtime";
 import type { Logger } from "@dm/core";
-
-export interface RoleFlags {
-  readonly namespace?: string | undefined;
-  readonly logLevel: LogLevel;
-  readonly metricsPort: number;
-}
+import type { RoleFlags } from "./common-flags.ts";
 
 /** @throws {Error} when a variable that the manifests set is missing */
 export function fromEnvironment(name: string): string {
@@ -18,11 +13,18 @@ export function fromEnvironment(name: string): string {
   return value;
 }
 
-export function loggerOf({ logLevel }: RoleFlags): Logger {
-  return jsonLogger({ level: logLevel });
+/** Says at once which flags have no effect. */
+export function loggerOf({ logFormat, logLevel, withoutEffect }: RoleFlags): Logger {
+  const logger = jsonLogger({ level: logLevel, format: logFormat });
+  if (withoutEffect.length > 0)
+    logger.info("Flags of Velero's have no effect here", { flags: withoutEffect.join(" ") });
+  return logger;
 }
 
 /** Probes and scrapers come to the pod's address. */
-export function endpointsOf({ metricsPort }: RoleFlags): { host: string; port: number } {
-  return { host: process.env["POD_IP"] || "127.0.0.1", port: metricsPort };
+export function endpointsOf({ metricsHost, metricsPort }: RoleFlags): {
+  host: string;
+  port: number;
+} {
+  return { host: metricsHost ?? (process.env["POD_IP"] || "127.0.0.1"), port: metricsPort };
 }

@@ -45,6 +45,8 @@ export function addRepositoryController(
     environment,
     events: createEventRecorder(client, { component: "dm-server", logger }),
     configMap: options.backupRepositoryConfigmap,
+    maintenanceConfigMap: options.repoMaintenanceJobConfigmap,
+    keepLatestMaintenanceJobs: options.keepLatestMaintenanceJobs,
     serverDeployment: options.deployment,
     missingPassword: options.randomPassword ? ("random" as const) : undefined,
     maintenanceFrequency: frequencyMs === undefined ? undefined : durationText(`${frequencyMs}ms`),

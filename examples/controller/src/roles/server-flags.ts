@@ -5,11 +5,13 @@
  */
 import { parseGoDuration } from "@dm/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { addUnusedFlags } from "./common-flags.ts";
 
 /** What commander reads; a flag that was not given is undefined and its default is that of `@dm/controller`. */
 export interface ServerOptions {
   readonly deployment: string;
   readonly backupRepositoryConfigmap?: string;
+  readonly repoMaintenanceJobConfigmap?: string;
   readonly randomPassword: boolean;
   readonly backupSyncPeriod?: number;
   readonly concurrentBackups?: number;
@@ -25,6 +27,7 @@ export interface ServerOptions {
   readonly fsBackupTimeout?: number;
   readonly garbageCollectionFrequency?: number;
   readonly itemOperationSyncFrequency?: number;
+  readonly keepLatestMaintenanceJobs?: number;
   readonly podVolumeOperationTimeout?: number;
   readonly resourceTimeout?: number;
   readonly restoreResourcePriorities?: string;
@@ -162,6 +165,11 @@ const flags: readonly Flag[] = [
   duration("--fs-backup-timeout", "the same as --pod-volume-operation-timeout"),
   duration("--garbage-collection-frequency", "between two looks for expired Backups; 1h"),
   duration("--item-operation-sync-frequency", "between two looks at data that moves; 10s"),
+  {
+    name: "--keep-latest-maintenance-jobs <number>",
+    what: "of each repository; 3",
+    parse: positiveInteger,
+  },
   duration("--pod-volume-operation-timeout", "for volumes that are backed up by their files; 4h"),
   duration("--resource-timeout", "for single things that are in the way; 10m"),
   {
@@ -184,57 +192,6 @@ const flags: readonly Flag[] = [
   },
 ];
 
-/** Of Velero's programs and the libraries in them; accepted, so that their Deployments can be taken over, and without effect. */
-const unused = [
-  "--add_dir_header [value]",
-  "--alsologtostderr [value]",
-  "--client-burst <number>",
-  "--client-page-size <number>",
-  "--client-qps <number>",
-  "--colorized [value]",
-  "--disable-informer-cache [value]",
-  "--item-block-worker-count <number>",
-  "--log-format <format>",
-  "--log_backtrace_at <where>",
-  "--log_dir <path>",
-  "--log_file <path>",
-  "--log_file_max_size <number>",
-  "--logtostderr [value]",
-  "--max-concurrent-k8s-connections <number>",
-  "--metrics-address <address>",
-  "--one_output [value]",
-  "--plugin-dir <path>",
-  "--profiler-address <address>",
-  "--repo-maintenance-job-configmap <name>",
-  "--skip_headers [value]",
-  "--skip_log_headers [value]",
-  "--stderrthreshold <level>",
-  "-v, --v <level>",
-  "--vmodule <pattern>",
-];
-
-export function addUnusedFlags(command: Command, alsoUnused: readonly string[] = []): Command {
-  for (const name of [...unused, ...alsoUnused])
-    command.addOption(new Option(name, "accepted, without effect").hideHelp());
-  return command;
-}
-
-/** Levels of Velero's, by ours. */
-export function logLevelOf(text: string): "debug" | "info" | "warn" | "error" {
-  const levels = {
-    trace: "debug",
-    debug: "debug",
-    info: "info",
-    warn: "warn",
-    warning: "warn",
-    error: "error",
-    fatal: "error",
-    panic: "error",
-  } as const;
-  if (Object.hasOwn(levels, text)) return levels[text as keyof typeof levels];
-  throw new InvalidArgumentError(`It is none of ${Object.keys(levels).join(", ")}.`);
-}
-
 export function addServerFlags(command: Command): Command {
   command
     .option("--deployment <name>", "what this runs in; maintenance is made after it", "dm-server")
@@ -242,6 +199,7 @@ export function addServerFlags(command: Command): Command {
       "--backup-repository-configmap <name>",
       "settings of new repositories, under the key kopia",
     )
+    .option("--repo-maintenance-job-configmap <name>", "settings of maintenance Jobs")
     .option("--random-password", "for a missing password Secret, instead of Velero's", false);
   for (const { name, parse, preset, what, ...rest } of flags) {
     const option = new Option(name, what).argParser(parse);

@@ -4,7 +4,8 @@
  */
 import { createManager, nodeKubeClient, stopSignal } from "@dm/controller/runtime";
 import { deployments } from "@dm/crds";
-import { endpointsOf, fromEnvironment, loggerOf, type RoleFlags } from "./process.ts";
+import type { RoleFlags } from "./common-flags.ts";
+import { endpointsOf, fromEnvironment, loggerOf } from "./process.ts";
 import { addServerControllers } from "./server-controllers.ts";
 import type { ServerOptions } from "./server-flags.ts";
 

@@ -55,6 +55,8 @@ export interface NodeAgentOptions {
   readonly config?: NodeAgentConfig | undefined;
   /** Wins over the configuration. */
   readonly settings?: Partial<AgentSettings> | undefined;
+  /** How long a mover waits for its repository, as Go writes durations; `10m0s` by default. */
+  readonly resourceTimeout?: string | undefined;
   readonly podLog?: AgentDeps["podLog"];
   /** Where this process sees the kubelet's directory of pods, and where that is on the node; see `hostPods`. */
   readonly hostPods?: { readonly root?: string; readonly path?: string } | undefined;
@@ -236,6 +238,7 @@ function depsOf(
     template,
     windowsTemplate,
     settings: exposer,
+    resourceTimeout: options.resourceTimeout,
     findHostPath: hostPods(options.hostPods?.root, options.hostPods?.path ?? template.hostPodsPath),
     logger,
   };
