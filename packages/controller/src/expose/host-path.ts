@@ -16,6 +16,9 @@ export const kubeletPods = "/var/lib/kubelet/pods";
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 const migratedAnnotation = "pv.kubernetes.io/migrated-to";
 
+/** What the kubelet makes of a manifest. Uids of other pods have dashes: whoever writes an annotation cannot mean them. */
+const staticPodUid = /^[0-9a-f]{32}$/;
+
 /** The uid under which the kubelet keeps the pod: that of a static pod is in the annotation of its mirror. */
 export function kubeletPodUid(pod: {
   readonly metadata: {
@@ -23,7 +26,8 @@ export function kubeletPodUid(pod: {
     readonly annotations?: Readonly<Record<string, string>> | undefined;
   };
 }): string {
-  return pod.metadata.annotations?.[mirrorAnnotation] ?? pod.metadata.uid ?? "";
+  const mirrored = pod.metadata.annotations?.[mirrorAnnotation] ?? "";
+  return staticPodUid.test(mirrored) ? mirrored : (pod.metadata.uid ?? "");
 }
 
 /** What decides the directory: a claim's volume, or a volume that stands in the pod's specification. */

@@ -55,9 +55,18 @@ describe("the path of a pod's volume on its node", () => {
 
   it("goes by the uid of the static pod behind a mirror pod", () => {
     expect(kubeletPodUid({ metadata: { uid: "api" } })).toBe("api");
-    const annotations = { "kubernetes.io/config.mirror": "static" };
-    expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe("static");
+    const uid = "0123456789abcdef0123456789abcdef";
+    const annotations = { "kubernetes.io/config.mirror": uid };
+    expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe(uid);
   });
+
+  it.each(["../../elsewhere", "..", "", "7a1d3f0e-52c8-4a7e-9d0b-0123456789ab", "a/b"])(
+    "never by an annotation that could mean another pod: %j",
+    (text) => {
+      const annotations = { "kubernetes.io/config.mirror": text };
+      expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe("api");
+    },
+  );
 
   it("is judged by whether every running pod has a directory", () => {
     expect(hostPodsProblem(["a", "b"], ["b", "a", "c"])).toBeUndefined();
