@@ -8,13 +8,17 @@ import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { doneDirectory } from "../pod-volume/restore-wait.ts";
 
-/** Whether an earlier attempt has said so: then the pod may run by now, and its files are its own. */
+/**
+ * Whether an earlier attempt has said so: then the pod may run by now, and its files are its own. A link that the snapshot has in
+ * the place of the directory is not followed.
+ */
 export async function isMarkedDone(volumePath: string, restoreUid: string): Promise<boolean> {
+  const directory = join(volumePath, doneDirectory);
   try {
-    return (await lstat(join(volumePath, doneDirectory, restoreUid))).isFile();
+    if (!(await lstat(directory)).isDirectory()) return false;
+    return (await lstat(join(directory, restoreUid))).isFile();
   } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    if ((error as { code?: unknown }).code === "ENOENT") return false;
     throw error;
   }
 }

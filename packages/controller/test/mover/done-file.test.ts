@@ -39,6 +39,15 @@ it("does not follow a link out of the volume", async () => {
   expect(await isMarkedDone(volume, "r-1")).toBe(true);
 });
 
+it("is not what a link of the snapshot leads to", async () => {
+  await markDone(elsewhere, "r-1");
+  await symlink(join(elsewhere, ".velero"), join(volume, ".velero"));
+  expect(await isMarkedDone(volume, "r-1")).toBe(false);
+  await rm(join(volume, ".velero"));
+  await symlink(".velero", join(volume, ".velero"));
+  expect(await isMarkedDone(volume, "r-1")).toBe(false);
+});
+
 it("is not a directory, and not below a file", async () => {
   await mkdir(join(volume, ".velero", "r-1"), { recursive: true });
   expect(await isMarkedDone(volume, "r-1")).toBe(false);
