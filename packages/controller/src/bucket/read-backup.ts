@@ -51,10 +51,25 @@ export async function readBackup(
   };
 }
 
-function volumeInfos(bytes: Uint8Array, file: string): VolumeInfo[] {
+/** @throws {FormatError} `DM_BACKUP_FILE_INVALID` */
+export function volumeInfos(bytes: Uint8Array, file: string): VolumeInfo[] {
+  return decodeList(bytes, file, (one) => typeof one === "object" && one !== null);
+}
+
+/**
+ * A file that holds a list; null, as Go writes an empty one, is one too.
+ * @throws {FormatError} `DM_BACKUP_FILE_INVALID` when it holds anything else, or something that `isEntry` does not know
+ */
+export function decodeList<T>(
+  bytes: Uint8Array,
+  file: string,
+  isEntry: (value: unknown) => boolean,
+): T[] {
   const value = decodeGzipJson(bytes, file) ?? [];
-  if (Array.isArray(value)) return value as VolumeInfo[];
-  throw new FormatError("DM_BACKUP_FILE_INVALID", `the file ${file} of the backup holds no list`, {
-    file,
-  });
+  if (Array.isArray(value) && value.every(isEntry)) return value as T[];
+  throw new FormatError(
+    "DM_BACKUP_FILE_INVALID",
+    `the file ${file} of the backup cannot be read: it holds no list of what it should`,
+    { file },
+  );
 }

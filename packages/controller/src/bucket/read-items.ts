@@ -81,7 +81,8 @@ function parsed(bytes: Uint8Array, file: string): KubeObject {
   } catch (cause) {
     throw invalid(file, "it is no JSON", cause);
   }
-  if (typeof object?.metadata?.name !== "string")
+  const { apiVersion = "", metadata } = object ?? {};
+  if (typeof metadata?.name !== "string" || typeof apiVersion !== "string")
     throw invalid(file, "it is no object of Kubernetes");
   return object as KubeObject;
 }

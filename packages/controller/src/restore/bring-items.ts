@@ -4,7 +4,7 @@
  * Proof: test/restore/reconcile-restore.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { mapConcurrent } from "@dm/core";
+import { isDmError, mapConcurrent } from "@dm/core";
 import { labels, labelValue, type PodVolumeBackup, type Resource, type Restore } from "@dm/crds";
 import { nowOf, settingsOf } from "../backup/backup-deps.ts";
 import type { BackupLog } from "../backup/backup-log.ts";
@@ -203,7 +203,14 @@ async function bringNamespace(
   item: PlannedItem,
 ): Promise<ItemOutcome[]> {
   const target = targetNamespace(restore, item.name);
-  if ((await namespaces.ensure(target, item.name)) !== "waiting") return [];
+  try {
+    if ((await namespaces.ensure(target, item.name)) !== "waiting") return [];
+  } catch (error) {
+    if (!isDmError(error)) throw error;
+    if (isServerTrouble(error)) return [waiting(item, error.message)];
+    if (!isOfItem(error)) throw error;
+    return [{ ...waiting(item, error.message), action: "failed" }];
+  }
   const errors = [`namespace ${target} is still being deleted`];
   return [{ item, action: "wait", errors, warnings: [], isEnding: true }];
 }

@@ -146,7 +146,26 @@ export function planRestore(
         });
     }
   }
-  return { kinds: inOrder([...chosen], order), errors, warnings };
+  const { alone, doubles } = apart(chosen);
+  return { kinds: inOrder(alone, order), errors, warnings: [...warnings, ...doubles] };
+}
+
+/** Of several objects that would be one, because their namespaces are mapped into one, the first in the tarball is taken. */
+function apart(items: Iterable<PlannedItem>): {
+  readonly alone: readonly PlannedItem[];
+  readonly doubles: readonly PlanMessage[];
+} {
+  const alone = new Map<string, PlannedItem>();
+  const doubles: PlanMessage[] = [];
+  for (const item of items) {
+    const { name, namespace, resource, source } = item;
+    const target = idOf(resource, namespace, name);
+    if (alone.has(target)) {
+      const which = idOf(resource, source.metadata.namespace ?? "", name);
+      doubles.push({ namespace, message: `${which}: ${target} is restored in its place` });
+    } else alone.set(target, item);
+  }
+  return { alone: [...alone.values()], doubles };
 }
 
 export const idOf = (resource: string, namespace: string, name: string): string =>
@@ -259,19 +278,20 @@ function secretNamed(notes: Readonly<Record<string, string>>, prefix: string): R
 /** Objects nested deeper are refused by the API server too. */
 const maxDepth = 100;
 const resourcePattern = /^[a-z0-9-]+(\.[a-z0-9.-]+)?$/;
-const namespaceName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** Why an object is not taken. */
 function problemOf(resource: string, object: AnyObject): string | undefined {
   const { name = "", namespace = "" } = object.metadata;
   if (!resourcePattern.test(resource)) return "its resource is no name";
   if (!isPathSegment(name)) return "its name is no name";
-  if (namespace !== "" && !namespaceName.test(namespace)) return "its namespace is no name";
+  if (namespace !== "" && !dnsLabel.test(namespace)) return "its namespace is no name";
   const [group = "", version] =
     (object.apiVersion ?? "").split("/").length === 2
       ? (object.apiVersion ?? "").split("/")
       : ["", object.apiVersion];
   if (!version || !object.kind) return "it has no kind or version";
+  if (!dnsLabel.test(version)) return "its version is no name";
   const [, ...rest] = resource.split(".");
   if (group !== rest.join(".")) return `its group is ${group}`;
   if (![object.metadata.labels ?? {}, object.metadata.annotations ?? {}].every(isTextMap))

@@ -16,6 +16,7 @@ import {
   volumeInfoFile,
 } from "../bucket/backup-files.ts";
 import type { BackupFolder } from "../bucket/backup-store.ts";
+import { decodeList, volumeInfos } from "../bucket/read-backup.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { RestoreDeps } from "./restore-deps.ts";
 
@@ -94,8 +95,12 @@ export async function readPodVolumeBackups(
 ): Promise<PodVolumeBackup[]> {
   const file = podVolumeBackupsFile(backup);
   const bytes = await folder.read(file, options);
-  const list = bytes ? decodeGzipJson(bytes, file) : [];
-  return Array.isArray(list) ? (list as PodVolumeBackup[]) : [];
+  return bytes ? decodeList(bytes, file, isPodVolumeBackup) : [];
+}
+
+function isPodVolumeBackup(value: unknown): boolean {
+  const { metadata, spec } = (value ?? {}) as Partial<PodVolumeBackup>;
+  return typeof metadata === "object" && typeof spec?.volume === "string" && Boolean(spec.pod);
 }
 
 /** Nothing in backups of Velero before 1.13. */
@@ -107,8 +112,7 @@ export function readVolumeInfos(
   const { name = "" } = backup.metadata;
   return inFolder(deps, backup, ["backups", name], options, async (folder) => {
     const bytes = await folder.read(volumeInfoFile(name), options);
-    const list = bytes ? decodeGzipJson(bytes, volumeInfoFile(name)) : [];
-    return Array.isArray(list) ? (list as VolumeInfo[]) : [];
+    return bytes ? volumeInfos(bytes, volumeInfoFile(name)) : [];
   });
 }
 

@@ -1,6 +1,6 @@
 /**
  * What is written down of a Restore: messages, what became of each object, volumes and operations, as Velero writes them. Pure.
- * Proof: test/restore/restore-objects.test.ts.
+ * Proof: test/restore/restore-objects.test.ts, test/restore/restore-record.test.ts.
  * @module
  */
 import {
@@ -103,10 +103,10 @@ export function withMessages(before: ResultMessages, more: ResultMessages): Resu
   const velero = both(before.velero, more.velero);
   const cluster = both(before.cluster, more.cluster);
   const names = both(Object.keys(before.namespaces ?? {}), Object.keys(more.namespaces ?? {}));
-  const namespaces = names.map((name) => [
-    name,
-    both(before.namespaces?.[name], more.namespaces?.[name]),
-  ]);
+  // A namespace may be called as what every object has: `constructor`.
+  const of = ({ namespaces = {} }: ResultMessages, name: string): readonly string[] =>
+    Object.hasOwn(namespaces, name) ? (namespaces[name] ?? []) : [];
+  const namespaces = names.map((name) => [name, both(of(before, name), of(more, name))]);
   return {
     ...(velero.length > 0 && { velero }),
     ...(cluster.length > 0 && { cluster }),

@@ -38,6 +38,11 @@ it.each([
   ["no JSON", packed(path, "{"), "it is no JSON"],
   ["no object", packed(path, "null"), "it is no object of Kubernetes"],
   ["no name", packed(path, '{"metadata":{}}'), "it is no object of Kubernetes"],
+  [
+    "a version that is no text",
+    packed(path, '{"apiVersion":1,"metadata":{"name":"a"}}'),
+    "it is no object of Kubernetes",
+  ],
 ])("%s is refused", async (_what, bytes, reason) => {
   await expect(readItems(bytes, "b.tar.gz")).rejects.toMatchObject({
     code: "DM_BACKUP_FILE_INVALID",

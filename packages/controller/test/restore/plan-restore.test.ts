@@ -215,6 +215,22 @@ describe("a Restore takes", () => {
     ]);
   });
 
+  it("one of two objects that would be the same, and says so", () => {
+    const second = object("v1", "ConfigMap", "config", {}, { namespace: "town" });
+    const namespaceMapping = { town: "shop" };
+    const planned = plan([config, second, object("v1", "Secret", "config")], { namespaceMapping });
+    expect(names(planned)).toEqual(["config", "config"]);
+    expect(planned.kinds.at(-1)?.items.map(({ source }) => source.metadata.namespace)).toEqual([
+      "shop",
+    ]);
+    expect(planned.warnings).toEqual([
+      {
+        namespace: "shop",
+        message: "configmaps/town/config: configmaps/shop/config is restored in its place",
+      },
+    ]);
+  });
+
   it("nothing of the VolSync data mover, and says so", () => {
     const backup = object("datamover.oadp.openshift.io/v1alpha1", "VolumeSnapshotBackup", "vsb");
     const planned = plan([backup, config]);
@@ -234,6 +250,8 @@ describe("names in a tarball that could mean another path are refused", () => {
     ["much text", object("v1", "ConfigMap", "a".repeat(254))],
     ["a namespace with a slash", object("v1", "ConfigMap", "a", {}, { namespace: "x/y" })],
     ["a namespace above", object("v1", "ConfigMap", "a", {}, { namespace: ".." })],
+    ["a version above", object("..", "ConfigMap", "a")],
+    ["a version with a question", object("v1?x=1", "ConfigMap", "a")],
     ["labels that are no texts", object("v1", "ConfigMap", "a", {}, { labels: { x: 1 } })],
     [
       "much depth",

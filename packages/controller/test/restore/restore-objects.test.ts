@@ -6,6 +6,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { AccessError, StorageError } from "@dm/core";
 import { finalizers, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encodeGzipJson } from "../../src/bucket/backup-files.ts";
 import { decodeTar, encodeTar } from "../../src/bucket/tar-codec.ts";
 import type { AnyObject } from "../../src/restore/actions/action.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
@@ -165,6 +166,34 @@ describe("a whole backup", () => {
       /^error restoring configmaps\/shop\/Odd_Name: /,
     );
     expect(world.api.get("configmaps", "shop", "config")).toBeDefined();
+  });
+
+  it("with a namespace that the server refuses: an error for what is in it, all others come", async () => {
+    const namespaces = ["shop", "town"].map((name) => object("v1", "Namespace", name));
+    const inTown = object("v1", "ConfigMap", "plan", {}, { namespace: "town" });
+    putBackup(world, "b", [...namespaces, config, inTown]);
+    const ended = await restored("back", { namespaceMapping: { town: "No_Name" } });
+    expect(ended).toMatchObject({ phase: "PartiallyFailed", errors: 2 });
+    const { errors } = resultsOf("back");
+    expect(errors.namespaces?.["No_Name"]?.[0]).toMatch(
+      /^error restoring configmaps\/No_Name\/plan: /,
+    );
+    expect(world.api.get("configmaps", "shop", "config")).toBeDefined();
+  });
+
+  it.each([
+    ["volumeinfo.json.gz", [null]],
+    ["volumeinfo.json.gz", { pvName: "x" }],
+    ["podvolumebackups.json.gz", [null]],
+    ["podvolumebackups.json.gz", [{ metadata: {}, spec: {} }]],
+    ["podvolumebackups.json.gz", "x"],
+  ])("with a file %s that is none is refused: %j", async (file, content) => {
+    putBackup(world, "b", [config]);
+    world.blobs.set(`default/backups/b/b-${file}`, encodeGzipJson(content));
+    expect(await restored("back")).toMatchObject({
+      phase: "FailedValidation",
+      validationErrors: [expect.stringMatching(`^Error retrieving backup: the file b-${file} `)],
+    });
   });
 
   it("with names that would mean another path: an error, nothing is asked of the server", async () => {
