@@ -67,7 +67,7 @@ afterAll(async () => {
 }, 60_000);
 
 it(
-  `ends every Backup, Restore and deletion, ${count} times killed (DM_SEED=${seed})`,
+  `rows 94, 95, 96, 105: ends every Backup, Restore and deletion, ${count} times killed (DM_SEED=${seed})`,
   async () => {
     const counts = new Map<string, number>();
     const failures: string[] = [];

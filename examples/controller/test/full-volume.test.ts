@@ -37,7 +37,7 @@ afterAll(async () => {
 const cause = "the volume is full and its file system (XFS) has no room for SELinux labels";
 const remedies = ["Enlarge the volume", "use ext4", "readOnly with spcNoRelabeling"];
 
-it("row 29: is told by the DataUpload and the Backup, with what to do", {
+it("rows 29, 92: is told by the DataUpload and the Backup, with what to do", {
   timeout: 60_000,
 }, async () => {
   const shop = new Shop(scene, "shop");

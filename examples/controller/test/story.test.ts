@@ -69,7 +69,7 @@ describe("an application is lost and brought back", () => {
   let second: State;
   let firstUploaded = 0;
 
-  it("is backed up, with what its database had in memory", { timeout }, async () => {
+  it("row 91: is backed up, with what its database had in memory", { timeout }, async () => {
     await shop.addRows("an order", "another order");
     expect(await shop.database()).toMatchObject({ rows: 2, unsaved: 2, freezes: 0 });
     const status = await backUp(scene, "first", include);
@@ -125,7 +125,7 @@ describe("an application is lost and brought back", () => {
     expect(uploaded).toBeLessThan(firstUploaded / 10);
   });
 
-  it("does not need its first backup any more", { timeout }, async () => {
+  it("rows 99, 104: does not need its first backup any more", { timeout }, async () => {
     const { client, operatorNamespace: namespace } = scene.stage;
     await client.create(deleteBackupRequests, {
       apiVersion: "velero.io/v1",
@@ -159,7 +159,7 @@ describe("an application is lost and brought back", () => {
     await nothingLeft(scene);
   });
 
-  it("expires, and its space comes back", { timeout }, async () => {
+  it("row 106: expires, and its space comes back", { timeout }, async () => {
     const { api } = scene.embedded.cluster;
     const { operatorNamespace: namespace } = scene.stage;
     // As long as a Backup is kept that does not say.
