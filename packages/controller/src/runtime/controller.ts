@@ -46,7 +46,7 @@ export interface Controller {
   /**
    * Brings the world closer to what the key's object asks. Never two at once for one key. A throw is logged, and the key comes
    * back after a delay that doubles from 5 ms to 1000 s. The signal aborts when the time of one call is over, or when the
-   * controller stops and its grace is over.
+   * controller stops and its grace is over; there is none when a lease was lost.
    */
   readonly reconcile: (key: ObjectKey, signal: AbortSignal) => Promise<Reconciled>;
   /** Keys worked on at once. */
@@ -144,7 +144,10 @@ function listen({ cache, keysOf }: OpenSource, queue: WorkQueue): () => void {
   });
 }
 
-/** Aborts `cut` a while after `signal`; the returned controller calls it off. */
+/**
+ * Aborts `cut` a while after `signal`, or at once when a lease was lost: another process may begin soon. The returned controller
+ * calls it off.
+ */
 function stopAfter(
   signal: AbortSignal,
   graceMs: number,
@@ -153,6 +156,10 @@ function stopAfter(
 ): AbortController {
   const off = new AbortController();
   const onAbort = (): void => {
+    if (isDmError(signal.reason, "DM_LEASE_LOST")) {
+      cut.abort(signal.reason);
+      return;
+    }
     clock.sleep(graceMs, { signal: off.signal }).then(
       () => cut.abort(signal.reason),
       () => undefined,

@@ -3,7 +3,8 @@
  * and Prometheus, and stops in order.
  *
  * Order of the end: controllers take no new keys and finish what is under way (up to `graceMs`), the lease is given back, then
- * caches and endpoints stop. A lost lease stops only the controllers; the process then waits to become leader again.
+ * caches and endpoints stop. A lost lease stops only the controllers, and what is under way at once; the process then waits to become
+ * leader again.
  * Proof: test/runtime/manager.test.ts.
  * @module
  */

@@ -1,7 +1,9 @@
 /** A process of controllers: it answers probes as it is, leads alone, and ends in good order. */
+import { nsPerMs } from "@dm/core";
 import { configMaps } from "@dm/crds";
 import { describe, expect, it } from "vitest";
 import { source } from "../../src/runtime/controller.ts";
+import { leaseDefaults } from "../../src/runtime/lease.ts";
 import { createManager, type Manager, type ManagerOptions } from "../../src/runtime/manager.ts";
 import { configMap, type TestApi, testApi } from "./api.ts";
 
@@ -150,6 +152,35 @@ describe("a manager", () => {
     await api.until(() => !two.isLeader, 500);
     api.proxy.down = false;
     await api.until(() => two.isLeader && log.includes("two"), 500);
+  });
+
+  it("what is under way with a lost lease is told before another process may begin", async () => {
+    const api = await testApi();
+    const manager = make(api, { leader: { namespace: "default", name: "dm", identity: "one" } });
+    const maps = manager.cache(configMaps, { namespace: "default" });
+    let isWorking = false;
+    let toldAtMs: number | undefined;
+    manager.add({
+      name: "slow",
+      sources: [source(maps)],
+      reconcile: (_key, signal) => {
+        isWorking = true;
+        return new Promise((_resolve, reject) => {
+          signal.addEventListener("abort", () => {
+            toldAtMs = Number(api.clock.nowNs() / nsPerMs);
+            reject(signal.reason);
+          });
+        });
+      },
+    });
+    api.cluster.create("configmaps", configMap("a", "1"));
+    start(api, manager);
+    await api.until(() => isWorking);
+    const downAtMs = Number(api.clock.nowNs() / nsPerMs);
+    api.proxy.down = true;
+    await api.until(() => toldAtMs !== undefined, 500);
+    expect((toldAtMs ?? 0) - downAtMs).toBeLessThan(leaseDefaults.durationMs);
+    api.proxy.down = false;
   });
 
   it("ends when a part of it fails for good, with that part's error", async () => {
