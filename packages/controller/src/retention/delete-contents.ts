@@ -18,6 +18,7 @@ import { listAll } from "../backup/list-all.ts";
 import { madeName } from "../backup/made-name.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import type { RetentionDeps } from "./retention-deps.ts";
+import { type BackupTraces, ownership } from "./snapshots-of-backup.ts";
 
 /** A controller that has not looked at an object by then never will. */
 const unseenMs = 60_000;
@@ -117,14 +118,18 @@ async function deleteWithSnapshot(
   await client.delete(volumeSnapshotContents, { name }, options);
 }
 
-/** Of a backup that has ended before its tarball: what it had begun with. What a Restore has made is not touched. */
+/**
+ * Of a backup that has ended before its tarball: what it had begun with. What a Restore has made is not touched, nor what another
+ * backup of the same name has.
+ */
 export async function deleteVolumeSnapshots(
   deps: Deps,
-  backup: string,
+  traces: Pick<BackupTraces, "backup" | "stored">,
   options: KubeCallOptions,
 ): Promise<void> {
   const { client } = deps;
-  const labelSelector = `${labels.backupName}=${labelValue(backup)}`;
+  const isOurs = ownership(traces);
+  const labelSelector = `${labels.backupName}=${labelValue(traces.backup.metadata.name ?? "")}`;
   let all: Awaited<ReturnType<typeof listAll<NonNullable<typeof volumeSnapshots.object>>>>;
   try {
     all = await listAll(client, volumeSnapshots, { ...options, labelSelector });
@@ -135,7 +140,7 @@ export async function deleteVolumeSnapshots(
   }
   for (const { metadata, status } of all) {
     const { name = "", namespace, uid } = metadata;
-    if (metadata.labels?.[labels.restoreName] !== undefined) continue;
+    if (!isOurs(metadata) || metadata.labels?.[labels.restoreName] !== undefined) continue;
     const content = status?.boundVolumeSnapshotContentName;
     if (content) {
       const patch = { spec: { deletionPolicy: "Delete" } };

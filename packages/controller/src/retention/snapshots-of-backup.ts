@@ -48,7 +48,6 @@ export interface BackupSnapshots {
 const ownMovers: ReadonlySet<string> = new Set(["", "velero", "dm"]);
 
 export function snapshotsOf(traces: BackupTraces): BackupSnapshots {
-  const { backup } = traces;
   const isOurs = ownership(traces);
   const found = new Map<string, RepositorySnapshot>();
   const problems: string[] = [];
@@ -80,9 +79,8 @@ export function snapshotsOf(traces: BackupTraces): BackupSnapshots {
   for (const { data = {} } of traces.notes)
     if ((data["repositoryType"] ?? "kopia") === "kopia")
       note(data["volumeNamespace"], data["snapshotID"]);
-  const name = labelValue(backup.metadata.name ?? "");
   const contents = inTarball("volumesnapshotcontents.snapshot.storage.k8s.io").filter(
-    ({ metadata }) => metadata.labels?.[labels.backupName] === name,
+    ({ metadata }) => isOurs(metadata),
   ) as VolumeSnapshotContent[];
   return { inRepositories: [...found.values()], contents, problems: [...new Set(problems)] };
 }

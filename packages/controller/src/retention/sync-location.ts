@@ -220,13 +220,8 @@ async function unlessThere<T>(create: () => Promise<T>): Promise<T | undefined> 
   }
 }
 
-const ofTheServer: ReadonlySet<string> = new Set([
-  "DM_KUBE_UNAVAILABLE",
-  "DM_KUBE_UNAUTHORIZED",
-  "DM_KUBE_FORBIDDEN",
-]);
-
-/** The API server's trouble, not this backup's. */
-const isPassing = (error: unknown): boolean => isDmError(error) && ofTheServer.has(error.code);
+/** The API server's trouble, not this backup's. (What it forbids may be this one only: a webhook can refuse it.) */
+const isPassing = (error: unknown): boolean =>
+  isDmError(error, "DM_KUBE_UNAVAILABLE") || isDmError(error, "DM_KUBE_UNAUTHORIZED");
 
 const text = (error: unknown): string => (error instanceof Error ? error.message : String(error));

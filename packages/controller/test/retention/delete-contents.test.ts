@@ -115,21 +115,27 @@ it("a deletion waits for it", async () => {
   expect([...world.names("backups"), ...world.names("contents")]).toEqual([]);
 });
 
-it("snapshots of a backup that ended early go; what a Restore has made stays", async () => {
+it("snapshots of a backup that ended early go; what a Restore has made stays, and what is of another backup of its name", async () => {
   world.api.create("namespaces", {
     apiVersion: "v1",
     kind: "Namespace",
     metadata: { name: "shop" },
   });
-  for (const [name, more] of Object.entries({ ours: {}, restored: { [labels.restoreName]: "r" } }))
+  const others = {
+    ours: {},
+    restored: { [labels.restoreName]: "r" },
+    // Another operator's, which has a backup of the same name.
+    theirs: { [labels.backupUid]: "other" },
+  };
+  for (const [name, more] of Object.entries(others))
     world.create(
       "snapshots",
       name,
       { spec: { source: { persistentVolumeClaimName: "c" } } },
       { namespace: "shop", labels: { [labels.backupName]: "b", ...more } },
     );
-  await deleteVolumeSnapshots(world.deps, "b", {});
-  expect(world.names("snapshots")).toEqual(["restored"]);
+  await deleteVolumeSnapshots(world.deps, { backup }, {});
+  expect(world.names("snapshots")).toEqual(["restored", "theirs"]);
 });
 
 it("the VolumeSnapshot that holds a content goes with it; one that has only its name stays", async () => {

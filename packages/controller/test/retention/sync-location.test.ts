@@ -1,4 +1,5 @@
 // Backups of a bucket become Backups of the cluster and go with it, once a period; what is wrong with one does not stop the others.
+import { AccessError } from "@dm/core";
 import { labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { syncLocation } from "../../src/retention/sync-location.ts";
@@ -127,6 +128,19 @@ describe("what is wrong with one backup does not stop the others", () => {
     home.bucket.files.set("backups/b-broken/velero-backup.json", new TextEncoder().encode(json));
     await sync(away);
     expect(away.names("backups")).toEqual(["a-first", "c-last"]);
+  });
+
+  it("one that the API server lets nobody make", async () => {
+    for (const name of ["a-first", "b-refused", "c-last"]) await home.backup(name);
+    away.hooks = {
+      before: (what) => {
+        if (what === "create backups.velero.io/b-refused")
+          throw new AccessError("DM_KUBE_FORBIDDEN", "denied by an admission webhook");
+      },
+    };
+    await sync(away);
+    expect(away.names("backups")).toEqual(["a-first", "c-last"]);
+    expect(away.warnings.length).toBe(1);
   });
 
   it("damaged pod volume backups", async () => {
