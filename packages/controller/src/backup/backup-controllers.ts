@@ -4,7 +4,7 @@
  * @module
  */
 import { type Clock, type Logger, silentLogger, systemClock } from "@dm/core";
-import { backups, dataUploads } from "@dm/crds";
+import { backups, dataUploads, isFinalBackupPhase, phaseOf } from "@dm/crds";
 import { bucketFolders, type OpenBackupFolder } from "../bucket/backup-store.ts";
 import {
   type ApiDiscovery,
@@ -17,7 +17,7 @@ import {
 import { type BackupDeps, type BackupSettings, settingsOf } from "./backup-deps.ts";
 import { ownersOfEnded } from "./owners-of-ended.ts";
 import { reconcileBackup } from "./reconcile-backup.ts";
-import { reconcileQueue } from "./reconcile-queue.ts";
+import { isWaiting, reconcileQueue } from "./reconcile-queue.ts";
 
 export interface BackupControllersOptions {
   readonly client: KubeClient;
@@ -64,8 +64,10 @@ export function addBackupControllers(manager: Manager, options: BackupController
   manager.add({
     name: "BackupQueue",
     concurrency: 1,
-    sources: [source(all)],
-    reconcile: (key, signal) => reconcileQueue(deps, key, { signal }),
+    // One key: each look is at all of them.
+    sources: [source(all, () => [{ namespace, name: "queue" }])],
+    reconcile: async (key, signal) =>
+      all.list().some(isWaiting) ? reconcileQueue(deps, key, { signal }) : {},
   });
   manager.add({
     name: "Backup",
@@ -75,6 +77,12 @@ export function addBackupControllers(manager: Manager, options: BackupController
       source(all),
       source(manager.cache(dataUploads, { namespace }), ownersOfEnded(backups)),
     ],
-    reconcile: (key, signal) => reconcileBackup(deps, key, { signal }),
+    reconcile: async (key, signal) => {
+      const seen = all.get(key);
+      // There may be thousands that have ended.
+      return seen && isFinalBackupPhase(phaseOf(seen))
+        ? {}
+        : reconcileBackup(deps, key, { signal });
+    },
   });
 }

@@ -1,8 +1,10 @@
 /**
- * The end of a Backup that cannot go on: what it has begun is cancelled, what it has made is taken away.
+ * The end of a Backup that cannot go on: what it has begun is cancelled, what it has made is taken away. What is in the way of that
+ * for too long stays; the deletion of the Backup finds it.
  * Proof: test/backup/reconcile-backup.test.ts, test/backup/crash.test.ts.
  * @module
  */
+import { isDmError } from "@dm/core";
 import { type Backup, type DataUpload, dataUploads, podVolumeBackups } from "@dm/crds";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
 import { isDeleting, kubeTime } from "../runtime/objects.ts";
@@ -18,15 +20,50 @@ export async function failBackup(
   failureReason: string,
   options: KubeCallOptions,
 ): Promise<Progress> {
-  const { client, logger } = deps;
-  const { name } = backup.metadata;
+  await takeAway(deps, backup, failureReason, options);
+  return writeFailure(deps, backup, failureReason, options);
+}
+
+/** As {@link failBackup}, when even that has been tried for too long: nothing keeps the Backup from its end. */
+export async function giveUpBackup(
+  deps: BackupDeps,
+  backup: Backup,
+  failureReason: string,
+  options: KubeCallOptions,
+): Promise<Progress> {
+  try {
+    await takeAway(deps, backup, failureReason, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (!isDmError(error)) throw error;
+    const { name } = backup.metadata;
+    deps.logger.warn("Could not take away what a Backup has made", { backup: name, error });
+  }
+  return writeFailure(deps, backup, failureReason, options);
+}
+
+async function takeAway(
+  deps: BackupDeps,
+  backup: Backup,
+  failureReason: string,
+  options: KubeCallOptions,
+): Promise<void> {
+  const { client } = deps;
   const message = `the Backup has failed: ${failureReason}`;
   for (const upload of await uploadsOf(client, backup, options))
     await cancelMovement(client, dataUploads, upload, message, options);
   for (const one of await podVolumeBackupsOf(client, backup, options))
     await cancelMovement(client, podVolumeBackups, one, message, options);
   await dropSnapshots(deps, backup, [], options);
-  logger.warn("Failed Backup", { backup: name, failureReason });
+}
+
+function writeFailure(
+  deps: BackupDeps,
+  backup: Backup,
+  failureReason: string,
+  options: KubeCallOptions,
+): Promise<Backup | undefined> {
+  deps.logger.warn("Failed Backup", { backup: backup.metadata.name, failureReason });
   return change(deps, backup, options, (stored) => ({
     ...stored,
     status: {

@@ -24,7 +24,7 @@ import { isDeleting } from "../runtime/objects.ts";
 import { type BackupDeps, nowOf, settingsOf } from "./backup-deps.ts";
 import { backupLog } from "./backup-log.ts";
 import { advance, change, inFolder, type Progress } from "./backup-status.ts";
-import { failBackup } from "./fail-backup.ts";
+import { failBackup, giveUpBackup } from "./fail-backup.ts";
 import { finishBackup, followOperations } from "./finish-backup.ts";
 import { insist, isLasting } from "./give-up.ts";
 import { countMessages } from "./messages.ts";
@@ -72,7 +72,7 @@ async function oneStep(
     return await start(deps, backup, options);
   } catch (error) {
     if (!isHopeless(deps, backup, error)) throw error;
-    return failBackup(deps, backup, (error as Error).message, options);
+    return giveUpBackup(deps, backup, (error as Error).message, options);
   }
 }
 

@@ -23,7 +23,7 @@ export async function reconcileQueue(
 ): Promise<ReconcileResult> {
   const { client, clock, logger } = deps;
   const all = await listAll(client, backups, { ...options, namespace });
-  const waiting = all.filter((one) => ["New", "Queued"].includes(phaseOf(one)) && !isDeleting(one));
+  const waiting = all.filter(isWaiting);
   if (waiting.length === 0) return {};
   const names = (await listAll(client, namespaces, options)).map(({ metadata }) => metadata.name);
   const others = all.filter((one) => !["New", "Queued"].includes(phaseOf(one)));
@@ -49,3 +49,7 @@ export async function reconcileQueue(
   // What was just queued may run at once.
   return changes.length > 0 ? { requeueAfterMs: 1 } : {};
 }
+
+/** For its turn. */
+export const isWaiting = (backup: Backup): boolean =>
+  ["New", "Queued"].includes(phaseOf(backup)) && !isDeleting(backup);

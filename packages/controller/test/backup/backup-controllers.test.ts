@@ -5,7 +5,7 @@ import { addRestoreControllers } from "../../src/restore/restore-controllers.ts"
 import { apiDiscovery } from "../../src/runtime/api-discovery.ts";
 import { createManager } from "../../src/runtime/manager.ts";
 import { type NodeKubeClient, nodeKubeClient } from "../../src/runtime/node-client.ts";
-import { World } from "./world.ts";
+import { kinds, operator, World } from "./world.ts";
 
 let world: World;
 let client: NodeKubeClient;
@@ -48,6 +48,52 @@ it("a Backup and its Restore end by themselves", { timeout: 30_000 }, async () =
   world.restore("back", { backupName: "nightly", namespaceMapping: { shop: "copy" } });
   await ended("restores", "back");
   expect(world.get("claims", "copy", "data").status?.phase).toBe("Bound");
+  stop.abort();
+  await running;
+});
+
+it("Backups that have ended cost the API nothing when a server starts", async () => {
+  const count = 20;
+  for (let at = 0; at < count; at++) {
+    world.backup(`b-${at}`);
+    world.api.modify(kinds.backups, operator, `b-${at}`, (backup) => {
+      backup.status = { phase: "Completed" };
+    });
+  }
+  const calls: string[] = [];
+  const told = <K extends "get" | "list">(method: K): NodeKubeClient[K] =>
+    ((...args: Parameters<NodeKubeClient[K]>) => {
+      calls.push(`${method} ${args[0].plural}`);
+      return (client[method] as (...all: unknown[]) => unknown)(...args);
+    }) as NodeKubeClient[K];
+  const stop = new AbortController();
+  const manager = createManager({ client });
+  addBackupControllers(manager, {
+    client: { ...client, get: told("get"), list: told("list") },
+    namespace: operator,
+    discovery: apiDiscovery(client),
+    exec: client.exec,
+    openFolder: world.deps.openFolder,
+    clock: world.clock,
+  });
+  const running = manager.run(stop.signal);
+  const ended = (controller: string): number => {
+    const line = `dm_reconcile_total{controller="${controller}",result="success"} `;
+    return Number(manager.metrics.text().split(line)[1]?.split("\n")[0] ?? 0);
+  };
+  await vi.waitFor(
+    () => {
+      expect(ended("Backup")).toBe(count);
+      expect(ended("BackupQueue")).toBeGreaterThan(0);
+    },
+    { timeout: 12_000, interval: 20 },
+  );
+  expect(calls).toEqual([]);
+  world.backup("new");
+  await vi.waitFor(() => expect(world.phase("backups", "new")).not.toBe("New"), {
+    timeout: 12_000,
+    interval: 20,
+  });
   stop.abort();
   await running;
 });

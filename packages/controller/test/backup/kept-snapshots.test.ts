@@ -77,6 +77,22 @@ describe("a Backup whose snapshots stay where they are", () => {
     expect([...world.handles]).toEqual([handle]);
   });
 
+  it("asks for all of them at once while it waits, however many there are", async () => {
+    for (const name of ["a", "b", "c"]) {
+      world.claim("shop", name);
+      world.slowSnapshots.add(name);
+    }
+    world.backup("nightly", kept);
+    await world.until(() => world.phase("backups", "nightly").startsWith("Waiting"));
+    const calls: string[] = [];
+    world.hooks = { before: (what) => calls.push(what.split("/")[0] ?? "") };
+    await world.turn();
+    expect(world.phase("backups", "nightly")).toMatch(/^Waiting/);
+    expect(calls.filter((what) => what.includes("snapshot"))).toEqual([
+      "list volumesnapshots.snapshot.storage.k8s.io",
+    ]);
+  });
+
   it("waits until they can be used, while their pods go on", async () => {
     world.claim("shop", "data");
     world.slowSnapshots.add("data");

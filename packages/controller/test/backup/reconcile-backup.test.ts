@@ -15,7 +15,7 @@ import {
 } from "../../src/bucket/backup-files.ts";
 import { blobFolder } from "../../src/bucket/backup-store.ts";
 import { readBackup } from "../../src/bucket/read-backup.ts";
-import { kinds, operator, startMs, World } from "./world.ts";
+import { Crash, kinds, operator, startMs, World } from "./world.ts";
 
 let world: World;
 beforeEach(async () => {
@@ -440,6 +440,28 @@ describe("a Backup with two claims", () => {
       )
         expect(upload.spec.cancel).toBe(true);
     nothingLeft();
+  });
+
+  it("what cannot be taken away does not keep it from its end", async () => {
+    world.hooks = {
+      after: (what) => {
+        if (what.startsWith("create volumesnapshots")) throw new Crash("killed");
+      },
+    };
+    world.backup("nightly");
+    await world.until(() => world.list("snapshots").length > 0);
+    world.isFaulty = true;
+    world.hooks = {
+      before: (what) => {
+        if (what.startsWith("list volumesnapshots"))
+          throw new AccessError("DM_KUBE_FORBIDDEN", "no right to list volumesnapshots");
+      },
+    };
+    const { status } = await world.untilEnd("backups", "nightly", 60_000);
+    expect(status).toMatchObject({
+      phase: "Failed",
+      failureReason: "no right to list volumesnapshots",
+    });
   });
 
   it("a store that refuses before the start ends it at once", async () => {
