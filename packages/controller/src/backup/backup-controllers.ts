@@ -58,6 +58,7 @@ export function addBackupControllers(manager: Manager, options: BackupController
     logger,
     openFolder,
     events: options.events,
+    metrics: manager.metrics,
     settings,
   };
   const all = manager.cache(backups, { namespace });

@@ -8,6 +8,7 @@ import type { OpenBackupFolder } from "../bucket/backup-store.ts";
 import type { ApiDiscovery } from "../runtime/api-discovery.ts";
 import type { EventRecorder } from "../runtime/event-recorder.ts";
 import type { KubeClient } from "../runtime/kube-client.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { PodExec } from "../runtime/pod-exec.ts";
 
 export interface BackupSettings {
@@ -69,6 +70,7 @@ export interface BackupDeps {
   readonly exec: PodExec;
   /** Where Backups say what they do not do. */
   readonly events?: EventRecorder | undefined;
+  readonly metrics?: Pick<Metrics, "gauge"> | undefined;
   readonly settings?: Partial<BackupSettings> | undefined;
 }
 

@@ -17,6 +17,7 @@ import {
 } from "@dm/crds";
 import { backupFile, decodeBackup } from "../bucket/backup-files.ts";
 import { writeFiles } from "../bucket/write-backup.ts";
+import { scheduleOf } from "../metrics/backup-metrics.ts";
 import { patientClient } from "../node-agent/patient-client.ts";
 import type { ReconcileResult } from "../runtime/controller.ts";
 import type { KubeCallOptions, ObjectKey } from "../runtime/kube-client.ts";
@@ -155,6 +156,9 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
     advance(deps, backup, options, async (folder) => {
       const all = { ...files, log: log.member() };
       await writeFiles(folder, backup.metadata.name ?? "", all, options);
+      deps.metrics
+        ?.gauge("velero_backup_tarball_size_bytes", "Bytes of the newest backup's tarball")
+        .set(files.tarball.length, { schedule: scheduleOf(backup) });
       return status;
     }),
   );

@@ -168,5 +168,6 @@ export function scheduleGoneChanges({ metadata }: Schedule): MetricChange[] {
     forget("velero_backup_last_status", { schedule }),
     forget("velero_backup_items_total", { schedule }),
     forget("velero_backup_items_errors", { schedule }),
+    forget("velero_backup_tarball_size_bytes", { schedule }),
   ];
 }

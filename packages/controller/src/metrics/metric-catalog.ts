@@ -68,6 +68,8 @@ export const derivedMetrics = {
     "schedule",
   ),
   velero_backup_items_total: gauge("Objects of the newest backup", "schedule"),
+  // Set by whoever writes it.
+  velero_backup_tarball_size_bytes: gauge("Bytes of the newest backup's tarball", "schedule"),
   velero_backup_items_errors: gauge("Errors of the newest backup", "schedule"),
   velero_backup_last_status: gauge("1 when the newest backup completed, else 0", "schedule"),
   velero_restore_total: gauge("Restores that there are"),

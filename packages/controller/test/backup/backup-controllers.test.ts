@@ -43,8 +43,20 @@ it("a Backup and its Restore end by themselves", { timeout: 30_000 }, async () =
       },
       { timeout: 12_000, interval: 20 },
     );
+  const sizes: number[] = [];
+  world.hooks = {
+    after(what) {
+      if (what !== "write nightly.tar.gz") return;
+      for (const [name, bytes] of world.blobs)
+        if (name.endsWith(".tar.gz")) sizes.push(bytes.length);
+    },
+  };
   world.backup("nightly");
   await ended("backups", "nightly");
+  const shown = /^velero_backup_tarball_size_bytes\{schedule=""\} (\d+)$/m.exec(
+    manager.metrics.text(),
+  );
+  expect(Number(shown?.[1])).toBe(sizes[0]);
   world.restore("back", { backupName: "nightly", namespaceMapping: { shop: "copy" } });
   await ended("restores", "back");
   expect(world.get("claims", "copy", "data").status?.phase).toBe("Bound");

@@ -24,6 +24,7 @@ it.each<[string, string, string[]]>([
   ["velero_backup_last_successful_timestamp", "gauge", schedule],
   ["velero_backup_items_total", "gauge", schedule],
   ["velero_backup_items_errors", "gauge", schedule],
+  ["velero_backup_tarball_size_bytes", "gauge", schedule],
   ["velero_backup_last_status", "gauge", schedule],
   ["velero_restore_attempt_total", "counter", schedule],
   ["velero_restore_success_total", "counter", schedule],

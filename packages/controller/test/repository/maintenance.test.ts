@@ -177,6 +177,35 @@ it("is made when it is due, after the server, one at a time, and remembered", as
   expect((await reconcile()).status).toEqual(status);
 });
 
+it("makes the Job as a ConfigMap wants it, and tells of what is wrong in that", async () => {
+  const told: unknown[] = [];
+  deps = {
+    ...deps,
+    maintenanceConfigMap: "maintenance",
+    logger: { ...silentLogger, warn: (_, fields) => told.push(fields?.["warnings"]) },
+  };
+  world.api.create("configmaps", {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "maintenance", namespace: operator },
+    data: {
+      global: JSON.stringify({
+        podResources: { cpuRequest: "50m", memoryLimit: "much" },
+        loadAffinity: [{ nodeSelector: { matchLabels: { disk: "ssd" } } }],
+      }),
+    },
+  });
+  await reconcile();
+  clock.advance(hourMs);
+  await reconcile();
+  const { spec } = (await unfinishedJob()).spec.template;
+  expect(spec.containers[0]?.resources).toEqual({ requests: { cpu: "50m" } });
+  const terms =
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  expect(terms?.[0]?.matchExpressions?.[0]).toMatchObject({ key: "disk", values: ["ssd"] });
+  expect(told).toEqual([['global: ignored podResources.memoryLimit: "much" is no quantity']]);
+});
+
 it("row 75: a Job that fails is remembered with its reason; the repository stays Ready, and is not asked again at once", async () => {
   await reconcile();
   clock.advance(hourMs);
