@@ -500,6 +500,16 @@ describe("volumes and claims", () => {
     expect(restoredSpec(claim, { data })).toEqual(spec);
   });
 
+  it.each([
+    [{}, {}],
+    [{ matchLabels: { app: "db" } }, { selector: { matchLabels: { app: "db" } } }],
+  ])("asks no more for the volume of an earlier restore, beside %j", (asked, left) => {
+    const matchLabels = { ...asked.matchLabels, [labels.dynamicPVRestore]: "shop.data.abcde" };
+    const source = { ...claim, spec: { storageClassName: "old", selector: { matchLabels } } };
+    expect(restoredSpec(source)).toEqual({ storageClassName: "old", ...left });
+    expect(restoredSpec(source, { data: { from: "volume" } })).toEqual(source.spec);
+  });
+
   it("keeps its volume when that comes back, and everything when it is there already", () => {
     const source = claim["spec"];
     expect(restoredSpec(claim, { data: { from: "volume" } })).toEqual(source);

@@ -49,7 +49,12 @@ function specFor(
   { namespace, restore }: ActionContext,
 ): PersistentVolumeClaim["spec"] {
   if (data.from === "volume") return spec;
-  const { dataSource: _source, dataSourceRef: _reference, volumeName: _volume, ...anew } = spec;
+  const {
+    dataSource: _source,
+    dataSourceRef: _reference,
+    volumeName: _volume,
+    ...anew
+  } = withoutOurSelector(spec);
   if (data.from === "repository") {
     const matchLabels = { [labels.dynamicPVRestore]: boundLabel(source, namespace, restore) };
     return { ...anew, selector: { matchLabels } };
@@ -58,4 +63,13 @@ function specFor(
   const name = restoredSnapshotName(restore.metadata.uid ?? "", data.snapshot);
   const { group: apiGroup, kind } = volumeSnapshots;
   return { ...anew, dataSource: { apiGroup, kind, name } };
+}
+
+/** A claim that was restored before still asks for the volume of that time, and no driver makes one for it. */
+function withoutOurSelector(spec: PersistentVolumeClaim["spec"]): PersistentVolumeClaim["spec"] {
+  const { selector, ...others } = spec;
+  if (selector?.matchLabels?.[labels.dynamicPVRestore] === undefined) return spec;
+  const { [labels.dynamicPVRestore]: _ours, ...matchLabels } = selector.matchLabels;
+  const isEmpty = Object.keys(matchLabels).length === 0 && !selector.matchExpressions?.length;
+  return isEmpty ? others : { ...others, selector: { ...selector, matchLabels } };
 }
