@@ -39,6 +39,11 @@ describe("hashing and encryption", () => {
     );
     expect(lines.at(-1)).toBe(`Fastest option for this machine is: --block-hash=${names[0]}`);
     expect(err).toContain("Benchmarking hash 'BLAKE2B-256' (20 x 4096 bytes, parallelism 1)\n");
+    expect(err).toMatch(
+      new RegExp(
+        `podConfig\\.env .*\\n  - { name: KOPIA_HASHING_ALGORITHM, value: ${names[0]} }\\n$`,
+      ),
+    );
   });
 
   it("adds the figures of many blocks in one call", async () => {
@@ -89,7 +94,9 @@ describe("splitter", () => {
   it("has the recorded run's defaults, counts and percentiles", async () => {
     expect(recorded).toMatchObject({ randSeed: 42, dataSize: 32 << 20, blockCount: 16 });
     const { err, lines } = await run(`benchmark splitter --algorithms ${chosen.join(",")}`);
-    expect(err).toBe("splitting 16 blocks of 32MiB each, parallelism 1\n");
+    expect(err).toMatch(
+      /^splitting 16 blocks of 32MiB each, parallelism 1\n.*\n.*KOPIA_SPLITTER_ALGORITHM, value: DYNAMIC-\S+ }\n$/,
+    );
     const rule = lines.indexOf("-".repeat(65));
     expect(rule).toBe(chosen.length);
     for (const line of lines.slice(0, rule)) {

@@ -4,6 +4,7 @@ import { hidden } from "../options.ts";
 import type { Session } from "../session.ts";
 import { formatBytes, parsePositive, parseSize } from "../text.ts";
 import { measure } from "./measure.ts";
+import { recommend } from "./recommend.ts";
 
 interface CryptoOptions {
   readonly blockSize: number;
@@ -14,6 +15,7 @@ interface CryptoOptions {
 }
 
 interface Row {
+  readonly algorithms: Parameters<typeof recommend>[1];
   readonly columns: string;
   readonly option: string;
   readonly bytesPerSecond: number;
@@ -77,7 +79,7 @@ interface Subject {
   readonly title: string;
   readonly width: number;
   readonly flag: string;
-  readonly what: string;
+  readonly what: "hash" | "encryption";
   readonly names: readonly string[];
   readonly blocksPerCall: number;
 }
@@ -100,6 +102,7 @@ async function singleTable(
     const job = { kind, algorithm, blockBytes, blocksPerCall };
     const { seconds } = await measure(job, { repeat: calls, parallel, signal: session.signal });
     rows.push({
+      algorithms: { [what]: algorithm },
       columns: algorithm.padEnd(width),
       option: `${flag}=${algorithm}`,
       bytesPerSecond: (parallel * blockBytes * blocks) / seconds,
@@ -130,6 +133,7 @@ export function cryptoCommand(benchmark: Command, session: Session): void {
           const job = { kind: "hash-encrypt", hash, encryption, blockBytes } as const;
           const { seconds } = await measure(job, { repeat, parallel, signal: session.signal });
           rows.push({
+            algorithms: { hash, encryption },
             columns: `${hash.padEnd(20)} ${encryption.padEnd(30)}`,
             option: `--block-hash=${hash} --encryption=${encryption}`,
             bytesPerSecond: (parallel * blockBytes * repeat) / seconds,
@@ -155,4 +159,5 @@ async function printTable(
   });
   const fastest = `Fastest option for this machine is: ${rows[0]?.option ?? ""}`;
   await session.io.out(`${[head, rule, ...lines, rule, fastest].join("\n")}\n`);
+  recommend(session, rows[0]?.algorithms ?? {});
 }

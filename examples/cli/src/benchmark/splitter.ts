@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Session } from "../session.ts";
 import { formatBytes, parseCount, parsePositive, parseSize, sizeText } from "../text.ts";
 import { measure } from "./measure.ts";
+import { recommend } from "./recommend.ts";
 import { splitCountsText } from "./split-counts.ts";
 
 interface SplitterOptions {
@@ -57,6 +58,9 @@ export function splitterCommand(benchmark: Command, session: Session): void {
         await session.io.out(`${name.padEnd(25)} ${row.rate.padStart(12)}/s ${row.counts}\n`);
       }
       await session.io.out(`${ranking(rows, options).join("\n")}\n`);
+      // A legacy name of another one is no advice.
+      const named = rows.filter(({ name }) => name !== "DYNAMIC");
+      recommend(session, { splitter: fastestDynamic(named)?.name });
     });
 }
 
@@ -67,13 +71,17 @@ async function chosen(prefixes: string | undefined): Promise<string[]> {
   return wanted ? names.filter((name) => wanted.some((prefix) => name.startsWith(prefix))) : names;
 }
 
+/** Of those that find the same segments in a file again when something is put in before them. */
+const fastestDynamic = (rows: readonly Row[]): Row | undefined =>
+  [...rows].sort((a, b) => a.seconds - b.seconds).find(({ name }) => !name.startsWith("FIXED"));
+
 function ranking(rows: readonly Row[], options: SplitterOptions): string[] {
   const sorted = [...rows].sort((a, b) => a.seconds - b.seconds);
   const lines = sorted.map(
     ({ counts, name, rate }, index) =>
       `${String(index).padStart(3)}. ${name.padEnd(25)} ${rate.padEnd(12)}/s ${counts}`,
   );
-  const dynamic = sorted.find(({ name }) => !name.startsWith("FIXED"));
+  const dynamic = fastestDynamic(rows);
   const fastest =
     options.printOptions && dynamic
       ? [`Fastest option for this machine is: --object-splitter=${dynamic.name}`]
