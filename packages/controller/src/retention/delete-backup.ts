@@ -89,7 +89,7 @@ async function deleteParts(run: Run, folder: BackupFolder): Promise<boolean> {
   if (gathered.isForeign) return deleteWithoutFolder(run, gathered, inRepositories);
   const isMarked = await markDeleting(folder, gathered, options);
   const waiting = await attempt(run, "error deleting snapshots in the storage", async () => {
-    if (!gathered.hasTarball) await deleteVolumeSnapshots(deps, gathered, options);
+    await deleteVolumeSnapshots(deps, gathered, options);
     return deleteContents(deps, backup, contents, options);
   });
   if (waiting) return true;

@@ -119,8 +119,8 @@ async function deleteWithSnapshot(
 }
 
 /**
- * Of a backup that has ended before its tarball: what it had begun with. What a Restore has made is not touched, nor what another
- * backup of the same name has.
+ * What a run has left: one that ended before its tarball, or whose Backup was deleted meanwhile. What a Restore has made is not
+ * touched, nor what another backup of the same name has.
  */
 export async function deleteVolumeSnapshots(
   deps: Deps,

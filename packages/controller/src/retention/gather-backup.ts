@@ -34,7 +34,6 @@ import type { BackupTraces } from "./snapshots-of-backup.ts";
 import { podVolumeBackupsOf } from "./sync-location.ts";
 
 export interface GatheredBackup extends BackupTraces {
-  readonly hasTarball: boolean;
   /** The folder is another backup's, which had the name first: nothing in it is this one's. */
   readonly isForeign: boolean;
 }
@@ -74,7 +73,6 @@ export async function gatherBackup(
     stored,
     isForeign,
     items: items ?? [],
-    hasTarball: items !== undefined,
     volumes: Array.isArray(volumes) ? (volumes as VolumeInfo[]) : [],
     dataUploads: await listAll<DataUpload>(client, dataUploads, cluster),
     podVolumeBackups: [

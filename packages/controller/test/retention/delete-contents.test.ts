@@ -138,6 +138,30 @@ it("snapshots of a backup that ended early go; what a Restore has made stays, an
   expect(world.names("snapshots")).toEqual(["restored", "theirs"]);
 });
 
+it("snapshots that a run has left go with its backup, also when that is whole", async () => {
+  world.api.create("namespaces", {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "shop" },
+  });
+  await world.backup("nightly");
+  world.create(
+    "snapshots",
+    "left",
+    { spec: { source: { persistentVolumeClaimName: "c" } } },
+    {
+      namespace: "shop",
+      labels: {
+        [labels.backupName]: "nightly",
+        [labels.backupUid]: world.get("backups", "nightly").metadata.uid,
+      },
+    },
+  );
+  world.request("nightly");
+  await reconcileDeleteRequest(world.deps, { namespace: operator, name: "nightly-x" });
+  expect([...world.names("backups"), ...world.names("snapshots")]).toEqual([]);
+});
+
 it("the VolumeSnapshot that holds a content goes with it; one that has only its name stays", async () => {
   world.api.create("namespaces", {
     apiVersion: "v1",
