@@ -6,7 +6,7 @@
  * Proof: test/backup/reconcile-backup.test.ts, test/backup/crash.test.ts.
  * @module
  */
-import { isDmError } from "@dm/core";
+import { ConflictError, isDmError } from "@dm/core";
 import {
   type Backup,
   type BackupPhase,
@@ -16,6 +16,7 @@ import {
   phaseOf,
 } from "@dm/crds";
 import { backupFile, decodeBackup } from "../bucket/backup-files.ts";
+import type { BackupFolder } from "../bucket/backup-store.ts";
 import { writeFiles } from "../bucket/write-backup.ts";
 import { scheduleOf } from "../metrics/backup-metrics.ts";
 import { patientClient } from "../node-agent/patient-client.ts";
@@ -38,6 +39,7 @@ import { thaw } from "./thaw.ts";
 const maxSteps = 8;
 /** Of each call to the API in a run: about six seconds. What fails then costs one item, and not the run. */
 const callAttempts = 7;
+const takenText = "backup already exists in object storage";
 const diedText =
   'found a backup with status "InProgress" during the server starting, mark it as "Failed"';
 
@@ -90,8 +92,7 @@ async function start(
     const isTaken = await inFolder(deps, started, options, async (folder) =>
       Boolean(await folder.read(backupFile, options)),
     );
-    if (isTaken)
-      return failBackup(deps, backup, "backup already exists in object storage", options);
+    if (isTaken) return failBackup(deps, backup, takenText, options);
   }
   const written = await change(deps, backup, options, (stored) =>
     startBackup(stored, world, settingsOf(deps), nowOf(deps)),
@@ -155,6 +156,7 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
   return insist(deps, options, () =>
     advance(deps, backup, options, async (folder) => {
       const all = { ...files, log: log.member() };
+      await checkName(folder, backup, options);
       await writeFiles(folder, backup.metadata.name ?? "", all, options);
       deps.metrics
         ?.gauge("velero_backup_tarball_size_bytes", "Bytes of the newest backup's tarball")
@@ -162,6 +164,20 @@ async function run(deps: BackupDeps, backup: Backup, options: KubeCallOptions): 
       return status;
     }),
   );
+}
+
+/**
+ * Two clusters that share a bucket, and a schedule, begin under one name at the same time. (Velero's later one writes over the
+ * other's files, and its data is lost.)
+ */
+async function checkName(
+  folder: BackupFolder,
+  { metadata }: Backup,
+  options: KubeCallOptions,
+): Promise<void> {
+  const bytes = await folder.read(backupFile, options);
+  if (bytes === undefined || decodeBackup(bytes).metadata.uid === metadata.uid) return;
+  throw new ConflictError("DM_BACKUP_NAME_TAKEN", takenText, { backup: metadata.name });
 }
 
 /** Writes how far the run is, now and then. */

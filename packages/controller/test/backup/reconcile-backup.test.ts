@@ -3,12 +3,13 @@
  * Rows are those of the conformance list, as far as they concern volumes.
  */
 import { AccessError, StorageError } from "@dm/core";
-import { annotations, labels } from "@dm/crds";
+import { annotations, type Backup, labels } from "@dm/crds";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import {
   decodeBackup,
   decodeGzipJson,
+  encodeBackup,
   type ItemOperation,
   type Results,
   type VolumeInfo,
@@ -395,6 +396,29 @@ describe("a Backup with two claims", () => {
     });
     expect(world.list("uploads")).toEqual([]);
     expect(file("velero-backup.json")).toEqual(new Uint8Array([1]));
+  });
+
+  it("row 97: leaves a backup of its name alone that another cluster writes while it runs", async () => {
+    const other = encodeBackup({
+      metadata: { name: "nightly", uid: "other" },
+      status: { phase: "Completed" },
+    } as Backup);
+    world.hooks = {
+      after: (what) => {
+        if (what.startsWith("create datauploads"))
+          world.blobs.set("default/backups/nightly/velero-backup.json", other);
+      },
+    };
+    world.backup("nightly");
+    const { status } = await world.untilEnd("backups", "nightly");
+    expect(status).toMatchObject({
+      phase: "Failed",
+      failureReason: "backup already exists in object storage",
+    });
+    expect(file("velero-backup.json")).toEqual(other);
+    expect(world.blobs.size).toBe(1);
+    await world.turn();
+    nothingLeft();
   });
 
   it("row 98: names what is wrong with its location", async () => {
