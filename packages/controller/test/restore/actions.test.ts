@@ -501,10 +501,10 @@ describe("volumes and claims", () => {
   });
 
   it.each([
-    [{}, {}],
-    [{ matchLabels: { app: "db" } }, { selector: { matchLabels: { app: "db" } } }],
-  ])("asks no more for the volume of an earlier restore, beside %j", (asked, left) => {
-    const matchLabels = { ...asked.matchLabels, [labels.dynamicPVRestore]: "shop.data.abcde" };
+    ["alone", {}, {}],
+    ["beside another", { app: "db" }, { selector: { matchLabels: { app: "db" } } }],
+  ])("asks no more for the volume of an earlier restore, %s", (_where, others, left) => {
+    const matchLabels = { ...others, [labels.dynamicPVRestore]: "shop.data.abcde" };
     const source = { ...claim, spec: { storageClassName: "old", selector: { matchLabels } } };
     expect(restoredSpec(source)).toEqual({ storageClassName: "old", ...left });
     expect(restoredSpec(source, { data: { from: "volume" } })).toEqual(source.spec);
