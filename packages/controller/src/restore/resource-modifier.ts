@@ -146,10 +146,12 @@ function meantBy(given: unknown): unknown {
   if (text.length > 1 && text.startsWith('"') && text.endsWith('"')) return text.slice(1, -1);
   const lower = text.toLowerCase();
   if (lower === "true" || lower === "false") return lower === "true";
-  const isJson = /^[{[]/.test(text) || text === "null";
-  const isNumber = text.trim() !== "" && Number.isFinite(Number(text));
-  return isJson || isNumber ? JSON.parse(text) : text;
+  const isJson = /^[{[]/.test(text) || text === "null" || jsonNumber.test(text);
+  return isJson ? JSON.parse(text) : text;
 }
+
+/** Neither `0755` nor `0x1f`. */
+const jsonNumber = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** As `deployments.*`: a star stands for one part of the name, two for any. */
 function globbed(pattern: string): (resource: string) => boolean {

@@ -20,9 +20,18 @@ export function plainNames(included: NameList): readonly string[] | undefined {
 }
 
 function matches(pattern: string, name: string): boolean {
-  if (!pattern.includes("*")) return pattern === name;
-  const parts = pattern.split("*").map((part) => part.replace(/[^\w-]/g, "\\$&"));
-  return new RegExp(`^${parts.join(".*")}$`).test(name);
+  const [first = "", ...others] = pattern.split("*");
+  const last = others.pop();
+  if (last === undefined) return pattern === name;
+  if (!name.startsWith(first)) return false;
+  // The leftmost place of each part leaves the most for those behind it. A regular expression would try all of them.
+  let from = first.length;
+  for (const part of others) {
+    const at = name.indexOf(part, from);
+    if (at < 0) return false;
+    from = at + part.length;
+  }
+  return name.length - last.length >= from && name.endsWith(last);
 }
 
 /** What contradicts itself in two lists. */

@@ -39,6 +39,8 @@ it("JSON patches: values are texts that mean JSON where they can", () => {
   - { operation: replace, path: /spec/paused, value: "true" }
   - { operation: add, path: /metadata/labels/number, value: "\\"7\\"" }
   - { operation: add, path: /metadata/labels/word, value: text }
+  - { operation: add, path: /metadata/labels/mode, value: "0755" }
+  - { operation: add, path: /metadata/labels/hash, value: "0x1f" }
   - { operation: add, path: /spec/list, value: '[{"a": null}]' }
   - { operation: remove, path: /spec/args/0 }
   - { operation: copy, from: /spec/replicas, path: /spec/copied }
@@ -54,7 +56,13 @@ it("JSON patches: values are texts that mean JSON where they can", () => {
     list: [{ a: null }],
     moved: 1,
   });
-  expect(result.metadata.labels).toEqual({ tier: "front", number: "7", word: "text" });
+  expect(result.metadata.labels).toEqual({
+    tier: "front",
+    number: "7",
+    word: "text",
+    mode: "0755",
+    hash: "0x1f",
+  });
   expect(deployment["spec"]).toEqual({ replicas: 3, paused: false, args: ["a", "b"] });
 });
 

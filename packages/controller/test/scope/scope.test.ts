@@ -23,6 +23,19 @@ it.each([
   expect(admits(included, excluded, name)).toBe(passes);
 });
 
+it.each([
+  ["*a*b*", "xaxbx", true],
+  ["*a*b*", "xbxax", false],
+  ["ab*ba", "aba", false],
+  ["ab*ba", "abba", true],
+  ["a*", "a", true],
+  ["**", "", true],
+  // Tried one after another, there would be more ways than time.
+  [`${"*a".repeat(25)}*b`, "a".repeat(253), false],
+])("pattern %s, name %s: %s", (pattern, name, passes) => {
+  expect(admits([pattern], [], name)).toBe(passes);
+});
+
 it("knows lists of nothing but names", () => {
   expect(plainNames(["a", "b"])).toEqual(["a", "b"]);
   for (const list of [undefined, null, [], ["*"], ["a", "b*"]])
