@@ -11,7 +11,9 @@ import {
   dataDownloads,
   type PersistentVolumeClaim,
   type Pod,
+  type PodVolumeBackup,
   type PodVolumeRestore,
+  persistentVolumeClaims,
   podVolumeRestores,
   type Resource,
   type Restore,
@@ -272,19 +274,36 @@ async function startPodVolumes(
   warnings: readonly string[],
 ): Promise<Result> {
   const sourceNamespace = item.source.metadata.namespace ?? "";
-  const { refused } = volumesOfPod(known.podVolumes, pod, sourceNamespace);
+  const { refused, restorable } = volumesOfPod(known.podVolumes, pod, sourceNamespace);
   const errors = refused.map(
     ({ reason, volume }) => `${titleOf(item)}: volume ${volume}: ${reason}`,
   );
-  const { backedUp, wait } = known.podVolumes;
-  const due = wait
-    ? podVolumeRestoresFor(restore, pod, backedUp, { sourceNamespace, location })
-    : [];
+  const claims = await claimsOf(deps, pod, restorable, options);
+  const about = { sourceNamespace, location, claims };
+  const due = podVolumeRestoresFor(restore, pod, restorable, about);
   for (const one of due) {
     const problem = await createOwned(deps, podVolumeRestores, one, restore, options);
     if (problem) errors.push(problem);
   }
   return { action: "created", errors, warnings };
+}
+
+/** Those of volumes, by name, as far as they are there. */
+async function claimsOf(
+  { client }: RestoreDeps,
+  { metadata: { namespace }, spec: { volumes = [] } }: Pod,
+  backedUp: readonly PodVolumeBackup[],
+  options: KubeCallOptions,
+): Promise<Map<string, PersistentVolumeClaim>> {
+  const due = new Set(backedUp.map(({ spec: { volume } }) => volume));
+  const found = new Map<string, PersistentVolumeClaim>();
+  for (const { name, persistentVolumeClaim } of volumes) {
+    if (!persistentVolumeClaim || !due.has(name)) continue;
+    const key = { namespace, name: persistentVolumeClaim.claimName };
+    const claim = await client.get(persistentVolumeClaims, key, options);
+    if (claim) found.set(key.name, claim);
+  }
+  return found;
 }
 
 /** Returns why it is not there. */

@@ -143,6 +143,10 @@ describe("volumes by their files", () => {
     ]);
     expect(world.api.get("persistentvolumes", "", "pv")).toBeUndefined();
     expect(world.get("claims", "copy", "data").spec.volumeName).toBeUndefined();
+    expect(restores().map(({ metadata }) => metadata.labels?.[labels.pvcUid])).toEqual([
+      world.get("claims", "copy", "data").metadata.uid,
+      undefined,
+    ]);
     expect(
       restores().map(({ metadata, spec }) => [metadata.labels?.[labels.restoreUid], spec]),
     ).toEqual(
