@@ -76,16 +76,20 @@ export async function backUpVolumes(
   const inTurn = [...blocks.filter(isOrdered), ...others];
   for (const [index, block] of inTurn.entries()) {
     for (const pod of block.pods) {
-      for (const key of claimKeys(pod)) await addClaim(run, settled.get(key));
+      for (const key of claimKeys(pod)) await addClaim(run, settled.get(key), plan.classes);
       if (!ends[index]?.failedPods.has(pod)) await addWithNeeds(run, pods, pod);
     }
-    for (const claim of block.claims) await addClaim(run, settled.get(keyOf(claim)));
+    for (const claim of block.claims) await addClaim(run, settled.get(keyOf(claim)), plan.classes);
   }
   return { claims, ends };
 }
 
 /** The claim after its volume; one that could not be taken is left out, as it would come back empty. */
-async function addClaim(run: BackupRun, settled: SettledClaim | undefined): Promise<void> {
+async function addClaim(
+  run: BackupRun,
+  settled: SettledClaim | undefined,
+  classes: readonly VolumeSnapshotClass[],
+): Promise<void> {
   if (settled === undefined || run.archive.has(persistentVolumeClaims, settled.claim)) return;
   const { claim, outcome, volume } = settled;
   const permits = (resource: Resource): boolean => {
@@ -97,7 +101,7 @@ async function addClaim(run: BackupRun, settled: SettledClaim | undefined): Prom
   if (outcome.do === "keep") {
     const { content, snapshot } = outcome;
     const name = snapshot.spec.volumeSnapshotClassName ?? "";
-    const snapshotClass = await run.deps.client.get(volumeSnapshotClasses, { name }, run.options);
+    const snapshotClass = classes.find(({ metadata }) => metadata.name === name);
     if (snapshotClass) await addItem(run, volumeSnapshotClasses, snapshotClass);
     await addItem(run, volumeSnapshotContents, contentItem(run.backup, content));
     await addItem(run, volumeSnapshots, snapshotItem(run.backup, snapshot, content));

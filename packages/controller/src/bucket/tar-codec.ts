@@ -76,14 +76,22 @@ interface TarReader {
 }
 
 function tarReader(): TarReader {
-  let rest: Uint8Array = new Uint8Array();
+  let pieces: Uint8Array[] = [];
+  let piecesBytes = 0;
+  // A large file is put together once, and not anew with each of its pieces.
+  let neededBytes = block;
   let offset = 0;
   let longName: string | undefined;
   let isOver = false;
   return {
     *push(piece) {
-      rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+      if (isOver) return;
+      pieces.push(piece);
+      piecesBytes += piece.length;
+      if (piecesBytes < neededBytes) return;
+      const rest = pieces.length === 1 ? piece : Buffer.concat(pieces);
       let at = 0;
+      neededBytes = block;
       while (!isOver && at + block <= rest.length) {
         const head = rest.subarray(at, at + block);
         if (head.every((byte) => byte === 0)) {
@@ -94,7 +102,10 @@ function tarReader(): TarReader {
         const length = octal(head.subarray(124, 136), offset + at);
         if (length > maxFileBytes) throw invalid(`a file of ${length} bytes`, offset + at);
         const end = at + block + Math.ceil(length / block) * block;
-        if (end > rest.length) break;
+        if (end > rest.length) {
+          neededBytes = end - at;
+          break;
+        }
         const body = rest.subarray(at + block, at + block + length);
         const type = String.fromCharCode(head[156] || 0x30);
         if (type === "x") longName = paxPath(body, offset + at) ?? longName;
@@ -106,7 +117,8 @@ function tarReader(): TarReader {
         at = end;
       }
       offset += at;
-      rest = isOver ? new Uint8Array() : rest.subarray(at);
+      pieces = isOver ? [] : [rest.subarray(at)];
+      piecesBytes = isOver ? 0 : rest.length - at;
     },
     end() {
       if (!isOver) throw invalid("the archive has no end", offset);

@@ -77,6 +77,19 @@ describe("a Backup whose snapshots stay where they are", () => {
     expect([...world.handles]).toEqual([handle]);
   });
 
+  it("reads the classes once", async () => {
+    for (const name of ["a", "b", "c"]) world.claim("shop", name);
+    let reads = 0;
+    world.hooks = {
+      before: (what) => {
+        if (/^(get|list) volumesnapshotclasses/.test(what)) reads++;
+      },
+    };
+    expect((await run(kept))?.phase).toBe("Completed");
+    expect(reads).toBe(1);
+    expect(ofKind("volumesnapshotclasses")?.metadata.name).toBe("plain");
+  });
+
   it("asks for all of them at once while it waits, however many there are", async () => {
     for (const name of ["a", "b", "c"]) {
       world.claim("shop", name);

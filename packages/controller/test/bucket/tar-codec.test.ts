@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { decodeTar, encodeTar, type TarFile } from "../../src/bucket/tar-codec.ts";
+import { decodeTar, decodeTarStream, encodeTar, type TarFile } from "../../src/bucket/tar-codec.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const files: TarFile[] = [
@@ -16,6 +16,12 @@ const files: TarFile[] = [
 ];
 const plain = (list: Iterable<TarFile>): [string, string][] =>
   [...list].map((file) => [file.path, new TextDecoder().decode(file.bytes)]);
+
+/** All before `from` in one. */
+async function* inPieces(all: Uint8Array, pieceBytes: number, from: number) {
+  if (from > 0) yield all.subarray(0, from);
+  for (let at = from; at < all.length; at += pieceBytes) yield all.subarray(at, at + pieceBytes);
+}
 
 let folder = "";
 beforeEach(() => {
@@ -64,6 +70,24 @@ describe("a tar archive", () => {
         ["short", "z".repeat(1000)],
       ]),
     );
+  });
+
+  it("that comes in pieces is read as it was written, and a large file takes no longer for it", async () => {
+    const large = { path: "large", bytes: new Uint8Array(24 << 20).fill(7) };
+    const archive = encodeTar([...files, large, ...files], new Date(0));
+    for (const [pieceBytes, from] of [
+      [1, archive.length - 4_096],
+      [700, 0],
+    ] as const) {
+      const found: TarFile[] = [];
+      // Copied once more with each piece, 24 MiB would be 400 GB.
+      for await (const file of decodeTarStream(inPieces(archive, pieceBytes, from)))
+        found.push(file);
+      expect(found.length).toBe(2 * files.length + 1);
+      expect(plain(found.slice(0, files.length))).toEqual(plain(files));
+      expect(Buffer.compare(found[files.length]?.bytes ?? [], large.bytes)).toBe(0);
+      expect(plain(found.slice(-files.length))).toEqual(plain(files));
+    }
   });
 
   it("that is cut short or altered is refused", () => {
