@@ -57,6 +57,16 @@ const startsAlone: NonNullable<Options["esbuildPlugins"]>[number] = {
   },
 };
 
+/** What asks a cluster is as large as all the rest, and no other command reads it. */
+const clusterApart: NonNullable<Options["esbuildPlugins"]>[number] = {
+  name: "cluster apart",
+  setup(build) {
+    build.onResolve({ filter: /\/cluster\/cluster\.ts$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./cluster.js", external: true } : undefined,
+    );
+  },
+};
+
 const program: Options = {
   format: "cjs",
   target: "node22.18",
@@ -103,10 +113,11 @@ export default defineConfig([
     clean: false,
     entry: {
       main: "src/main.ts",
+      cluster: "src/cluster/cluster.ts",
       "benchmark-worker": "src/benchmark/worker.ts",
       sealer: `${snapshot}/data-plane/sealer.ts`,
       "worker-jobs": `${snapshot}/restore/worker-jobs.ts`,
     },
-    esbuildPlugins: [nativePackages, lazy],
+    esbuildPlugins: [nativePackages, lazy, clusterApart],
   },
 ]);

@@ -4,4 +4,5 @@ export default library({
   index: "src/index.ts",
   runtime: "src/runtime/index.ts",
   mover: "src/mover/index.ts",
+  why: "src/why/index.ts",
 });

@@ -87,6 +87,15 @@ const groups: Readonly<Record<string, Group>> = {
     description: "Commands to measure algorithms on this machine",
     load: async () => (await import("./commands/benchmark.ts")).benchmarkCommands,
   },
+  why: {
+    description: "Explain what an object of a cluster waits for, or why it failed, and what to do",
+    load: async () => (await import("./commands/why.ts")).whyCommand,
+  },
+  "must-gather": {
+    description:
+      "Collect objects, events, logs and explanations of a cluster into a tar archive, without secrets",
+    load: async () => (await import("./commands/must-gather.ts")).mustGatherCommand,
+  },
 };
 
 const environmentHelp = `

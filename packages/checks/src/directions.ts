@@ -24,7 +24,7 @@ export const allowedImports: Readonly<Record<string, readonly string[]>> = {
   crds: ["core"],
   controller: ["core", "crds", "snapshot"],
   testbed: ["core"],
-  cli: [...underSnapshot, "snapshot"],
+  cli: [...underSnapshot, "snapshot", "crds", "controller"],
   reference: [...underSnapshot, "snapshot", "crds", "controller", "testbed"],
 };
 
