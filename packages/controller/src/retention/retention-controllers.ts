@@ -41,6 +41,8 @@ export interface RetentionControllersOptions {
 
 /** Buckets may have many backups, and repositories may be far away. */
 const timeoutMs = 30 * 60_000;
+/** Locations that are looked at at once: one that does not answer holds up no other. */
+const syncConcurrency = 4;
 
 /**
  * Call before the manager runs.
@@ -66,6 +68,7 @@ export function addRetentionControllers(
   };
   manager.add({
     name: "BackupSync",
+    concurrency: syncConcurrency,
     timeoutMs,
     sources: [source(manager.cache(backupStorageLocations, { namespace }))],
     reconcile: (key, signal) => syncLocation(deps, key, { signal }),
