@@ -9,7 +9,7 @@ import { decodeGzipJson } from "../../src/bucket/backup-files.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
 import { Crash, operator, World } from "../backup/world.ts";
 import { putBackup } from "./backups.ts";
-import { object } from "./objects.ts";
+import { definition, object } from "./objects.ts";
 
 interface CrashAt {
   readonly call: number;
@@ -31,29 +31,6 @@ const claim = (name: string, volumeName: string, notes = {}) =>
     { spec: { ...spec, volumeName }, ...bound },
     { uid: name, annotations: notes },
   );
-const definition = object(
-  "apiextensions.k8s.io/v1",
-  "CustomResourceDefinition",
-  "widgets.example.com",
-  {
-    spec: {
-      group: "example.com",
-      scope: "Namespaced",
-      names: { kind: "Widget", plural: "widgets", singular: "widget" },
-      versions: [
-        {
-          name: "v1",
-          served: true,
-          storage: true,
-          schema: {
-            openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-          },
-        },
-      ],
-    },
-  },
-  { namespace: undefined },
-);
 const objects = [
   definition,
   object("example.com/v1", "Widget", "w", { spec: { size: 1 } }),

@@ -40,3 +40,28 @@ export function object(
     ...more,
   } as AnyObject;
 }
+
+/** Of Widgets, which take any fields. */
+export const definition = object(
+  "apiextensions.k8s.io/v1",
+  "CustomResourceDefinition",
+  "widgets.example.com",
+  {
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { kind: "Widget", plural: "widgets", singular: "widget" },
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: {
+            openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+          },
+        },
+      ],
+    },
+  },
+  { namespace: undefined },
+);

@@ -13,7 +13,7 @@ import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
 import type { RestoreDeps } from "../../src/restore/restore-deps.ts";
 import { kinds, operator, World } from "../backup/world.ts";
 import { putBackup, restoreFile } from "./backups.ts";
-import { object } from "./objects.ts";
+import { definition, object } from "./objects.ts";
 
 let world: World;
 beforeEach(async () => {
@@ -24,29 +24,6 @@ afterEach(async () => {
 });
 
 const minuteMs = 60_000;
-const definition = object(
-  "apiextensions.k8s.io/v1",
-  "CustomResourceDefinition",
-  "widgets.example.com",
-  {
-    spec: {
-      group: "example.com",
-      scope: "Namespaced",
-      names: { kind: "Widget", plural: "widgets", singular: "widget" },
-      versions: [
-        {
-          name: "v1",
-          served: true,
-          storage: true,
-          schema: {
-            openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-          },
-        },
-      ],
-    },
-  },
-  { namespace: undefined },
-);
 const widget = object("example.com/v1", "Widget", "w1", { spec: { size: 3 } });
 const config = object("v1", "ConfigMap", "config", { data: { a: "1" } });
 const pod = object(
