@@ -17,6 +17,7 @@ const folders = [
   "overlays/data-mover",
   "overlays/fs-backup",
   "overlays/operator",
+  "overlays/operator-openshift",
 ];
 
 interface Any {
@@ -47,6 +48,7 @@ it.each([
   ["overlays/data-mover", "dm-system"],
   ["overlays/fs-backup", "dm-system"],
   ["overlays/operator", "openshift-adp"],
+  ["overlays/operator-openshift", "openshift-adp"],
 ])("everything of %s is in one namespace", (folder, namespace) => {
   const text = JSON.stringify(readManifests(folder));
   const named = [...text.matchAll(/"namespace":"([^"]+)"/g)].map(([, name]) => name);
