@@ -32,9 +32,10 @@ beforeAll(async () => {
   scene = await openOadpScene();
 }, 60_000);
 afterAll(async () => {
-  // What it may is enough.
-  expect(scene?.embedded.cluster.server.denied).toEqual([]);
+  const denied = scene?.embedded.cluster.server.denied ?? [];
   await scene?.[Symbol.asyncDispose]();
+  // What each may is enough.
+  expect(denied).toEqual([]);
 }, 30_000);
 
 const timeout = 90_000;
@@ -71,6 +72,18 @@ it("backs up, and the repository has the algorithms", { timeout }, async () => {
   expect(text).toMatch(/^Encryption: +CHACHA20-POLY1305-HMAC-SHA256$/m);
   expect(text).toMatch(/^Splitter: +DYNAMIC-8M-RABINKARP$/m);
   expect(text).toMatch(/^Format version: +3$/m);
+  const server = scene.embedded.cluster.api
+    .list("pods", namespace)
+    .find(({ metadata }) => metadata.labels?.["deploy"] === "velero");
+  const metrics = await until("the server to have counted the backup", scene.stage, async () => {
+    const answer = await fetch(`http://${server?.status?.podIP}:8085/metrics`);
+    const shown = await answer.text();
+    return shown.includes('velero_backup_success_total{schedule=""} 1\n') ? shown : undefined;
+  });
+  expect(metrics).toMatch(/^velero_backup_tarball_size_bytes\{schedule=""\} \d{3,}$/m);
+  expect(metrics).toContain(
+    'velero_backup_location_status_gauge{backup_location_name="dpa-sample-1"} 1',
+  );
   const { items } = await scene.stage.client.list(backupRepositories, { namespace });
   expect(items.map(({ status: is }) => is?.phase)).toEqual(["Ready"]);
 });

@@ -37,7 +37,7 @@ export const namespace = "openshift-adp";
 export const volume: DemoVolume = { claim: "data", volumeMode: "Filesystem", size: "64Mi" };
 
 /** As the documentation has it; only the wait is shorter. */
-export const algorithms = {
+const algorithms = {
   KOPIA_HASHING_ALGORITHM: "BLAKE3-256",
   KOPIA_ENCRYPTION_ALGORITHM: "CHACHA20-POLY1305-HMAC-SHA256",
   KOPIA_SPLITTER_ALGORITHM: "DYNAMIC-8M-RABINKARP",
@@ -106,7 +106,7 @@ function labelled(object: KubeObject): KubeObject {
 }
 
 /** The application of the documentation, with the store of the scene. */
-export function sampleApplication({ store }: OadpScene): DataProtectionApplication {
+function sampleApplication({ store }: OadpScene): DataProtectionApplication {
   const { config, credential, objectStorage, provider } = store.location.spec;
   return {
     apiVersion: "oadp.openshift.io/v1alpha1",
