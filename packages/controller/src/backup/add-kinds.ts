@@ -4,14 +4,13 @@
  * @module
  */
 import { isDmError } from "@dm/core";
-import { type Backup, type KubeObject, labels, type Resource } from "@dm/crds";
+import type { Backup, KubeObject, Resource } from "@dm/crds";
 import type { ApiResource } from "../runtime/api-discovery.ts";
 import { isNotFound } from "../runtime/kube-errors.ts";
-import { isDeleting } from "../runtime/objects.ts";
 import { neverIncluded } from "../scope/resource-filter.ts";
 import { resourceName } from "../scope/resource-names.ts";
 import { isSelected, plainNames } from "../scope/scope.ts";
-import { addError, addItem, type BackupRun } from "./backup-run.ts";
+import { addError, addItem, type BackupRun, isLeftOut } from "./backup-run.ts";
 import { itemNeeds } from "./item-needs.ts";
 import { listPages } from "./list-all.ts";
 
@@ -27,12 +26,7 @@ export async function* coveredPages<T extends KubeObject>(
     !resource.namespaced || namespaces.has(metadata.namespace ?? "");
   for (const namespace of places)
     for await (const page of listPages(deps.client, resource, { ...options, namespace }))
-      yield page.filter(
-        (object) =>
-          isCovered(object) &&
-          !isDeleting(object) &&
-          object.metadata.labels?.[labels.excludeFromBackup] !== "true",
-      );
+      yield page.filter((object) => isCovered(object) && !isLeftOut(object));
 }
 
 /** What one group has taken over from another: it is there twice. */

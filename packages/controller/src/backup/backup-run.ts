@@ -3,10 +3,11 @@
  * Proof: test/backup/run-backup.test.ts.
  * @module
  */
-import type { Backup, KubeObject, Resource } from "@dm/crds";
+import { type Backup, type KubeObject, labels, type Resource } from "@dm/crds";
 import type { HookCount } from "../hooks/run-hooks.ts";
 import type { ApiResource } from "../runtime/api-discovery.ts";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
+import { isDeleting } from "../runtime/objects.ts";
 import type { ResourceScope } from "../scope/resource-filter.ts";
 import { type FindResource, resourceName } from "../scope/resource-names.ts";
 import type { BackupArchive } from "./backup-archive.ts";
@@ -47,12 +48,17 @@ export function addWarning(run: BackupRun, concerned: Concerned, message: string
   run.warnings.about(concerned[1].metadata.namespace ?? "", `${titleOf(concerned)}: ${message}`);
 }
 
-/** Puts an object into the backup; false when it is there already. */
+/** Marked by its owner, or on its way out. */
+export const isLeftOut = (object: KubeObject): boolean =>
+  isDeleting(object) || object.metadata.labels?.[labels.excludeFromBackup] === "true";
+
+/** Puts an object into the backup; false when it is there already, or left out. */
 export async function addItem(
   run: BackupRun,
   resource: Resource,
   object: KubeObject,
 ): Promise<boolean> {
+  if (isLeftOut(object)) return false;
   const isNew = await run.archive.add(resource, object);
   if (isNew) await run.onProgress();
   return isNew;

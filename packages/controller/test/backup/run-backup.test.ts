@@ -144,6 +144,24 @@ describe("a Backup of a namespace", () => {
     expect(held().filter((one) => one.startsWith("configmaps/"))).toEqual(["configmaps/kept"]);
   });
 
+  it("leaves out what is marked also when others need it", async () => {
+    defineWidgets();
+    put("widgets.shop.example", "shop.example/v1", "Widget", "w");
+    world.claim("shop", "data");
+    const mark = (resource: string, name: string): void => {
+      world.api.modify(resource, "", name, ({ metadata }) => {
+        metadata.labels = { ...metadata.labels, [labels.excludeFromBackup]: "true" };
+      });
+    };
+    mark("persistentvolumes", "pv-shop-data");
+    mark("customresourcedefinitions.apiextensions.k8s.io", "widgets.shop.example");
+    await run();
+    expect(held()).toEqual(
+      expect.arrayContaining(["persistentvolumeclaims/data", "widgets/w", "namespaces/shop"]),
+    );
+    expect(held().filter((one) => /^(persistentvolumes|custom)/.test(one))).toEqual([]);
+  });
+
   it("has the objects as the server gives them", async () => {
     configMap("settings", { data: { a: "<b>" } });
     await run({ includedResources: ["configmaps"] });
