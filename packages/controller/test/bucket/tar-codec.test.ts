@@ -85,7 +85,7 @@ describe("a tar archive", () => {
         found.push(file);
       expect(found.length).toBe(2 * files.length + 1);
       expect(plain(found.slice(0, files.length))).toEqual(plain(files));
-      expect(Buffer.compare(found[files.length]?.bytes ?? [], large.bytes)).toBe(0);
+      expect(Buffer.compare(found[files.length]?.bytes ?? new Uint8Array(), large.bytes)).toBe(0);
       expect(plain(found.slice(-files.length))).toEqual(plain(files));
     }
   });
