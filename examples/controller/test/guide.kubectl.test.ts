@@ -23,6 +23,7 @@ const pages = [
   "deletion-and-expiry.md",
   "algorithms.md",
   "file-system-backup.md",
+  "operator.md",
 ];
 const isOfCluster = ({ words }: { words: string }): boolean => words === "";
 
@@ -104,12 +105,13 @@ function layOutProject(project: string): void {
   const manifests = join(project, "examples/controller/manifests");
   mkdirSync(manifests, { recursive: true });
   cpSync(manifestFolder, manifests, { recursive: true });
-  const server = join(manifests, "parts/server.yaml");
-  const text = readFileSync(server, "utf8");
-  const changed = text
-    .replace(/args: \[server, (.*)\]/, `args: [server, $1, ${shortWaits}]`)
-    .replace(/(?<= +)readinessProbe:\n( +)/, "$&periodSeconds: 1\n$1");
-  if (!changed.includes(shortWaits) || !changed.includes("periodSeconds: 1"))
-    throw new Error(`${server} has other arguments or probes than it had`);
-  writeFileSync(server, changed);
+  change(join(manifests, "parts/server.yaml"), /(?<=args: \[server, .*)(?=\])/, `, ${shortWaits}`);
+  for (const file of ["parts/server.yaml", "operator/operator.yaml"])
+    change(join(manifests, file), /(?<=readinessProbe:\n)( +)/, "$1periodSeconds: 1\n$1");
+}
+
+function change(file: string, where: RegExp, to: string): void {
+  const text = readFileSync(file, "utf8");
+  if (!where.test(text)) throw new Error(`${file} is not what it was`);
+  writeFileSync(file, text.replace(where, to));
 }
