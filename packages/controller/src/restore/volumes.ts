@@ -83,7 +83,7 @@ export function planVolumes(
     const { metadata, spec, status } = claim;
     if (restore.spec?.restorePVs === false) return { from: "nowhere" };
     const moved = movedBy(metadata);
-    if (moved !== undefined) return movedData(moved, uploads.get(moved), location);
+    if (moved !== undefined) return movedData(moved, uploads.get(moved), metadata, location);
     const snapshot = metadata.annotations?.[annotations.volumeSnapshotName];
     if (snapshot !== undefined)
       return snapshots.has(`${metadata.namespace}/${snapshot}`)
@@ -115,8 +115,17 @@ const methodOf = (
 
 const lost = (error: string): ClaimData => ({ from: "lost", error });
 
-function movedData(name: string, upload: DataUpload | undefined, location: string): ClaimData {
+function movedData(
+  name: string,
+  upload: DataUpload | undefined,
+  claim: PersistentVolumeClaim["metadata"],
+  location: string,
+): ClaimData {
   if (upload === undefined) return lost(`its DataUpload ${name} is not in the backup`);
+  // Whoever may annotate a claim must not get at the data of others.
+  const { sourceNamespace, sourcePVC } = upload.spec;
+  if (sourceNamespace !== claim.namespace || sourcePVC !== claim.name)
+    return lost(`its DataUpload ${name} is that of another claim`);
   const { phase, snapshotID } = upload.status ?? {};
   if (!snapshotID || phase !== "Completed")
     return lost(`its DataUpload ${name} is ${phase ?? "New"} and left no snapshot to restore`);

@@ -73,7 +73,10 @@ const objects = [
     "velero.io/v2alpha1",
     "DataUpload",
     "u",
-    { spec: { sourceNamespace: "shop" }, status: { phase: "Completed", snapshotID: "k" } },
+    {
+      spec: { sourceNamespace: "shop", sourcePVC: "moved" },
+      status: { phase: "Completed", snapshotID: "k" },
+    },
     { namespace: operator },
   ),
   object("v1", "Pod", "db-0", {

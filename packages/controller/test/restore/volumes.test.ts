@@ -25,12 +25,12 @@ const claim = (
   );
 const moved = { [annotations.dataUploadName]: "velero/u" };
 const snapshotted = { [annotations.volumeSnapshotName]: "s" };
-const upload = (status: object): AnyObject =>
+const upload = (status: object, source: object = {}): AnyObject =>
   object(
     "velero.io/v2alpha1",
     "DataUpload",
     "u",
-    { spec: { sourceNamespace: "shop" }, status },
+    { spec: { sourceNamespace: "shop", sourcePVC: "data", ...source }, status },
     { namespace: "velero" },
   );
 const podVolume = {
@@ -113,6 +113,17 @@ describe("the data of a claim", () => {
     for (const lost of [[], [upload({ phase: "Failed" })], [upload({ phase: "Completed" })]])
       expect(data([claim(moved), ...lost]).from).toBe("lost");
   });
+
+  it.each([{ sourceNamespace: "vault" }, { sourcePVC: "keys" }])(
+    "is never that of another one, whatever DataUpload the claim names: %j",
+    (source) => {
+      const others = upload({ phase: "Completed", snapshotID: "k" }, source);
+      expect(data([claim(moved), others])).toEqual({
+        from: "lost",
+        error: "its DataUpload velero/u is that of another claim",
+      });
+    },
+  );
 
   it("lies in the storage, when the backup kept the snapshot", () => {
     const snapshot = object("snapshot.storage.k8s.io/v1", "VolumeSnapshot", "s");
