@@ -9,11 +9,13 @@ import {
   type Backup,
   type BackupSpec,
   type BackupStorageLocation,
+  type LabelSelector,
   labels,
   labelValue,
   normalizeGoDuration,
 } from "@dm/crds";
 import { maxBackupNameLength } from "../bucket/backup-files.ts";
+import { selectorProblem } from "../node-agent/label-selector.ts";
 import { kubeTime } from "../runtime/objects.ts";
 import { isByScope, neverIncluded } from "../scope/resource-filter.ts";
 import { listProblems, scopedListProblems } from "../scope/scope.ts";
@@ -139,8 +141,22 @@ function specProblems(backup: Backup, spec: BackupSpec, seen: SeenStart): string
     problems.push(
       "encountered labelSelector as well as orLabelSelectors in backup spec, only one can be specified",
     );
+  problems.push(...selectorProblems(given));
   if (seen.policyProblem) problems.push(seen.policyProblem);
   return [...problems, ...snapshotLocationProblems(spec, seen)];
+}
+
+/** The API server does not look at operators; a selector that is none selects nothing. */
+function selectorProblems({ hooks, labelSelector, orLabelSelectors }: BackupSpec): string[] {
+  const all: (readonly [of: string, LabelSelector | null | undefined])[] = [
+    ["", labelSelector],
+    ...(orLabelSelectors ?? []).map((one) => ["", one] as const),
+    ...(hooks?.resources ?? []).map((one) => [` of hook ${one.name}`, one.labelSelector] as const),
+  ];
+  return all.flatMap(([of, selector]) => {
+    const problem = selector ? selectorProblem(selector) : undefined;
+    return problem === undefined ? [] : [`Invalid label selector${of}: ${problem}`];
+  });
 }
 
 function snapshotLocationProblems(spec: BackupSpec, { snapshotLocations }: SeenStart): string[] {

@@ -99,6 +99,25 @@ describe("a Backup's start", () => {
       { labelSelector: {}, orLabelSelectors: [{}] },
       "encountered labelSelector as well as orLabelSelectors in backup spec, only one can be specified",
     ],
+    // Nothing would be in such a backup.
+    [
+      { labelSelector: { matchExpressions: [{ key: "app", operator: "in", values: ["shop"] }] } },
+      'Invalid label selector: "in" is no operator; there are In, NotIn, Exists, DoesNotExist',
+    ],
+    [
+      { orLabelSelectors: [{}, { matchExpressions: [{ key: "app", operator: "In" }] }] },
+      "Invalid label selector: In takes values",
+    ],
+    [
+      {
+        hooks: {
+          resources: [
+            { name: "db", labelSelector: { matchExpressions: [{ key: "app", operator: "=" }] } },
+          ],
+        },
+      },
+      'Invalid label selector of hook db: "=" is no operator; there are In, NotIn, Exists, DoesNotExist',
+    ],
     [
       { includedResources: ["pods"], includedClusterScopedResources: ["nodes"] },
       "includedResources, excludedResources and includeClusterResources cannot be used together with the lists by scope " +
