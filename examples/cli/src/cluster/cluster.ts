@@ -41,7 +41,10 @@ export async function why(subject: string, options: ClusterOptions): Promise<Tol
     const told = explain(seen, Number(clock.nowNs() / nsPerMs));
     // Words of others are passed on: servers repeat what they were sent.
     const { text } = createRedactor();
-    return { text: text(explanationText(told)), json: JSON.parse(text(JSON.stringify(told))) };
+    const cleaned = (_key: string, value: unknown): unknown =>
+      typeof value === "string" ? text(value) : value;
+    const json: unknown = JSON.parse(JSON.stringify(told), cleaned);
+    return { text: text(explanationText(told)), json };
   });
 }
 

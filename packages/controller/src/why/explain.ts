@@ -51,7 +51,11 @@ export function explain(seen: Seen, nowMs: number): Explanation {
   // What went well needs no reason: only what its own status still says counts.
   const counted = isQuiet
     ? evidence.filter(({ isEvent, of }) => of === subject && !isEvent)
-    : evidence.filter(({ of }) => concerns(of, subject));
+    : evidence.filter(
+        // What was warned of on the way to where an object is well now is over.
+        ({ isEvent, of }) =>
+          concerns(of, subject) && !(isEvent && of !== subject && verdictOf(of) === "fine"),
+      );
   const found = knownProblems
     .map((problem) => explained(problem, counted, isQuiet ? undefined : seen, nowMs))
     .filter((problem) => problem.shownBy.length > 0);

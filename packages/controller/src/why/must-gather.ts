@@ -116,6 +116,7 @@ class Run {
     const { namespace } = this.#options;
     // First of all, for their values must be known wherever they turn up.
     const found = await this.#list(secrets, { namespace });
+    const known = this.#notRead.length === 0;
     this.#redactor = createRedactor(found as Secret[]);
     const secretNames = found.map(({ metadata }) => metadata.name ?? "").sort();
 
@@ -131,7 +132,7 @@ class Run {
       if (objects.length === 0) continue;
       this.#index.push(kindLine(resource, objects));
       for (const object of objects) {
-        yield this.#file(pathOf(resource, object), this.#json(resource, object));
+        yield this.#object(resource, object);
         if (subjectKinds.includes(resource.kind) && isTroubled(resource, object))
           troubled.push(subjectText(resource, object));
       }
@@ -143,7 +144,9 @@ class Run {
       "",
       "## Secrets",
       "",
-      "By name; their data is not here, and its values were taken out of all files.",
+      known
+        ? "By name; their data is not here, and its values were taken out of all files."
+        : "They may not be read: what looks like a secret was taken out of all files, but look yourself before you give them away.",
       "",
     );
     this.#index.push(...secretNames.map((name) => `- ${name}`));
@@ -287,11 +290,14 @@ class Run {
     }
   }
 
-  #json(resource: Resource, object: KubeObject): string {
-    return json(this.#redactor.object({ ...object, kind: resource.kind }));
+  /** Looked through text by text: as a whole it would not stay JSON. */
+  #object(resource: Resource, object: KubeObject): TarFile {
+    const clean = this.#redactor.object({ ...object, kind: resource.kind });
+    const path = `must-gather/${pathOf(resource, object)}`;
+    return { path, bytes: new TextEncoder().encode(json(clean)) };
   }
 
-  /** Whatever goes into a file has been looked through. */
+  /** Whatever else goes into a file has been looked through. */
   #file(path: string, text: string): TarFile {
     const bytes = new TextEncoder().encode(this.#redactor.text(text));
     return { path: `must-gather/${path}`, bytes };

@@ -13,7 +13,7 @@ const shortest = 6;
 const mostValues = 20_000;
 
 const secretName =
-  /(pass(word|wd|phrase)?|secret|token|credentials?|api[-_]?key|access[-_]?key(id)?|account[-_]?key|storage[-_]?key|private[-_]?key|encryption[-_]?key|customer[-_]?key|signature|authorization|sas)$/i;
+  /(pass(word|wd|phrase)?|secret|token|credentials?|api[-_]?key|access[-_]?key([-_]?id)?|account[-_]?key|storage[-_]?key|private[-_]?key|encryption[-_]?key|customer[-_]?key|signature|authorization|sas)$/i;
 /** What ends like a secret and names one, or says how it is used. */
 const harmlessName =
   /^(secretName|credentialsSecret|imagePullSecrets?|secretRef|keyID|kmsKeyId|enableSharedConfig|automountServiceAccountToken|serviceAccountToken|nodePublishSecretRef|name)$/i;
@@ -71,30 +71,40 @@ export function createRedactor(secrets: readonly Secret[] = []): Redactor {
   return { text, object: (object) => cleanObject(object, text) };
 }
 
+/** What everybody may know, and what would make all of the rest unreadable without it. */
+const publicName =
+  /^(region|profile|output|type|project_id|AZURE_CLOUD_NAME|AZURE_RESOURCE_GROUP|bucket|namespace|endpoint|host(name)?|port|user(name)?|data(base)?|dbname|provider|name|kind|apiVersion)$/i;
+const plainWord = /^[a-z0-9.-]+$/;
+
 function valuesOf({ data = {}, stringData = {} }: Secret): string[] {
   const found: string[] = [];
-  for (const [key, value] of [
-    ...Object.entries(data).map(([name, base64]) => [name, decoded(base64), base64] as const),
-    ...Object.entries(stringData).map(([name, plain]) => [name, plain, ""] as const),
-  ].map(([name, plain, base64]) => [name, [plain, base64]] as const)) {
-    if (/^(ca\.crt|namespace|service-ca\.crt|tls\.crt)$/.test(key)) continue;
-    for (const whole of value) {
-      found.push(whole.trim());
-      for (const line of whole.split(/\r?\n/)) found.push(...valuesOfLine(line.trim()));
-    }
-    found.push(...jsonValues(value[0] ?? ""));
+  const plain = [
+    ...Object.entries(data).map(([key, base64]) => [key, decoded(base64), base64] as const),
+    ...Object.entries(stringData).map(([key, text]) => [key, text, ""] as const),
+  ];
+  for (const [key, whole, base64] of plain) {
+    const text = whole.trim();
+    if (/^(ca\.crt|service-ca\.crt|tls\.crt)$/.test(key)) continue;
+    if (publicName.test(key) && plainWord.test(text)) continue;
+    found.push(text, base64, ...jsonValues(text));
+    const lines = text.split(/\r?\n/);
+    if (lines.length > 1 || /^[\w.-]+\s*=/.test(text))
+      found.push(...lines.flatMap((line) => valuesOfLine(line.trim())));
   }
-  return found.filter((value) => value.length >= shortest && !/^\[.*\]$/.test(value));
+  return found.filter((value) => value.length >= shortest);
 }
 
-/** `name = value`, but not what everybody may know. */
+/** `name = value` of a credentials file; of other lines, which may be of any document, those that look like keys. */
 function valuesOfLine(line: string): string[] {
-  const match = /^([\w.-]+)\s*[=:]\s*(.*)$/.exec(line);
-  if (!match) return [line];
-  const [, name = "", value = ""] = match;
-  if (/^(region|profile|output|type|project_id|AZURE_CLOUD_NAME|AZURE_RESOURCE_GROUP)$/i.test(name))
-    return [];
-  return [line, value.trim().replace(/^["']|["'],?$/g, "")];
+  const match = /^["']?([\w.-]+)["']?\s*[=:]\s*(.*)$/.exec(line);
+  const value = (match?.[2] ?? line)
+    .trim()
+    .replace(/,$/, "")
+    .replace(/^["']|["']$/g, "");
+  const name = match?.[1] ?? "";
+  if (publicName.test(name)) return [];
+  const looksRandom = value.length >= 12 && !/\s/.test(value) && /\d/.test(value);
+  return secretName.test(name) || looksRandom ? [value] : [];
 }
 
 /** Keys of service accounts are JSON; line ends in a private key are written as two characters there. */

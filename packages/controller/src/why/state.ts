@@ -16,6 +16,13 @@ export function verdictOf(of: SeenObject): Verdict {
   if (object === undefined) return "absent";
   const status = valueAt(object, "status");
   if (kind === "DataProtectionApplication") return reconciledVerdict(status);
+  if (/^VolumeSnapshot(Content)?$/.test(kind))
+    return valueAt(status, "readyToUse") === true ? "fine" : "waiting";
+  if (kind === "Node") return isReadyNode(status) ? "fine" : "waiting";
+  if (kind === "Deployment" || kind === "DaemonSet") {
+    const { ready, wanted } = readyPods(of);
+    return ready >= wanted ? "fine" : "waiting";
+  }
   const phase = phaseText(of);
   if (kind === "DeleteBackupRequest" && listAt(status, "errors").length > 0) return "failed";
   if (kind === "Schedule" && valueAt(object, "spec", "paused") === true) return "waiting";
@@ -44,8 +51,7 @@ export function stateText(of: SeenObject): string {
   switch (kind) {
     case "DaemonSet":
     case "Deployment": {
-      const wanted = textAt(status, "desiredNumberScheduled") || textAt(spec, "replicas") || "1";
-      const ready = textAt(status, "numberReady") || textAt(status, "readyReplicas") || "0";
+      const { ready, wanted } = readyPods(of);
       return `has ${ready} of ${wanted} pods ready`;
     }
     case "VolumeSnapshot":
@@ -55,10 +61,8 @@ export function stateText(of: SeenObject): string {
       return `of ${textAt(object, "provisioner")}, binds ${textAt(object, "volumeBindingMode") || "Immediate"}`;
     case "Lease":
       return `is held by ${textAt(spec, "holderIdentity") || "nobody"}, renewed ${textAt(spec, "renewTime") || "never"}`;
-    case "Node": {
-      const ready = listAt(status, "conditions").find((one) => textAt(one, "type") === "Ready");
-      return textAt(ready, "status") === "True" ? "is ready" : "is not ready";
-    }
+    case "Node":
+      return isReadyNode(status) ? "is ready" : "is not ready";
     case "Job":
       return `has ${textAt(status, "succeeded") || "0"} pods that succeeded, ${textAt(status, "failed") || "0"} that failed`;
     case "DataProtectionApplication":
@@ -82,6 +86,23 @@ export function stateText(of: SeenObject): string {
   if (valueAt(spec, "cancel") === true) parts.push("to be cancelled");
   if (object.metadata.deletionTimestamp) parts.push("being deleted");
   return parts.join(", ");
+}
+
+function isReadyNode(status: unknown): boolean {
+  const ready = listAt(status, "conditions").find((one) => textAt(one, "type") === "Ready");
+  return textAt(ready, "status") === "True";
+}
+
+function readyPods({ object }: SeenObject): { readonly ready: number; readonly wanted: number } {
+  const count = (...path: readonly string[]): string => textAt(object, ...path);
+  return {
+    ready: Number(count("status", "numberReady") || count("status", "readyReplicas")),
+    wanted: Number(
+      count("status", "desiredNumberScheduled") ||
+        count("spec", "replicas") ||
+        (count("status", "numberReady") === "" ? 1 : 0),
+    ),
+  };
 }
 
 function progressText(status: unknown): string {

@@ -187,6 +187,41 @@ const rows: readonly Row[] = [
     says: "MountVolume.SetUp failed",
   },
   {
+    what: "a Backup with errors that are of no volume",
+    parts: [
+      { kind: "Backup", fields: { spec: {}, status: { phase: "PartiallyFailed", errors: 2 } } },
+      { ...upload({ phase: "Completed" }), role: "transfer" },
+      server,
+    ],
+    verdict: "failed",
+    problems: ["items-not-backed-up"],
+    says: "Backup velero/x has 2 errors, and no volume failed",
+  },
+  {
+    what: "that warnings of a server that runs by now are over",
+    parts: [
+      upload({ phase: "Failed", message: "timeout on preparing data upload" }),
+      { ...agent, warnings: [["FailedScheduling", "0/2 nodes are available"]] },
+    ],
+    verdict: "failed",
+    problems: ["prepare-timeout"],
+    says: "the volume was not exposed in time",
+  },
+  {
+    what: "the diagnosis of a time limit",
+    parts: [
+      upload({
+        phase: "Failed",
+        message:
+          "timeout on preparing data upload: begin diagnose CSI exposer\nPod velero/x is not there\nVS velero/x, bind to c, readyToUse false, errMessage \nend diagnose CSI exposer",
+      }),
+      agent,
+    ],
+    verdict: "failed",
+    problems: ["snapshot-not-ready"],
+    says: "a volume snapshot is not ready",
+  },
+  {
     what: "a Backup in the queue",
     parts: [
       { kind: "Backup", fields: { spec: {}, status: { phase: "Queued", queuePosition: 2 } } },

@@ -60,6 +60,25 @@ describe("texts", () => {
     );
     expect(text(`as ${data.cloud}`)).toBe("as ***");
   });
+
+  it("keep the words that Secrets have in common with everything", () => {
+    const stringData = {
+      namespace: "velero",
+      username: "admin",
+      bucket: "backups",
+      password: "hunter22",
+      "kube.json": JSON.stringify(
+        { kind: "Config", metadata: { name: "velero" }, token: "tokenOfConfig1" },
+        null,
+        2,
+      ),
+      "kube.yaml": "kind: Config\nmetadata:\n  name: velero\npassword: lowercaseonly\n",
+    };
+    const { text } = createRedactor([{ metadata: { name: "s" }, stringData }]);
+    const line = 'backups of velero by admin in ConfigMap {"metadata": {"name": "velero"}}';
+    expect(text(line)).toBe(line);
+    expect(text("hunter22 tokenOfConfig1 lowercaseonly")).toBe("*** *** ***");
+  });
 });
 
 describe("objects", () => {

@@ -5,6 +5,7 @@
  */
 import type { KnownProblem } from "../known-problem.ts";
 import { inRole, listAt, phaseText, subjectOf, textAt, titleOf, valueAt } from "../seen.ts";
+import { verdictOf } from "../state.ts";
 
 export const serverProblems: readonly KnownProblem[] = [
   {
@@ -43,7 +44,7 @@ export const serverProblems: readonly KnownProblem[] = [
     id: "backup-invalid",
     title: "the Backup is not valid",
     texts: [
-      /Invalid .*included\/excluded|includes list must|excludes list (must|cannot|item)|exclude is '\*'/,
+      /Invalid (label selector|.*included\/excluded)|includes list must|excludes list (must|cannot|item)|exclude is '\*'/,
       /cannot be used together with the lists by scope|encountered labelSelector as well as orLabelSelectors in backup/,
       /is no duration such as|the name of a (backup|restore) may have/,
       /VolumeSnapshotLocation (CRD|name)|backup can't be created because/,
@@ -96,7 +97,7 @@ export const serverProblems: readonly KnownProblem[] = [
     id: "backup-lacks-data",
     title: "the backup has no data of a volume",
     texts: [
-      /DataUpload \S+ is (not in the backup|.* and left no snapshot)|VolumeSnapshot \S+ is not in the backup/,
+      /DataUpload \S+ is (not in the backup|that of another claim|.* and left no snapshot)|VolumeSnapshot \S+ is not in the backup/,
       /the backup has no data of it|no DataUpload found with label|\S+\/\S+ is not in the backup/,
     ],
     cause:
@@ -158,6 +159,7 @@ export const serverProblems: readonly KnownProblem[] = [
       /error listing items|what it needs cannot be read|namespaces\/\S+: it does not exist/,
       /The log ends here/,
     ],
+    shows: (seen) => partly(seen, "Backup"),
     cause: "The API refused to list or read them, or a namespace that is named does not exist.",
     remedy: ["velero backup logs <name> names each; mend rights or names, and back up again"],
   },
@@ -169,6 +171,7 @@ export const serverProblems: readonly KnownProblem[] = [
       /the CRD \S+ is not available|another one came and went|could not find the requested resource/,
       /error getting storage class/,
     ],
+    shows: (seen) => partly(seen, "Restore"),
     cause:
       "The API refused them, or others of their name exist (existingResourcePolicy: none leaves those alone).",
     remedy: [
@@ -268,6 +271,7 @@ export const serverProblems: readonly KnownProblem[] = [
     id: "download-unsupported",
     title: "there is no URL for a download",
     texts: [/unsupported download target kind/],
+    codes: ["DM_STORE_OPTION_UNSUPPORTED"],
     cause: "The kind that was asked for is not known, or the store's credentials cannot sign URLs.",
     remedy: [
       "Use keys that can sign (an account key, a service account's key), and publicUrl for stores inside of the cluster",
@@ -303,6 +307,17 @@ export const serverProblems: readonly KnownProblem[] = [
 ];
 
 type Look = NonNullable<KnownProblem["shows"]>;
+
+/** Errors that are of no volume are told in the bucket only. */
+function partly(seen: Parameters<Look>[0], kind: string): string[] {
+  const subject = subjectOf(seen);
+  const errors = textAt(subject.object, "status", "errors");
+  const isOfVolume = inRole(seen, "transfer").some((of) => verdictOf(of) === "failed");
+  const isPartly = /PartiallyFailed$/.test(phaseText(subject));
+  return subject.kind === kind && isPartly && errors !== "" && !isOfVolume
+    ? [`${titleOf(subject)} has ${errors} errors, and no volume failed`]
+    : [];
+}
 
 function invalid(seen: Parameters<Look>[0], kind: string): string[] {
   const subject = subjectOf(seen);

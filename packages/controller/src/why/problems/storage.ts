@@ -189,11 +189,7 @@ export const storageProblems: readonly KnownProblem[] = [
       /known here: |KOPIA_(HASHING|ENCRYPTION|SPLITTER)_ALGORITHM/,
       /fullMaintenanceInterval \S+ is not supported/,
     ],
-    codes: [
-      "DM_FORMAT_UNSUPPORTED",
-      "DM_MAINTENANCE_INTERVAL_UNKNOWN",
-      "DM_STORE_OPTION_UNSUPPORTED",
-    ],
+    codes: ["DM_FORMAT_UNSUPPORTED", "DM_MAINTENANCE_INTERVAL_UNKNOWN"],
     cause:
       "KOPIA_HASHING_ALGORITHM, KOPIA_ENCRYPTION_ALGORITHM, KOPIA_SPLITTER_ALGORITHM or a setting of the repository has a name that does not exist.",
     remedy: [

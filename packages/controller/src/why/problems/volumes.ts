@@ -25,6 +25,8 @@ export const volumeProblems: readonly KnownProblem[] = [
     texts: [
       /timed out waiting for the snapshot handle|timed out waiting for VolumeSnapshot/,
       /volume snapshot \S+ is not ready|the snapshot controller has not seen/,
+      // Of the diagnosis of a time limit.
+      /^VS \S+, bind to \S*, readyToUse false/m,
       /SnapshotContentCreationFailed|SnapshotCreationFailed|SnapshotContentCheckandUpdateFailed|Failed to check and update snapshot content/,
     ],
     shows: (seen) =>
