@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Embedded, startEmbedded, storageObjects } from "../src/demo/embedded.ts";
 import { applyObjects } from "../src/demo/install.ts";
 import { manifestFolder } from "../src/manifests.ts";
+import { installDm } from "./guide-dm.ts";
 import { guideBlocks, guidePages } from "./guide-pages.ts";
 import { follow } from "./guide-reader.ts";
 import { layOutImage } from "./programs.ts";
@@ -40,9 +41,15 @@ describe.skipIf(!peer.available)(peer.title("the guide with kubectl"), () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "dm-guide-"));
     const programs = layOutImage(join(folder, "image"));
+    installDm(join(folder, "bin"));
     const argv = [process.execPath, programs.controller];
     const images = {
       "registry.example.com/dm:1": { argv, isEntrypoint: true },
+      "registry.example.com/dm-cli:1": {
+        argv: ["dm"],
+        isEntrypoint: true,
+        env: { PATH: `${join(folder, "bin")}:${process.env["PATH"]}` },
+      },
       "busybox:1.37": [],
     };
     embedded = await startEmbedded(join(folder, "cluster"), programs, { images });

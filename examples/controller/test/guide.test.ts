@@ -2,14 +2,14 @@
  * The guide is what its tests can follow: every block is of a kind that is carried out, checked, or says why it cannot be; its YAML is
  * valid; and with `dm` alone the disaster page brings the volumes back.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { checkObject, crdManifests, customKindOf, type KubeObject } from "@dm/crds";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { type GuideBucket, openGuideBucket } from "./guide-bucket.ts";
+import { installDm } from "./guide-dm.ts";
 import { comparable, guideBlocks, guidePages, missingLines } from "./guide-pages.ts";
 import { follow } from "./guide-reader.ts";
 
@@ -87,24 +87,13 @@ describe("what a block prints", () => {
   });
 });
 
-/** The built program, or where none is built its source, which starts slowly. */
-function dmProgram(): string {
-  const path = (name: string): string =>
-    fileURLToPath(new URL(`../../cli/${name}`, import.meta.url));
-  if (existsSync(path("dist/dm.js"))) return path("dist/dm.js");
-  return `--conditions=@dm/source --disable-warning=ExperimentalWarning ${path("src/dm.ts")}`;
-}
-
 describe("the guide with dm", () => {
   let folder = "";
   let bucket: GuideBucket;
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "dm-guide-dm-"));
     bucket = await openGuideBucket(folder);
-    const command = `#!/bin/sh\nexec "${process.execPath}" ${dmProgram()} "$@"\n`;
-    mkdirSync(join(folder, "bin"));
-    writeFileSync(join(folder, "bin/dm"), command);
-    chmodSync(join(folder, "bin/dm"), 0o755);
+    installDm(join(folder, "bin"));
   });
   afterAll(async () => {
     await bucket?.close();
@@ -128,7 +117,7 @@ describe("the guide with dm", () => {
     const wanted = guideBlocks(page).filter(
       ({ language, words }) => language === "sh" && words === "dm",
     );
-    expect(wanted.length).toBeGreaterThan(1);
+    expect(wanted.length).toBeGreaterThan(0);
     expect(done.map(({ block }) => block.line)).toEqual(wanted.map(({ line }) => line));
   });
 
