@@ -16,8 +16,8 @@ export const kubeletPods = "/var/lib/kubelet/pods";
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 const migratedAnnotation = "pv.kubernetes.io/migrated-to";
 
-/** What the kubelet makes of a manifest. Uids of other pods have dashes: whoever writes an annotation cannot mean them. */
-const staticPodUid = /^[0-9a-f]{32}$/;
+/** A digest that the kubelet makes of a manifest, or the uid that stands in the manifest, as OpenShift's do. Never another path. */
+const staticPodUid = /^[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/;
 
 /** The uid under which the kubelet keeps the pod: that of a static pod is in the annotation of its mirror. */
 export function kubeletPodUid(pod: {

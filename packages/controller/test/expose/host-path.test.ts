@@ -53,15 +53,17 @@ describe("the path of a pod's volume on its node", () => {
     expect(hostPathGlob("u", hostPathPattern(source))).toBe(glob);
   });
 
-  it("goes by the uid of the static pod behind a mirror pod", () => {
-    expect(kubeletPodUid({ metadata: { uid: "api" } })).toBe("api");
-    const uid = "0123456789abcdef0123456789abcdef";
-    const annotations = { "kubernetes.io/config.mirror": uid };
-    expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe(uid);
-  });
+  it.each(["0123456789abcdef0123456789abcdef", "7a1d3f0e-52c8-4a7e-9d0b-0123456789ab"])(
+    "goes by the uid of the static pod behind a mirror pod: %s",
+    (uid) => {
+      expect(kubeletPodUid({ metadata: { uid: "api" } })).toBe("api");
+      const annotations = { "kubernetes.io/config.mirror": uid };
+      expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe(uid);
+    },
+  );
 
-  it.each(["../../elsewhere", "..", "", "7a1d3f0e-52c8-4a7e-9d0b-0123456789ab", "a/b"])(
-    "never by an annotation that could mean another pod: %j",
+  it.each(["../../elsewhere", "..", "", "static", "a/b"])(
+    "never by an annotation that could mean another path: %j",
     (text) => {
       const annotations = { "kubernetes.io/config.mirror": text };
       expect(kubeletPodUid({ metadata: { uid: "api", annotations } })).toBe("api");

@@ -186,13 +186,14 @@ describe("a backup", () => {
   });
 
   it("of a static pod is found under the uid that its kubelet knows", async () => {
+    const staticUid = "0123456789abcdef0123456789abcdef";
     const uid = client();
     server.cluster.modify("pods", "shop", "db-0", ({ metadata }) => {
-      metadata.annotations = { "kubernetes.io/config.mirror": "static-1" };
+      metadata.annotations = { "kubernetes.io/config.mirror": staticUid };
     });
-    await layOut("static-1", "volumes/kubernetes.io~empty-dir/data");
+    await layOut(staticUid, "volumes/kubernetes.io~empty-dir/data");
     await backupOf(uid).expose();
-    expect(hostPathOfPod()).toContain("/static-1/");
+    expect(hostPathOfPod()).toContain(`/${staticUid}/`);
   });
 
   it("is exposed while its pod runs, and leaves nothing", async () => {

@@ -27,8 +27,9 @@ const clientOf = (...items: Pod[]): Pick<KubeClient, "list"> => ({
 });
 
 it("is content when every pod that runs has a directory", async () => {
-  for (const uid of ["a", "static"]) await mkdir(join(root, uid));
-  const mirror = pod("b", "Running", { "kubernetes.io/config.mirror": "static" });
+  const staticUid = "0123456789abcdef0123456789abcdef";
+  for (const uid of ["a", staticUid]) await mkdir(join(root, uid));
+  const mirror = pod("b", "Running", { "kubernetes.io/config.mirror": staticUid });
   const client = clientOf(pod("a"), mirror, pod("c", "Pending"), pod("d", "Succeeded"));
   await checkHostPods(client, { node: "n1", root });
 });
