@@ -100,8 +100,8 @@ export const restoreResultsFile = (name: string): string => `restore-${name}-res
 
 /** Longer names make file names that stores refuse. */
 export const maxBackupNameLength = 200;
-/** No honest file of a backup is larger; what claims to be is not unpacked. */
-const maxUnpackedBytes = 1 << 30;
+/** Unpacked. No honest file of a backup is larger: none is written that is, and what claims to be is not unpacked. */
+export const maxUnpackedBytes = 1 << 30;
 const formatVersion = "1.1.0";
 /** The first in the tarball. */
 export const versionFile: TarFile = {

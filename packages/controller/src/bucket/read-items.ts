@@ -9,7 +9,7 @@ import { createGunzip } from "node:zlib";
 import { FormatError, isDmError } from "@dm/core";
 import type { KubeObject } from "@dm/crds";
 import type { KubeCallOptions } from "../runtime/kube-client.ts";
-import type { BackupItem } from "./backup-files.ts";
+import { type BackupItem, maxUnpackedBytes } from "./backup-files.ts";
 import { decodeTarStream } from "./tar-codec.ts";
 
 export interface ReadItemsLimits {
@@ -20,7 +20,7 @@ export interface ReadItemsLimits {
 }
 
 export const readItemsLimits: ReadItemsLimits = {
-  maxUnpackedBytes: 1 << 30,
+  maxUnpackedBytes,
   maxObjectBytes: 16 << 20,
 };
 

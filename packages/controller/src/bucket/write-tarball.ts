@@ -7,18 +7,25 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 import { FormatError } from "@dm/core";
-import { type BackupItem, itemFiles, versionFile } from "./backup-files.ts";
+import { type BackupItem, itemFiles, maxUnpackedBytes, versionFile } from "./backup-files.ts";
 import { decodeTarStream, type TarFile, tarEnd, tarParts } from "./tar-codec.ts";
 
 export interface Tarball {
+  /** @throws {FormatError} `DM_BACKUP_TOO_LARGE`, and adds none of them, when no restore would read the tarball */
   add(files: Iterable<TarFile>): Promise<void>;
   /** The whole, compressed. */
   end(): Promise<Uint8Array>;
 }
 
+/** Left free for what a Backup adds to its tarball in the end. */
+const reserveBytes = 64 << 20;
+
 /** Begins with the format's version. @example const tarball = newTarball(new Date()); */
-export async function newTarball(modifiedAt: Date): Promise<Tarball> {
-  const tarball = emptyTarball(modifiedAt);
+export async function newTarball(
+  modifiedAt: Date,
+  maxBytes: number = maxUnpackedBytes - reserveBytes,
+): Promise<Tarball> {
+  const tarball = emptyTarball(modifiedAt, maxBytes);
   await tarball.add([versionFile]);
   return tarball;
 }
@@ -34,13 +41,10 @@ export async function withItems(
 ): Promise<Uint8Array> {
   const added = items.flatMap(itemFiles);
   const paths = new Set(added.map(({ path }) => path));
-  const result = emptyTarball(modifiedAt);
+  const result = emptyTarball(modifiedAt, maxUnpackedBytes);
   try {
     const pieces = Readable.from([tarball], { objectMode: true }).pipe(createGunzip());
-    let unpackedBytes = 0;
     for await (const file of decodeTarStream(pieces)) {
-      unpackedBytes += file.bytes.length;
-      if (unpackedBytes > maxUnpackedBytes) throw tooLarge();
       if (!paths.has(file.path)) await result.add([file]);
     }
   } catch (cause) {
@@ -56,30 +60,24 @@ export async function withItems(
   return result.end();
 }
 
-/** Each object is in there twice; no cluster has more. */
-const maxUnpackedBytes = 2 ** 35;
-
-function tooLarge(): FormatError {
-  const text = `the tarball of the backup has more than ${maxUnpackedBytes} bytes of objects`;
-  return new FormatError("DM_BACKUP_FILE_INVALID", text);
-}
-
 /** Each write to gzip costs a turn of another thread. */
 const writeBytes = 256 << 10;
 
-function emptyTarball(modifiedAt: Date): Tarball {
+function emptyTarball(modifiedAt: Date, maxBytes: number): Tarball {
   const gzip = createGzip();
   const compressed: Uint8Array[] = [];
   gzip.on("data", (part: Uint8Array) => compressed.push(part));
   let waiting: Uint8Array[] = [];
   let waitingBytes = 0;
+  let freeBytes = maxBytes - tarEnd.length;
   return {
     async add(files) {
-      for (const file of files)
-        for (const part of tarParts(file, modifiedAt)) {
-          waiting.push(part);
-          waitingBytes += part.length;
-        }
+      const parts = [...files].flatMap((file) => [...tarParts(file, modifiedAt)]);
+      const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+      if (bytes > freeBytes) throw tooLarge(maxBytes);
+      freeBytes -= bytes;
+      waiting.push(...parts);
+      waitingBytes += bytes;
       if (waitingBytes < writeBytes) return;
       const isWaiting = !gzip.write(Buffer.concat(waiting));
       waiting = [];
@@ -92,4 +90,9 @@ function emptyTarball(modifiedAt: Date): Tarball {
       return Buffer.concat(compressed);
     },
   };
+}
+
+function tooLarge(maxBytes: number): FormatError {
+  const text = `the objects of a backup may take ${maxBytes} bytes in its tarball, each twice: make several, by namespaces`;
+  return new FormatError("DM_BACKUP_TOO_LARGE", text);
 }

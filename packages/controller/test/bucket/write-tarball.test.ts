@@ -49,3 +49,13 @@ it("is refused when it is damaged", async () => {
     code: "DM_TAR_INVALID",
   });
 });
+
+it("takes nothing that no restore would read", async () => {
+  const tarball = await newTarball(at, 8192);
+  await tarball.add(itemFiles(item("small")));
+  const large = tarball.add(itemFiles(item("large", "x".repeat(3000))));
+  await expect(large).rejects.toMatchObject({ code: "DM_BACKUP_TOO_LARGE" });
+  await tarball.add(itemFiles(item("fits")));
+  const names = decodeItems(await tarball.end(), "b").map(({ object }) => object.metadata.name);
+  expect(names).toEqual(["small", "fits"]);
+});
