@@ -52,7 +52,7 @@ describe.skipIf(!peer.available)(peer.title("the guide with kubectl"), () => {
       },
       "busybox:1.37": [],
     };
-    embedded = await startEmbedded(join(folder, "cluster"), programs, { images });
+    embedded = await startEmbedded(join(folder, "cluster"), programs, { images, nodes: 1 });
     const renamed = storageObjects(embedded.cluster.csi?.name ?? "").map(named);
     await applyObjects(embedded.client, renamed, { signal });
     const key = { accessKeyId: "EXAMPLEKEYID", secretAccessKey: "EXAMPLESECRETKEY" };
