@@ -27,7 +27,9 @@ export function isLasting(
     readonly waits: readonly (string | undefined)[];
   },
 ): boolean {
-  if (!isDmError(error) || isConflict(error)) return false;
+  // A mistake in this program, or in what it was given, does not pass either.
+  const isMistake = error instanceof TypeError || error instanceof RangeError;
+  if ((!isDmError(error) && !isMistake) || isConflict(error)) return false;
   if (!startedAt) return (error as { retryable?: boolean }).retryable !== true;
   const limitMs = waits.reduce(
     (sum, wait) => sum + (parseGoDuration(wait ?? "") ?? 0),
