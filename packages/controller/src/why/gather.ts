@@ -355,10 +355,10 @@ class Look {
     for (const object of await this.#list(deployments, options))
       if (/^(velero|dm-server)$/.test(object.metadata.name ?? ""))
         owners.push(["server", deployments, object]);
-    for (const [role, resource, object] of owners) this.#add(role, resource, object, depth);
-    for (const pod of await this.#list(pods, options)) {
-      const wanted = owners.find(([, , owner]) => isSelected(owner, pod));
-      if (wanted) this.#add(wanted[0], pods, pod, depth + 1);
+    const all = await this.#list(pods, options);
+    for (const [role, resource, owner] of owners) {
+      this.#add(role, resource, owner, depth);
+      for (const pod of all) if (isSelected(owner, pod)) this.#add(role, pods, pod, depth + 1);
     }
     for (const lease of await this.#list(leases, options))
       if (/^(velero|dm)-?(server)?$/.test(lease.metadata.name ?? ""))

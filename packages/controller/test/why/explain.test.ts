@@ -309,7 +309,7 @@ const rows: readonly Row[] = [
     ],
     verdict: "failed",
     problems: ["deletion-errors"],
-    says: "1 errors in status.errors",
+    says: "status.errors has 1 of them",
   },
   {
     what: "an application that is not valid",

@@ -56,6 +56,7 @@ describe("gather", () => {
     ["dbr/gone", "backup: Backup velero/nightly"],
     ["backuprepository/shop-default-kopia", "location: BackupStorageLocation velero/default"],
     ["pvc/shop/data", "transfer: DataUpload velero/up-1"],
+    ["dpa/main", "location: BackupStorageLocation velero/main-1"],
     ["bsl/default", "server: Deployment velero/velero"],
   ])("%s leads to %s", async (subject, wanted) => {
     expect(await titles(subject)).toContain(wanted);

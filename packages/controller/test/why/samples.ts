@@ -204,6 +204,9 @@ export const samples: Readonly<Record<string, readonly string[]>> = {
   cancelled: ["DataUpload is canceled", texts.deleting("DataUpload")],
   "volume-object-gone": ["a DataUpload is gone that was not ended"],
   "hook-failed": ["pre hook freeze in container db: command terminated with exit code 1"],
+  "backup-too-large": [
+    "the objects of a backup may take 1006632960 bytes in its tarball, each twice: make several, by namespaces",
+  ],
   "items-not-backed-up": ["namespaces/shopp: it does not exist"],
   "items-not-restored": [
     'could not restore, Service "web" already exists. Warning: the in-cluster version is different than the backed-up version',

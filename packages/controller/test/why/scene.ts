@@ -16,6 +16,7 @@ const plurals: Readonly<Record<string, string>> = {
   BackupRepository: "backuprepositories.velero.io",
   BackupStorageLocation: "backupstoragelocations.velero.io",
   VolumeSnapshot: "volumesnapshots.snapshot.storage.k8s.io",
+  DataProtectionApplication: "dataprotectionapplications.oadp.openshift.io",
   PersistentVolumeClaim: "persistentvolumeclaims",
   Pod: "pods",
   Event: "events",
@@ -31,6 +32,7 @@ export interface Made {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly object[];
 }
 
 /** An object with its status. */
@@ -224,6 +226,30 @@ export function scene(api: ClusterApi): void {
         volumeNamespace: "shop",
       },
       status: { phase: "Ready" },
+    },
+  );
+  const application = make(
+    api,
+    "oadp.openshift.io/v1alpha1",
+    "DataProtectionApplication",
+    { name: "main" },
+    {
+      spec: { configuration: {} },
+      status: { conditions: [{ type: "Reconciled", status: "False", message: "cannot be nil" }] },
+    },
+  );
+  const bucket = { provider: "aws", objectStorage: { bucket: "other" } };
+  const { uid } = application.metadata;
+  const owner = { apiVersion: "oadp.openshift.io/v1alpha1", kind: application.kind, name: "main" };
+  const ownerReferences = [{ ...owner, uid }];
+  make(
+    api,
+    velero,
+    "BackupStorageLocation",
+    { name: "main-1", ownerReferences },
+    {
+      spec: bucket,
+      status: { phase: "Available" },
     },
   );
   workload(api, "DaemonSet", "node-agent", { numberReady: 1, desiredNumberScheduled: 1 });

@@ -153,6 +153,14 @@ export const serverProblems: readonly KnownProblem[] = [
     ],
   },
   {
+    id: "backup-too-large",
+    title: "the Backup has more objects than fit into one",
+    texts: [/the objects of a backup may take \S+ bytes in its tarball/],
+    codes: ["DM_BACKUP_TOO_LARGE"],
+    cause: "The tarball of objects has a limit; volumes do not count.",
+    remedy: ["Make several Backups, by namespaces or kinds"],
+  },
+  {
     id: "items-not-backed-up",
     title: "some objects could not be backed up",
     texts: [
@@ -261,7 +269,7 @@ export const serverProblems: readonly KnownProblem[] = [
     shows: (seen) => {
       const { kind, object } = subjectOf(seen);
       const count = kind === "DeleteBackupRequest" ? listAt(object, "status", "errors").length : 0;
-      return count > 0 ? [`${count} errors in status.errors`] : [];
+      return count > 0 ? [`status.errors has ${count} of them`] : [];
     },
     cause: "The Backup stays, so that nothing is forgotten; a second deletion finishes the first.",
     remedy: ["Mend what the errors name, and create a new DeleteBackupRequest for the same backup"],
