@@ -447,6 +447,22 @@ describe("a Restore that cannot work", () => {
     ]);
   });
 
+  it("ends Failed when what it is given makes the program stumble again and again", async () => {
+    await backedUp();
+    lose("data", "logs");
+    world.movements.set("data", "hang");
+    world.restore("back", { backupName: "nightly", itemOperationTimeout: "1h" });
+    await world.until(() => world.list("downloads").length === 2);
+    world.movements.set("data", "complete");
+    world.storeFailure = new TypeError("cannot read what is not there");
+    world.isFaulty = true;
+    const { status } = await world.untilEnd("restores", "back", minuteMs);
+    expect(status).toMatchObject({
+      phase: "Failed",
+      failureReason: "cannot read what is not there",
+    });
+  });
+
   it("ends Failed when its backup stays away, and takes its DataDownloads with it", async () => {
     await backedUp();
     lose("data", "logs");
