@@ -4,19 +4,14 @@
  * no DataUpload or PodVolumeBackup that goes on, no pod that stands still. Every other Backup ends as if nothing had happened: one
  * snapshot and one DataUpload for each claim, the same files. A sample by seed; every call with DM_FULL=1.
  */
+
 import { isFinalPhase, labels } from "@dm/crds";
 import { afterAll, describe, expect, it } from "vitest";
 import { decodeGzipJson, decodeItems } from "../../src/bucket/backup-files.ts";
+import { type CrashAt, crashPoints, seed } from "./crash-points.ts";
 import { Crash, kinds, operator, World } from "./world.ts";
 
-interface CrashAt {
-  readonly call: number;
-  readonly when: "before" | "after";
-}
-
 type Story = "success" | "failures" | "kept";
-const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
-const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 15;
 let kills = 0;
 let failed = 0;
 
@@ -111,23 +106,6 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
   return { end, calls };
 }
 
-function sample(total: number): CrashAt[] {
-  let state = seed >>> 0;
-  const draw = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const all = Array.from({ length: total }, (_, index) => index + 1).flatMap((call) => [
-    { call, when: "before" } as const,
-    { call, when: "after" } as const,
-  ]);
-  return all
-    .map((at) => ({ at, order: draw() }))
-    .sort((a, b) => a.order - b.order)
-    .slice(0, sampled)
-    .map(({ at }) => at);
-}
-
 describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () => {
   it.each(["success", "failures", "kept"] satisfies Story[])(
     "%s",
@@ -140,7 +118,7 @@ describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () =
         made: { snapshots: 3, uploads, podBackups: 1 },
         left: [[], [], story === "kept" ? ["snap-uid", "snap-uid", "snap-uid"] : [], []],
       });
-      for (const at of sample(calls)) {
+      for (const at of crashPoints(calls, 15)) {
         try {
           const killed = (await run(story, at)).end;
           if (killed === "failed") failed++;

@@ -3,21 +3,16 @@
  * another one goes on: the Restore ends as if nothing had happened, nothing is made twice and nothing is left behind. (Velero makes a
  * Restore that was InProgress Failed.) A sample by seed; every call with DM_FULL=1.
  */
+
 import { annotations, type PodVolumeBackup } from "@dm/crds";
 import { afterAll, expect, it } from "vitest";
 import { decodeGzipJson } from "../../src/bucket/backup-files.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
+import { type CrashAt, crashPoints, seed } from "../backup/crash-points.ts";
 import { Crash, operator, World } from "../backup/world.ts";
 import { putBackup } from "./backups.ts";
 import { definition, object } from "./objects.ts";
 
-interface CrashAt {
-  readonly call: number;
-  readonly when: "before" | "after";
-}
-
-const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
-const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 12;
 let kills = 0;
 
 const snapshots = "snapshot.storage.k8s.io/v1";
@@ -231,23 +226,6 @@ function play(world: World): void {
     );
 }
 
-function sample(total: number): CrashAt[] {
-  let state = seed >>> 0;
-  const draw = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const all = Array.from({ length: total }, (_, index) => index + 1).flatMap((call) => [
-    { call, when: "before" } as const,
-    { call, when: "after" } as const,
-  ]);
-  return all
-    .map((at) => ({ at, order: draw() }))
-    .sort((a, b) => a.order - b.order)
-    .slice(0, sampled)
-    .map(({ at }) => at);
-}
-
 it(`a server that is killed at any call of a Restore (seed ${seed})`, {
   timeout: 600_000,
 }, async () => {
@@ -268,7 +246,7 @@ it(`a server that is killed at any call of a Restore (seed ${seed})`, {
     executed: ["copy/db-0 main: run"],
     widget: { size: 1 },
   });
-  for (const at of sample(calls)) {
+  for (const at of crashPoints(calls, 12)) {
     const again = (await run(at)).end as typeof end & { executed: string[]; status: object };
     try {
       // A command that may have run is not run again, and is told.

@@ -4,22 +4,17 @@
  * At the moment of the crash, every backup that the bucket shows as whole has all of its snapshots. A sample by seed; every call with
  * DM_FULL=1.
  */
+
 import type { Backup } from "@dm/crds";
 import { afterAll, describe, expect, it } from "vitest";
 import { decodeBackup, decodeItems } from "../../src/bucket/backup-files.ts";
 import { collectExpired } from "../../src/retention/collect-expired.ts";
 import { reconcileDeleteRequest } from "../../src/retention/reconcile-delete-request.ts";
 import { syncLocation } from "../../src/retention/sync-location.ts";
+import { type CrashAt, crashPoints, seed } from "../backup/crash-points.ts";
 import { Crash, operator, World } from "./world.ts";
 
-interface CrashAt {
-  readonly call: number;
-  readonly when: "before" | "after";
-}
-
 type Story = "plenty of space" | "a full store";
-const seed = Number(process.env["DM_SEED"] ?? Date.now() % 2 ** 31);
-const sampled = process.env["DM_FULL"] ? Number.POSITIVE_INFINITY : 8;
 let kills = 0;
 
 async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: number }> {
@@ -113,23 +108,6 @@ async function expectWhole(world: World): Promise<void> {
   }
 }
 
-function sample(total: number): CrashAt[] {
-  let state = seed >>> 0;
-  const draw = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-  const all = Array.from({ length: total }, (_, index) => index + 1).flatMap((call) => [
-    { call, when: "before" } as const,
-    { call, when: "after" } as const,
-  ]);
-  return all
-    .map((at) => ({ at, order: draw() }))
-    .sort((a, b) => a.order - b.order)
-    .slice(0, sampled)
-    .map(({ at }) => at);
-}
-
 describe(`a server that is killed at any call (seed ${seed})`, () => {
   it.each(["plenty of space", "a full store"] satisfies Story[])(
     "%s",
@@ -142,7 +120,7 @@ describe(`a server that is killed at any call (seed ${seed})`, () => {
         annotations: [{}, {}],
         snapshots: [3, 2],
       });
-      for (const at of sample(calls)) {
+      for (const at of crashPoints(calls, 8)) {
         try {
           expect((await run(story, at)).end).toEqual(end);
         } catch (error) {
