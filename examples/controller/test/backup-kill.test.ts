@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type BackupKill, BackupKillWorld, type Victim } from "./backup-kill-world.ts";
 
 const seed = Number(process.env["DM_SEED"] ?? Date.now() % 1_000_000);
-const count = process.env["DM_FULL"] ? 200 : Number(process.env["DM_KILLS"] ?? 3);
+const count = process.env["DM_FULL"] ? 200 : Number(process.env["DM_KILLS"] ?? 2);
 
 const flow = ["InProgress", "WaitingForPluginOperations", "Finalizing"];
 const moments = {
