@@ -23,3 +23,36 @@ export function crashPoints(calls: number, sampled: number): CrashAt[] {
     .slice(0, process.env["DM_FULL"] ? all.length : sampled)
     .map(({ at }) => at);
 }
+
+/** A server that dies at one of its calls. What is left of the process dies with it, until another one takes over. */
+export class MortalServer {
+  /** In this file. */
+  static kills = 0;
+
+  calls = 0;
+  isDead = false;
+  #hasDied = false;
+  readonly #at: CrashAt | undefined;
+  readonly #crash: new () => Error;
+
+  constructor(at: CrashAt | undefined, crash: new () => Error) {
+    this.#at = at;
+    this.#crash = crash;
+  }
+
+  readonly hooks = {
+    before: (): void => this.#call("before"),
+    after: (): void => this.#call("after"),
+  };
+
+  #call(when: CrashAt["when"]): void {
+    // The rest of a dead process: calls that were about to be made.
+    if (this.isDead) throw new this.#crash();
+    if (when === "before") this.calls++;
+    if (this.#hasDied || this.calls !== this.#at?.call || when !== this.#at.when) return;
+    this.#hasDied = true;
+    this.isDead = true;
+    MortalServer.kills++;
+    throw new this.#crash();
+  }
+}

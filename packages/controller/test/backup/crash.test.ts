@@ -4,34 +4,20 @@
  * no DataUpload or PodVolumeBackup that goes on, no pod that stands still. Every other Backup ends as if nothing had happened: one
  * snapshot and one DataUpload for each claim, the same files. A sample by seed; every call with DM_FULL=1.
  */
-
 import { isFinalPhase, labels } from "@dm/crds";
 import { afterAll, describe, expect, it } from "vitest";
 import { decodeGzipJson, decodeItems } from "../../src/bucket/backup-files.ts";
-import { type CrashAt, crashPoints, seed } from "./crash-points.ts";
+import { type CrashAt, crashPoints, MortalServer, seed } from "./crash-points.ts";
 import { Crash, kinds, operator, World } from "./world.ts";
 
 type Story = "success" | "failures" | "kept";
-let kills = 0;
 let failed = 0;
 
 /** Runs a backup. Returns what came of them and how many calls there were. */
 async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"; calls: number }> {
   await using world = await World.open();
-  let calls = 0;
-  let isDead = false;
-  let hasCrashed = false;
-  const check = (when: CrashAt["when"]): void => {
-    // The rest of a dead process: calls of other claims that were about to be made.
-    if (isDead) throw new Crash();
-    if (when === "before") calls++;
-    if (hasCrashed || at === undefined || calls !== at.call || when !== at.when) return;
-    hasCrashed = true;
-    isDead = true;
-    kills++;
-    throw new Crash();
-  };
-  world.hooks = { before: () => check("before"), after: () => check("after") };
+  const server = new MortalServer(at, Crash);
+  world.hooks = server.hooks;
   const made = { snapshots: 0, uploads: 0, podBackups: 0 };
   for (const kind of ["snapshots", "uploads", "podBackups"] as const)
     world.api.watch(kinds[kind], ({ type }) => {
@@ -41,7 +27,7 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
     for (let turn = 0; !isDone(); turn++) {
       if (turn > 500) throw new Error("it does not end");
       await world.turn();
-      isDead = false;
+      server.isDead = false;
     }
   };
   for (const name of ["a", "b", "c", "d"]) world.claim("shop", name);
@@ -78,7 +64,7 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
         expect(spec.cancel === true || isFinalPhase(status?.phase)).toBe(true);
     expect([world.list("snapshots"), world.list("contents")]).toEqual([[], []]);
     expect([...world.handles, ...frozen]).toEqual([]);
-    return { end: "failed", calls };
+    return { end: "failed", calls: server.calls };
   }
   await world.turn();
   const { uid: backupUid } = world.get("backups", operator, "nightly").metadata;
@@ -103,7 +89,7 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object | "failed"
     head: JSON.parse(new TextDecoder().decode(file("velero-backup.json"))).status,
     left: [world.list("snapshots"), world.list("contents"), [...world.handles], [...frozen]],
   }) as object;
-  return { end, calls };
+  return { end, calls: server.calls };
 }
 
 describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () => {
@@ -133,6 +119,6 @@ describe(`rows 95, 96: a server that is killed at any call (seed ${seed})`, () =
 
 afterAll(() => {
   console.log(
-    `servers killed ${kills} times (seed ${seed}): ${failed} Backups were cut off and left nothing, all else ended as without`,
+    `servers killed ${MortalServer.kills} times (seed ${seed}): ${failed} Backups were cut off and left nothing, all else ended as without`,
   );
 });

@@ -3,17 +3,14 @@
  * another one goes on: the Restore ends as if nothing had happened, nothing is made twice and nothing is left behind. (Velero makes a
  * Restore that was InProgress Failed.) A sample by seed; every call with DM_FULL=1.
  */
-
 import { annotations, type PodVolumeBackup } from "@dm/crds";
 import { afterAll, expect, it } from "vitest";
 import { decodeGzipJson } from "../../src/bucket/backup-files.ts";
 import { reconcileRestore } from "../../src/restore/reconcile-restore.ts";
-import { type CrashAt, crashPoints, seed } from "../backup/crash-points.ts";
+import { type CrashAt, crashPoints, MortalServer, seed } from "../backup/crash-points.ts";
 import { Crash, operator, World } from "../backup/world.ts";
 import { putBackup } from "./backups.ts";
 import { definition, object } from "./objects.ts";
-
-let kills = 0;
 
 const snapshots = "snapshot.storage.k8s.io/v1";
 const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
@@ -114,19 +111,8 @@ async function run(at?: CrashAt): Promise<{ end: object; calls: number }> {
     "configmaps",
     object("v1", "ConfigMap", "there", {}, { namespace: "copy" }) as never,
   );
-  let calls = 0;
-  let isDead = false;
-  let hasCrashed = false;
-  const check = (when: CrashAt["when"]): void => {
-    if (isDead) throw new Crash();
-    if (when === "before") calls++;
-    if (hasCrashed || at === undefined || calls !== at.call || when !== at.when) return;
-    hasCrashed = true;
-    isDead = true;
-    kills++;
-    throw new Crash();
-  };
-  world.hooks = { before: () => check("before"), after: () => check("after") };
+  const server = new MortalServer(at, Crash);
+  world.hooks = server.hooks;
   const made: Record<string, number> = {};
   for (const kind of watched)
     world.api.watch(kind, ({ type }) => {
@@ -144,7 +130,7 @@ async function run(at?: CrashAt): Promise<{ end: object; calls: number }> {
     await reconcileRestore(deps, { namespace: operator, name: "back" }).catch((error: unknown) => {
       if (!(error instanceof Crash)) throw error;
     });
-    isDead = false;
+    server.isDead = false;
     play(world);
     world.clock.advance(5_000);
   }
@@ -171,7 +157,7 @@ async function run(at?: CrashAt): Promise<{ end: object; calls: number }> {
     executed: world.executed,
     widget: world.api.get("widgets.example.com", "copy", "w")?.spec,
   };
-  return { end: JSON.parse(names(JSON.stringify(end))), calls };
+  return { end: JSON.parse(names(JSON.stringify(end))), calls: server.calls };
 }
 
 /** One step of node agents, storage and kubelets. */
@@ -264,5 +250,7 @@ it(`a server that is killed at any call of a Restore (seed ${seed})`, {
 });
 
 afterAll(() => {
-  console.log(`servers killed ${kills} times (seed ${seed}): every Restore ended as without`);
+  console.log(
+    `servers killed ${MortalServer.kills} times (seed ${seed}): every Restore ended as without`,
+  );
 });

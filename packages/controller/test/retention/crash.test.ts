@@ -4,18 +4,16 @@
  * At the moment of the crash, every backup that the bucket shows as whole has all of its snapshots. A sample by seed; every call with
  * DM_FULL=1.
  */
-
 import type { Backup } from "@dm/crds";
 import { afterAll, describe, expect, it } from "vitest";
 import { decodeBackup, decodeItems } from "../../src/bucket/backup-files.ts";
 import { collectExpired } from "../../src/retention/collect-expired.ts";
 import { reconcileDeleteRequest } from "../../src/retention/reconcile-delete-request.ts";
 import { syncLocation } from "../../src/retention/sync-location.ts";
-import { type CrashAt, crashPoints, seed } from "../backup/crash-points.ts";
+import { type CrashAt, crashPoints, MortalServer, seed } from "../backup/crash-points.ts";
 import { Crash, operator, World } from "./world.ts";
 
 type Story = "plenty of space" | "a full store";
-let kills = 0;
 
 async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: number }> {
   await using home = await World.open();
@@ -45,19 +43,8 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: nu
   for (const file of home.filesOf("backups/gone/")) home.bucket.files.delete(file);
   if (story === "a full store") home.bucket.capacityBytes = home.bucket.usedBytes;
 
-  let calls = 0;
-  let isDead = false;
-  let hasCrashed = false;
-  const check = (when: CrashAt["when"]): void => {
-    if (isDead) throw new Crash();
-    if (when === "before") calls++;
-    if (hasCrashed || at === undefined || calls !== at.call || when !== at.when) return;
-    hasCrashed = true;
-    isDead = true;
-    kills++;
-    throw new Crash();
-  };
-  home.hooks = { before: () => check("before"), after: () => check("after") };
+  const server = new MortalServer(at, Crash);
+  home.hooks = server.hooks;
   const call = async (work: () => Promise<unknown>): Promise<void> => {
     try {
       await work();
@@ -71,8 +58,8 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: nu
       await call(() => collectExpired(home.deps, home.get("backups", name) as unknown as Backup));
     for (const name of home.names("requests"))
       await call(() => reconcileDeleteRequest(home.deps, { namespace: operator, name }));
-    if (isDead) await expectWhole(home);
-    isDead = false;
+    if (server.isDead) await expectWhole(home);
+    server.isDead = false;
     home.advance(60_000);
   }
   home.hooks = {};
@@ -87,7 +74,7 @@ async function run(story: Story, at?: CrashAt): Promise<{ end: object; calls: nu
       .map((name) => home.get("backups", name).metadata.annotations ?? {}),
     snapshots: [(await home.snapshotIds("shop")).length, (await home.snapshotIds("web")).length],
   };
-  return { end, calls };
+  return { end, calls: server.calls };
 }
 
 /** What the bucket shows as a whole backup can be restored. */
@@ -132,5 +119,7 @@ describe(`a server that is killed at any call (seed ${seed})`, () => {
 });
 
 afterAll(() => {
-  console.log(`servers killed ${kills} times (seed ${seed}): backups were in order as without`);
+  console.log(
+    `servers killed ${MortalServer.kills} times (seed ${seed}): backups were in order as without`,
+  );
 });
